@@ -1,0 +1,155 @@
+//! What can go wrong, and what that means for the request or the issuer at hand.
+
+use jiff::Timestamp;
+
+/// What an [`Error`] means to whoever waits for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The request will never be signed as it stands: it ends as Failed.
+    Permanent,
+    /// It may work at the next try: the request stays Pending.
+    Retryable,
+    /// The issuer cannot sign for anybody: it turns not Ready, and its requests wait.
+    Issuer,
+}
+
+/// Every reason why no certificate comes out. `Display` is written for people and never holds key material.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // --- the request ---------------------------------------------------------------------------------------------
+    /// More bytes than a request may have.
+    #[error("the request has {size} bytes; at most {limit} are accepted")]
+    RequestTooLarge {
+        /// Bytes found.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Not one PEM block with a request's label.
+    #[error("the request is not one PEM block labelled CERTIFICATE REQUEST: {0}")]
+    RequestNotPem(String),
+    /// The block is not a PKCS#10 request in DER (RFC 2986).
+    #[error("the request is not a PKCS#10 certification request in DER: {0}")]
+    RequestMalformed(String),
+    /// Signed with an algorithm that is not accepted (RFC 2986 clause 4.2).
+    #[error(
+        "the request is signed with {0}, which is not accepted; use RSA (2048 to 8192 bits), ECDSA P-256, P-384 or P-521, or Ed25519, with SHA-256 or stronger"
+    )]
+    RequestAlgorithm(String),
+    /// The signature is not by the request's own key: no proof of possession.
+    #[error("the request's signature does not match its public key")]
+    RequestSignature,
+    /// Neither subject nor subject alternative name (RFC 5280 clause 4.1.2.6).
+    #[error("the request names nobody: both the subject and the subject alternative names are empty")]
+    NoNames,
+    /// The extension says another thing than the request's spec.
+    #[error("the request encodes {field} {encoded}, but its spec asks for {expected}")]
+    Mismatch {
+        /// What differs: `key usage`, `extended key usage` or `isCA`.
+        field: &'static str,
+        /// As encoded in the PKCS#10 request.
+        encoded: String,
+        /// As asked for in the spec.
+        expected: String,
+    },
+    /// A usage that cert-manager's API does not have.
+    #[error("spec.usages: {0:?} is not a key usage")]
+    UnknownUsage(String),
+    /// No time, or more than a certificate can express.
+    #[error("spec.duration: {0} seconds is not a duration that a certificate can have")]
+    Duration(i64),
+    /// The certificate would be valid for longer than its CA.
+    #[error(
+        "the certificate would end at {not_after}, after its CA at {ca_not_after}; ask for a shorter duration, renew the CA, or set the issuer's spec.leafBeyondCA"
+    )]
+    BeyondCa {
+        /// End of the certificate that was asked for.
+        not_after: Timestamp,
+        /// Earliest end in the CA's chain.
+        ca_not_after: Timestamp,
+    },
+    /// The CA's path length allows no further CA beneath it (RFC 5280 clause 4.2.1.9).
+    #[error("a CA certificate was asked for, but the path length of the issuing CA's chain allows none beneath it")]
+    PathLength,
+    /// Too long to be kept by cert-manager.
+    #[error("the chain has {size} bytes; cert-manager takes at most {limit}")]
+    ChainTooLarge {
+        /// Bytes of PEM.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Our own check rejected what we had built: a fault of ours or of the CA, never published.
+    #[error("the certificate did not pass verification and was not published: {0}")]
+    Unverified(String),
+
+    // --- the signer ----------------------------------------------------------------------------------------------
+    /// The key refused to sign, or could not be reached.
+    #[error("the CA's key did not sign: {0}")]
+    Signer(String),
+
+    // --- the issuer ----------------------------------------------------------------------------------------------
+    /// The Secret lacks a key, or it is empty.
+    #[error("{0} is missing or empty")]
+    SecretKeyMissing(&'static str),
+    /// A key of the Secret does not hold what it should.
+    #[error("{field}: {problem}")]
+    SecretInvalid {
+        /// The Secret's key: `tls.crt`, `tls.key` or `ca.crt`.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The private key is not the certificate's.
+    #[error("tls.key is not the private key of the first certificate in tls.crt")]
+    KeyMismatch,
+    /// The certificate must not sign others (RFC 5280 clauses 4.2.1.3 and 4.2.1.9).
+    #[error("the first certificate in tls.crt is no CA: {0}")]
+    NotACa(&'static str),
+    /// A certificate of the CA's chain is no longer valid.
+    #[error("the CA certificate {subject:?} expired at {not_after}")]
+    CaExpired {
+        /// Its subject (RFC 4514).
+        subject: String,
+        /// Its end.
+        not_after: Timestamp,
+    },
+    /// A certificate of the CA's chain is not valid yet.
+    #[error("the CA certificate {subject:?} is not valid before {not_before}")]
+    CaNotYetValid {
+        /// Its subject (RFC 4514).
+        subject: String,
+        /// Its beginning.
+        not_before: Timestamp,
+    },
+}
+
+impl Error {
+    /// What this error means outwardly. No wildcard arm: a new variant has to say it.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::RequestTooLarge { .. }
+            | Self::RequestNotPem(_)
+            | Self::RequestMalformed(_)
+            | Self::RequestAlgorithm(_)
+            | Self::RequestSignature
+            | Self::NoNames
+            | Self::Mismatch { .. }
+            | Self::UnknownUsage(_)
+            | Self::Duration(_)
+            | Self::BeyondCa { .. }
+            | Self::PathLength
+            | Self::ChainTooLarge { .. }
+            | Self::Unverified(_) => Class::Permanent,
+            Self::Signer(_) => Class::Retryable,
+            Self::SecretKeyMissing(_)
+            | Self::SecretInvalid { .. }
+            | Self::KeyMismatch
+            | Self::NotACa(_)
+            | Self::CaExpired { .. }
+            | Self::CaNotYetValid { .. } => Class::Issuer,
+        }
+    }
+}

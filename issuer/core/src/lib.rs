@@ -1,0 +1,33 @@
+//! The pure core of tandem-issuer: it decides what becomes of a certificate request, and signs.
+//!
+//! ```text
+//!  PEM request ──request::ValidRequest──┐
+//!                                       ├─decide──▶ Ignore | Wait | Deny | Fail | Sign(Grant)
+//!  PEM Secret ──authority::Authority────┘                                        │
+//!                                                        certificate::issue ◀────┘
+//!                                                  build → sign → verify → Issued (PEM)
+//! ```
+//!
+//! Nothing here knows Kubernetes, a clock, randomness or files: the time, the serial number and the key come in as
+//! arguments. So the whole of it can be replayed, fuzzed and used offline.
+//!
+//! # Guarantees
+//! * A certificate is built afresh from what was granted; nothing of a request is copied unseen.
+//! * What [`certificate::issue`] returns has been verified up to the root, or to the topmost certificate known.
+//! * No error carries key material.
+
+pub mod algorithm;
+pub mod authority;
+pub mod certificate;
+pub mod decide;
+pub mod encoding;
+pub mod error;
+pub mod request;
+pub mod signer;
+pub mod usage;
+pub mod verify;
+
+pub use authority::Authority;
+pub use certificate::{Issued, Serial, issue};
+pub use decide::{Decision, decide};
+pub use error::{Class, Error};

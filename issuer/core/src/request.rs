@@ -1,0 +1,228 @@
+//! Bytes → [`ValidRequest`]: a strict reading of a PKCS#10 request (RFC 2986).
+
+use der::{Decode, Encode, oid::ObjectIdentifier, referenced::OwnedToRef};
+use x509_cert::{
+    der::{flagset::FlagSet, oid::AssociatedOid},
+    ext::{
+        Extension,
+        pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, NameConstraints, SubjectAltName},
+    },
+};
+use x509_parser::{prelude::FromDer, x509::X509Name};
+
+use crate::{
+    Error,
+    algorithm::{self, Rejected},
+    encoding::{RequestInfo, Signed, Spki, raw},
+    usage::{Usages, describe_extended, describe_key_usage},
+};
+
+/// More bytes of PEM than any honest request has: an RSA key of 8192 bits and a thousand names fit.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// The attribute in which a request carries extensions (RFC 2985 clause 5.4.2).
+const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
+
+/// A request that is well formed and signed by its own key. What it asks for has not been granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidRequest {
+    /// Name, DER, as the request has it.
+    pub subject: Vec<u8>,
+    /// SubjectPublicKeyInfo, DER, as the request has it.
+    pub public_key: Vec<u8>,
+    /// GeneralNames, DER, as the request has it; `None` where there is none or it is empty.
+    pub subject_alt_name: Option<Vec<u8>>,
+    /// NameConstraints, DER, and whether it is critical.
+    pub name_constraints: Option<(Vec<u8>, bool)>,
+    /// The path length that the request encodes beside CA:TRUE.
+    pub path_length: Option<u8>,
+    encoded_key_usage: Option<FlagSet<KeyUsages>>,
+    encoded_extended: Option<Vec<ObjectIdentifier>>,
+    encoded_ca: Option<bool>,
+}
+
+impl ValidRequest {
+    /// Reads `spec.request`: PEM, text before the block and white space after it allowed, nothing else.
+    ///
+    /// # Errors
+    /// All of class permanent: size, framing, structure, algorithm, signature, or no name at all.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, Error> {
+        if pem.len() > MAX_REQUEST_BYTES {
+            return Err(Error::RequestTooLarge { size: pem.len(), limit: MAX_REQUEST_BYTES });
+        }
+        Self::from_der(&one_block(pem)?)
+    }
+
+    /// Reads a request in DER, of which nothing may be left over.
+    ///
+    /// # Errors
+    /// As [`ValidRequest::from_pem`].
+    pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+        let signed = Signed::from_der(der).map_err(malformed)?;
+        let content = raw(signed.content).map_err(malformed)?;
+        let info = RequestInfo::from_der(&content).map_err(malformed)?;
+        if info.version != 0 {
+            return Err(Error::RequestMalformed(format!("version {} instead of 1", u16::from(info.version) + 1)));
+        }
+        let public_key = raw(info.public_key).map_err(malformed)?;
+        check_possession(&public_key, &signed, &content)?;
+
+        let subject = raw(info.subject).map_err(malformed)?;
+        let names = match X509Name::from_der(&subject) {
+            Ok((_, name)) => name.iter_rdn().count(),
+            Err(error) => return Err(Error::RequestMalformed(format!("subject: {error}"))),
+        };
+
+        let mut request = Self {
+            subject,
+            public_key,
+            subject_alt_name: None,
+            name_constraints: None,
+            path_length: None,
+            encoded_key_usage: None,
+            encoded_extended: None,
+            encoded_ca: None,
+        };
+        for extension in requested_extensions(&info)? {
+            request.take(&extension)?;
+        }
+        if names == 0 && request.subject_alt_name.is_none() {
+            return Err(Error::NoNames);
+        }
+        Ok(request)
+    }
+
+    /// Keeps what is known of an extension; others are dropped (as cert-manager's CA issuer does).
+    fn take(&mut self, extension: &Extension) -> Result<(), Error> {
+        let value = extension.extn_value.as_bytes();
+        match extension.extn_id {
+            SubjectAltName::OID => {
+                let names: SubjectAltName = decode("subject alternative name", value)?;
+                self.subject_alt_name = (!names.0.is_empty()).then(|| value.to_vec());
+            }
+            KeyUsage::OID => self.encoded_key_usage = Some(decode::<KeyUsage>("key usage", value)?.0),
+            ExtendedKeyUsage::OID => {
+                self.encoded_extended = Some(decode::<ExtendedKeyUsage>("extended key usage", value)?.0);
+            }
+            BasicConstraints::OID => {
+                let constraints: BasicConstraints = decode("basic constraints", value)?;
+                self.encoded_ca = Some(constraints.ca);
+                self.path_length = constraints.path_len_constraint.filter(|_| constraints.ca);
+            }
+            NameConstraints::OID => {
+                let _: NameConstraints = decode("name constraints", value)?;
+                self.name_constraints = Some((value.to_vec(), extension.critical));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the subject is empty (then the subject alternative name is critical, RFC 5280 clause 4.1.2.6).
+    #[must_use]
+    pub fn subject_is_empty(&self) -> bool {
+        self.subject == [0x30, 0x00]
+    }
+
+    /// What the request encodes must be what its spec asks for; nothing is merged.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] names the field and both values.
+    pub fn check_against(&self, usages: &Usages, is_ca: bool) -> Result<(), Error> {
+        if self.encoded_key_usage.is_some() || self.encoded_extended.is_some() {
+            let key = self.encoded_key_usage.unwrap_or_default();
+            if key != usages.key {
+                return Err(Error::Mismatch {
+                    field: "key usage",
+                    encoded: describe_key_usage(key),
+                    expected: describe_key_usage(usages.key),
+                });
+            }
+            let extended = self.encoded_extended.as_deref().unwrap_or_default();
+            if extended != usages.extended {
+                return Err(Error::Mismatch {
+                    field: "extended key usage",
+                    encoded: describe_extended(extended),
+                    expected: describe_extended(&usages.extended),
+                });
+            }
+        }
+        match self.encoded_ca {
+            Some(encoded) if encoded != is_ca => {
+                Err(Error::Mismatch { field: "isCA", encoded: encoded.to_string(), expected: is_ca.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The DER of the one block. Text may stand before it (OpenSSL writes some), only white space after it.
+fn one_block(pem: &[u8]) -> Result<Vec<u8>, Error> {
+    let not_pem = |problem: &str| Error::RequestNotPem(problem.to_owned());
+    let text = std::str::from_utf8(pem).map_err(|_| not_pem("it is not text"))?;
+    let (_, after) = text
+        .split_once("-----END ")
+        .and_then(|(_, rest)| rest.split_once("-----"))
+        .ok_or_else(|| not_pem("no PEM block was found"))?;
+    if !after.trim().is_empty() {
+        return Err(not_pem("something follows its first block"));
+    }
+    let block = pem::parse(text).map_err(|error| Error::RequestNotPem(error.to_string()))?;
+    match block.tag() {
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Ok(block.into_contents()),
+        // The label alone is told: a private key pasted by mistake must not reach a status.
+        other => Err(Error::RequestNotPem(format!("its label is {:?}", other.chars().take(40).collect::<String>()))),
+    }
+}
+
+/// Proof of possession: the request is signed by the key that it asks to have certified.
+fn check_possession(public_key: &[u8], signed: &Signed<'_>, content: &[u8]) -> Result<(), Error> {
+    let algorithm = raw(signed.algorithm).map_err(malformed)?;
+    let signature = signed.signature.as_bytes().ok_or(Error::RequestSignature)?;
+    algorithm::verify(public_key, &algorithm, content, signature).map_err(|rejected| match rejected {
+        Rejected::Malformed => Error::RequestMalformed("its public key is not DER".to_owned()),
+        Rejected::Algorithm(name) => Error::RequestAlgorithm(name),
+        Rejected::Signature => Error::RequestSignature,
+    })?;
+    // RFC 5480 leaves compressed points optional, and Go does not read them: cert-manager would discard the result.
+    let spki = Spki::from_der(public_key).map_err(malformed)?;
+    let compressed = matches!(spki.key.raw_bytes().first(), Some(2 | 3)) && is_elliptic(&spki);
+    if compressed {
+        return Err(Error::RequestMalformed("its elliptic-curve point is compressed".to_owned()));
+    }
+    Ok(())
+}
+
+fn is_elliptic(spki: &Spki<'_>) -> bool {
+    use pki_types::alg_id::{ECDSA_P256, ECDSA_P384, ECDSA_P521};
+    [ECDSA_P256, ECDSA_P384, ECDSA_P521].iter().any(|id| id.as_ref() == spki.algorithm.value())
+}
+
+/// The extensions in the request's extensionRequest attribute; an attribute or an extension given twice is an error.
+fn requested_extensions(info: &RequestInfo<'_>) -> Result<Vec<Extension>, Error> {
+    let mut found: Option<Vec<Extension>> = None;
+    for attribute in info.attributes.iter().flat_map(|set| set.iter()).filter(|a| a.oid == EXTENSION_REQUEST) {
+        let [value] = attribute.values.as_slice() else {
+            return Err(Error::RequestMalformed("extensionRequest: not exactly one value".to_owned()));
+        };
+        let value = value.owned_to_ref().to_der().map_err(malformed)?;
+        if found.replace(decode("extensionRequest", &value)?).is_some() {
+            return Err(Error::RequestMalformed("extensionRequest: given twice".to_owned()));
+        }
+    }
+    let extensions = found.unwrap_or_default();
+    for (index, extension) in extensions.iter().enumerate() {
+        if extensions.iter().take(index).any(|earlier| earlier.extn_id == extension.extn_id) {
+            return Err(Error::RequestMalformed(format!("extension {} is given twice", extension.extn_id)));
+        }
+    }
+    Ok(extensions)
+}
+
+fn decode<'a, T: Decode<'a, Error = der::Error>>(what: &str, der: &'a [u8]) -> Result<T, Error> {
+    T::from_der(der).map_err(|error| Error::RequestMalformed(format!("{what}: {error}")))
+}
+
+fn malformed(error: der::Error) -> Error {
+    Error::RequestMalformed(error.to_string())
+}

@@ -1,0 +1,118 @@
+//! Whoever holds a CA's private key: here a local key, from PEM.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    rsa,
+    signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
+        Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    },
+};
+use pki_types::{AlgorithmIdentifier, alg_id};
+use zeroize::Zeroizing;
+
+use crate::Error;
+
+/// Signs the bytes of a TBSCertificate. The key may live elsewhere: nothing but its signature is seen.
+pub trait Signer: Send + Sync + fmt::Debug {
+    /// AlgorithmIdentifier of the signatures: the content of its DER sequence.
+    fn algorithm(&self) -> AlgorithmIdentifier;
+
+    /// The content of the public key's BIT STRING (RFC 5280 clause 4.1.2.7).
+    fn public_key(&self) -> &[u8];
+
+    /// The signature over `message`, as the content of a certificate's BIT STRING.
+    ///
+    /// # Errors
+    /// [`Error::Signer`], which may heal.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
+}
+
+/// A key in this process's memory. aws-lc zeroes it on drop; `Debug` does not show it.
+pub struct LocalKey(Inner);
+
+enum Inner {
+    Rsa(Box<rsa::KeyPair>),
+    Ecdsa(Box<EcdsaKeyPair>, AlgorithmIdentifier),
+    Ed25519(Box<Ed25519KeyPair>),
+}
+
+impl fmt::Debug for LocalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalKey(redacted)")
+    }
+}
+
+impl LocalKey {
+    /// Reads a key in PEM: PKCS#8 (RFC 5958), PKCS#1 (RFC 8017) or SEC1 (RFC 5915), unencrypted. Other blocks, such as
+    /// the `EC PARAMETERS` that OpenSSL writes, are passed over.
+    ///
+    /// # Errors
+    /// [`Error::SecretInvalid`] for `tls.key`; it never quotes the key.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, Error> {
+        let invalid = |problem: &str| Error::SecretInvalid { field: "tls.key", problem: problem.to_owned() };
+        let blocks = pem::parse_many(pem).map_err(|_| invalid("it is not PEM"))?;
+        let mut keys = blocks.into_iter().filter(|block| block.tag().ends_with("PRIVATE KEY"));
+        let (Some(key), None) = (keys.next(), keys.next()) else {
+            return Err(invalid("it does not hold exactly one private key in PEM"));
+        };
+        if key.tag().starts_with("ENCRYPTED") || key.headers().get("Proc-Type").is_some() {
+            return Err(invalid("the private key is encrypted; store it unencrypted"));
+        }
+        Self::from_der(&Zeroizing::new(key.into_contents())).ok_or_else(|| {
+            invalid("it is not an RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) or Ed25519 private key")
+        })
+    }
+
+    /// Tries each kind of key that is accepted; `der` does not always tell by itself which it is.
+    fn from_der(der: &[u8]) -> Option<Self> {
+        let ecdsa = [
+            (&ECDSA_P256_SHA256_ASN1_SIGNING, alg_id::ECDSA_SHA256),
+            (&ECDSA_P384_SHA384_ASN1_SIGNING, alg_id::ECDSA_SHA384),
+            (&ECDSA_P521_SHA512_ASN1_SIGNING, alg_id::ECDSA_SHA512),
+        ];
+        for (algorithm, id) in ecdsa {
+            if let Ok(key) = EcdsaKeyPair::from_private_key_der(algorithm, der) {
+                return Some(Self(Inner::Ecdsa(Box::new(key), id)));
+            }
+        }
+        if let Ok(key) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
+            return Some(Self(Inner::Ed25519(Box::new(key))));
+        }
+        let key = rsa::KeyPair::from_pkcs8(der).or_else(|_| rsa::KeyPair::from_der(der)).ok()?;
+        Some(Self(Inner::Rsa(Box::new(key))))
+    }
+}
+
+impl Signer for LocalKey {
+    fn algorithm(&self) -> AlgorithmIdentifier {
+        match &self.0 {
+            Inner::Rsa(_) => alg_id::RSA_PKCS1_SHA256,
+            Inner::Ecdsa(_, id) => *id,
+            Inner::Ed25519(_) => alg_id::ED25519,
+        }
+    }
+
+    fn public_key(&self) -> &[u8] {
+        match &self.0 {
+            Inner::Rsa(key) => key.public_key().as_ref(),
+            Inner::Ecdsa(key, _) => key.public_key().as_ref(),
+            Inner::Ed25519(key) => key.public_key().as_ref(),
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let failed = |_| Error::Signer("the cryptographic library refused".to_owned());
+        match &self.0 {
+            Inner::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+            Inner::Ecdsa(key, _) => Ok(key.sign(&SystemRandom::new(), message).map_err(failed)?.as_ref().to_vec()),
+            Inner::Ed25519(key) => Ok(key.sign(message).as_ref().to_vec()),
+        }
+    }
+}

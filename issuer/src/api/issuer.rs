@@ -1,0 +1,235 @@
+//! TandemIssuer and TandemClusterIssuer.
+
+// Each printer column is an attribute of the same names.
+#![expect(clippy::duplicated_attributes)]
+
+use std::fmt;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{
+    CustomResource, KubeSchema, Resource, ResourceExt,
+    core::{ApiResource, GroupVersionKind, Object},
+};
+use serde::{Deserialize, Serialize};
+use tandem_issuer_core::{authority::Description, certificate::Urls, decide};
+
+use super::certificate_request::IssuerRef;
+
+/// The API group of both kinds.
+pub(crate) const GROUP: &str = "pki.tandem.internal";
+/// The only version so far.
+pub(crate) const VERSION: &str = "v1alpha1";
+
+/// Where certificates come from, and how.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, CustomResource, KubeSchema)]
+#[kube(
+    group = "pki.tandem.internal",
+    version = "v1alpha1",
+    kind = "TandemIssuer",
+    namespaced,
+    status = "IssuerStatus",
+    doc = "An issuer for cert-manager that signs from an internal CA.",
+    shortname = "ti",
+    category = "cert-manager",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "CA expiry", type_ = "string", json_path = ".status.authorities[0].notAfter"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[x_kube(validation = Rule::new("[has(self.ca)].filter(given, given).size() == 1")
+    .message("exactly one source of certificates must be given: ca"))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IssuerSpec {
+    /// Signs with a CA whose certificate and key are in a Secret. The fields are those of cert-manager's own CA issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<CaSource>,
+    /// What happens to a certificate that would be valid for longer than its CA. Refuse: its request fails, with both
+    /// dates in the message. Truncate: it ends when the CA does. Permit: it is signed as asked for, as cert-manager's
+    /// CA issuer does.
+    #[serde(default, rename = "leafBeyondCA")]
+    pub(crate) leaf_beyond_ca: LeafBeyondCa,
+}
+
+/// What happens to a certificate that would be valid for longer than its CA.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, schemars::JsonSchema)]
+pub(crate) enum LeafBeyondCa {
+    #[default]
+    Refuse,
+    Truncate,
+    Permit,
+}
+
+/// A CA in a Secret.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CaSource {
+    /// Name of the Secret with the CA's certificate (`tls.crt`, PEM: the CA first, then its issuers upwards), its
+    /// private key (`tls.key`, PEM) and, where `tls.crt` does not end in it, the root (`ca.crt`). A TandemIssuer's is in
+    /// its own namespace, a TandemClusterIssuer's in the cluster resource namespace of the controller.
+    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub(crate) secret_name: String,
+    /// URLs of revocation lists, for each certificate (RFC 5280 clause 4.2.1.13).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 2048), pattern(r"^[!-~]+$")))]
+    pub(crate) crl_distribution_points: Vec<String>,
+    /// URLs of OCSP responders, for each certificate (RFC 5280 clause 4.2.2.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 2048), pattern(r"^[!-~]+$")))]
+    pub(crate) ocsp_servers: Vec<String>,
+    /// URLs of the issuer's certificate, for each certificate (RFC 5280 clause 4.2.2.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "issuingCertificateURLs")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 2048), pattern(r"^[!-~]+$")))]
+    pub(crate) issuing_certificate_urls: Vec<String>,
+}
+
+/// What the controller knows of an issuer.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IssuerStatus {
+    /// Ready: whether it can sign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub(crate) conditions: Vec<Condition>,
+    /// The CAs that it signs with; one for now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) authorities: Vec<AuthorityStatus>,
+}
+
+/// A CA that an issuer signs with.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuthorityStatus {
+    /// Subject of the CA's certificate.
+    pub(crate) subject: String,
+    /// SHA-256 of the CA's certificate (DER), in hexadecimal.
+    pub(crate) fingerprint: String,
+    /// Subject key identifier, in hexadecimal: the authority key identifier of what it signs.
+    pub(crate) subject_key_id: String,
+    /// Beginning of the CA certificate's validity.
+    pub(crate) not_before: Time,
+    /// End of the CA certificate's validity.
+    pub(crate) not_after: Time,
+    /// Active: certificates are signed with it. Expired, NotYetValid: it waits for its time or for a new one.
+    pub(crate) state: AuthorityState,
+}
+
+/// What an authority is good for at the moment.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, schemars::JsonSchema)]
+pub(crate) enum AuthorityState {
+    Active,
+    Expired,
+    NotYetValid,
+}
+
+impl AuthorityStatus {
+    pub(crate) fn new(description: &Description, now: Timestamp) -> Self {
+        let state = match () {
+            () if now > description.not_after => AuthorityState::Expired,
+            () if now < description.not_before => AuthorityState::NotYetValid,
+            () => AuthorityState::Active,
+        };
+        Self {
+            subject: description.subject.clone(),
+            fingerprint: description.fingerprint.clone(),
+            subject_key_id: description.subject_key_id.clone(),
+            not_before: Time(description.not_before),
+            not_after: Time(description.not_after),
+            state,
+        }
+    }
+}
+
+/// An issuer of either kind. Which one is told by its [`IssuerKind`], kube's "dynamic type".
+pub(crate) type Issuer = Object<IssuerSpec, IssuerStatus>;
+
+/// The two kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum IssuerKind {
+    Namespaced,
+    Cluster,
+}
+
+impl IssuerKind {
+    pub(crate) const ALL: [Self; 2] = [Self::Namespaced, Self::Cluster];
+
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Namespaced => "TandemIssuer",
+            Self::Cluster => "TandemClusterIssuer",
+        }
+    }
+
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Namespaced => "tandemissuers",
+            Self::Cluster => "tandemclusterissuers",
+        }
+    }
+
+    pub(crate) fn resource(self) -> ApiResource {
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, self.kind()), self.plural())
+    }
+}
+
+/// Which issuer: kind, namespace (empty for a cluster issuer) and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct IssuerId {
+    pub(crate) kind: IssuerKind,
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
+}
+
+impl IssuerId {
+    pub(crate) fn of(kind: IssuerKind, issuer: &Issuer) -> Self {
+        Self { kind, namespace: issuer.namespace(), name: issuer.name_any() }
+    }
+
+    /// The issuer that a request in `namespace` refers to, if it is one of ours. An empty group means cert-manager.io,
+    /// and a kind that we do not know is somebody else's.
+    pub(crate) fn referred(reference: &IssuerRef, namespace: Option<String>) -> Option<Self> {
+        if reference.group.as_deref() != Some(GROUP) {
+            return None;
+        }
+        let kind = IssuerKind::ALL.into_iter().find(|kind| reference.kind.as_deref() == Some(kind.kind()))?;
+        let namespace = match kind {
+            IssuerKind::Namespaced => Some(namespace?),
+            IssuerKind::Cluster => None,
+        };
+        Some(Self { kind, namespace, name: reference.name.clone() })
+    }
+}
+
+impl fmt::Display for IssuerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind.kind(), self.name),
+            None => write!(f, "{} {}", self.kind.kind(), self.name),
+        }
+    }
+}
+
+impl From<LeafBeyondCa> for decide::LeafBeyondCa {
+    fn from(setting: LeafBeyondCa) -> Self {
+        match setting {
+            LeafBeyondCa::Refuse => Self::Refuse,
+            LeafBeyondCa::Truncate => Self::Truncate,
+            LeafBeyondCa::Permit => Self::Permit,
+        }
+    }
+}
+
+impl From<&CaSource> for Urls {
+    fn from(ca: &CaSource) -> Self {
+        Self {
+            crl_distribution_points: ca.crl_distribution_points.clone(),
+            ocsp_servers: ca.ocsp_servers.clone(),
+            issuing_certificate_urls: ca.issuing_certificate_urls.clone(),
+        }
+    }
+}
+
+/// The object's generation; 0 where the server has not set one.
+pub(crate) fn generation(object: &impl Resource) -> i64 {
+    object.meta().generation.unwrap_or_default()
+}

@@ -1,0 +1,168 @@
+//! The CA Secrets: each one that an issuer refers to is watched by its name, and no other is ever read.
+//!
+//! What is kept is the checked [`Authority`], not the Secret: its bytes are zeroed as soon as they have been read.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, watch_object},
+    },
+};
+use tandem_issuer_core::{Authority, Error, authority::Material};
+use tokio::{sync::mpsc, task::AbortHandle};
+use zeroize::Zeroize;
+
+use crate::api::{IssuerId, IssuerKind};
+
+/// Which Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SecretId {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What was last seen of a CA Secret.
+#[derive(Clone, Debug)]
+pub(crate) enum Seen {
+    /// Nothing has been heard from the server yet.
+    Nothing,
+    /// It does not exist.
+    Missing,
+    /// Nobody allows the issuer to read it.
+    Forbidden,
+    /// The server did not answer; why.
+    Unreachable(String),
+    /// It does not hold a CA that can sign. The last one that could, if there was any, stays in use.
+    Invalid(Error, Option<Arc<Authority>>),
+    /// It holds this CA.
+    Valid(Arc<Authority>),
+}
+
+impl Seen {
+    /// The state after the Secret was read anew. A valid CA replaces the last one in one step.
+    fn read(&self, secret: Option<Secret>) -> Self {
+        let Some(mut secret) = secret else { return Self::Missing };
+        let mut data = secret.data.take().unwrap_or_default();
+        let bytes = |key: &str| data.get(key).map(|value| value.0.as_slice());
+        let material = Material { certificates: bytes("tls.crt"), key: bytes("tls.key"), roots: bytes("ca.crt") };
+        let seen = match Authority::from_secret(material) {
+            Ok(authority) => Self::Valid(Arc::new(authority)),
+            Err(error) => Self::Invalid(error, self.last_good()),
+        };
+        data.values_mut().for_each(|value| value.0.zeroize());
+        seen
+    }
+
+    /// The state after the server refused or failed. A CA that is known stays in use when the server only fails.
+    fn failed(&self, error: &watcher::Error) -> Self {
+        let refused = match error {
+            watcher::Error::InitialListFailed(kube::Error::Api(status))
+            | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_forbidden(),
+            watcher::Error::WatchError(status) => status.is_forbidden(),
+            _ => false,
+        };
+        match self {
+            _ if refused => Self::Forbidden,
+            Self::Nothing | Self::Unreachable(_) => Self::Unreachable(error.to_string()),
+            known => known.clone(),
+        }
+    }
+
+    fn last_good(&self) -> Option<Arc<Authority>> {
+        match self {
+            Self::Valid(authority) => Some(authority.clone()),
+            Self::Invalid(_, last_good) => last_good.clone(),
+            Self::Nothing | Self::Missing | Self::Forbidden | Self::Unreachable(_) => None,
+        }
+    }
+}
+
+/// All CA Secrets in use.
+pub(crate) struct CaSecrets {
+    client: Client,
+    changed: HashMap<IssuerKind, mpsc::UnboundedSender<IssuerId>>,
+    watches: Mutex<HashMap<SecretId, Watch>>,
+}
+
+struct Watch {
+    seen: Seen,
+    users: HashSet<IssuerId>,
+    task: AbortHandle,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl CaSecrets {
+    /// `changed`, by kind, hears of each issuer whose Secret changed.
+    pub(crate) fn new(client: Client, changed: HashMap<IssuerKind, mpsc::UnboundedSender<IssuerId>>) -> Arc<Self> {
+        Arc::new(Self { client, changed, watches: Mutex::default() })
+    }
+
+    /// What is known of `secret`, which from now on is `user`'s and is watched.
+    pub(crate) fn look(self: &Arc<Self>, user: &IssuerId, secret: &SecretId) -> Seen {
+        let mut watches = self.lock();
+        watches.retain(|id, watch| {
+            if id != secret {
+                watch.users.remove(user);
+            }
+            id == secret || !watch.users.is_empty()
+        });
+        let watch = watches.entry(secret.clone()).or_insert_with(|| {
+            let task = tokio::spawn(self.clone().follow(secret.clone())).abort_handle();
+            Watch { seen: Seen::Nothing, users: HashSet::new(), task }
+        });
+        watch.users.insert(user.clone());
+        watch.seen.clone()
+    }
+
+    /// `user` is gone: a Secret that nobody else refers to is forgotten.
+    pub(crate) fn forget(&self, user: &IssuerId) {
+        self.lock().retain(|_, watch| {
+            watch.users.remove(user);
+            !watch.users.is_empty()
+        });
+    }
+
+    async fn follow(self: Arc<Self>, secret: SecretId) {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &secret.namespace);
+        let events = watch_object(api, &secret.name).default_backoff();
+        pin_mut!(events);
+        while let Some(event) = events.next().await {
+            if let Some(watch) = self.lock().get_mut(&secret) {
+                watch.seen = match event {
+                    Ok(object) => watch.seen.read(object),
+                    Err(error) => watch.seen.failed(&error),
+                };
+                for user in &watch.users {
+                    if let Some(changed) = self.changed.get(&user.kind) {
+                        // The receiver ends with the process.
+                        let _ = changed.send(user.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SecretId, Watch>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,270 @@
+//! What runs the flow: watches, wake-ups, retries, shutdown.
+//!
+//! ```text
+//!  issuers ──┬─▶ issuers::reconcile ──wake──┐
+//!  Secrets ──┘                              ├─▶ reconcile::reconcile
+//!  CertificateRequests (unfinished, ours) ──┘
+//! ```
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Api, Client, Config, Resource, ResourceExt,
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::{
+        WatchStreamExt, applier,
+        controller::{self, Action, trigger_self},
+        events::{Event as KubeEvent, Recorder},
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use crate::{
+    api::{CertificateRequest, Issuer, IssuerId, IssuerKind},
+    args::Run,
+    authorities::CaSecrets,
+    issuers::{self, Issuers},
+    reconcile::{self, reconcile},
+    status::FIELD_MANAGER,
+};
+
+/// How many requests are in work at once: enough to hide the API server's latency.
+const CONCURRENCY: u16 = 32;
+
+/// Why the command ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("standard output: {0}")]
+    Output(#[source] std::io::Error),
+    #[error("starting: {0}")]
+    Start(#[source] std::io::Error),
+    #[error("the kubeconfig: {0}; name another one with --kubeconfig or $KUBECONFIG")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
+    #[error("no cluster was found: {0}; name a kubeconfig with --kubeconfig or $KUBECONFIG")]
+    NoCluster(#[source] kube::config::InferConfigError),
+    #[error("the client for the API server: {0}")]
+    Client(#[source] kube::Error),
+}
+
+/// What every reconciliation has at hand.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) issuers: Issuers,
+    recorder: Recorder,
+    retries: Mutex<HashMap<String, ExponentialBackoff>>,
+}
+
+impl Context {
+    /// Sends an event. One that does not arrive is only logged: events are a courtesy, the status is what counts.
+    pub(crate) async fn announce(&self, event: &KubeEvent, about: &ObjectReference) {
+        if let Err(error) = self.recorder.publish(event, about).await {
+            tracing::warn!(reason = event.reason, %error, "an event was not accepted");
+        }
+    }
+
+    /// How long to wait after one more failure at `what`: exponentially longer, with jitter, without end.
+    fn retry(&self, what: String) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(60);
+        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        let backoff = retries.entry(what).or_insert_with(|| {
+            let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
+            builder.with_max_delay(LONGEST).with_jitter().without_max_times().build()
+        });
+        backoff.next().unwrap_or(LONGEST)
+    }
+
+    fn succeeded(&self, what: &str) {
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
+    }
+}
+
+/// Runs until SIGTERM or SIGINT; work in hand is finished.
+pub(crate) fn run(args: Run) -> Result<(), Error> {
+    // One thread: the API server is waited for most of the time, and a thread saved is memory saved.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
+    runtime.block_on(async {
+        let config = match &args.kubeconfig {
+            Some(path) => {
+                let kubeconfig = Kubeconfig::read_from(path).map_err(Error::Kubeconfig)?;
+                let options = KubeConfigOptions::default();
+                Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(Error::Kubeconfig)?
+            }
+            None => Config::infer().await.map_err(Error::NoCluster)?,
+        };
+        let client = Client::try_from(config).map_err(Error::Client)?;
+        let namespace = args.cluster_resource_namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        control(client, namespace, stop_signal()?).await;
+        Ok(())
+    })
+}
+
+/// Ends at the first SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Start)?;
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping");
+    })
+}
+
+async fn control(client: Client, cluster_resource_namespace: String, stop: impl Future<Output = ()> + Send + 'static) {
+    let stop = stop.boxed().shared();
+    let (wake, woken) = mpsc::unbounded_channel();
+    let (mut stores, mut changed, mut flows) = (HashMap::new(), HashMap::new(), Vec::new());
+    for kind in IssuerKind::ALL {
+        let writer = Writer::new(kind.resource());
+        let (sender, secret_changes) = mpsc::unbounded_channel();
+        stores.insert(kind, writer.as_reader());
+        changed.insert(kind, sender);
+        flows.push((kind, writer, secret_changes));
+    }
+    let secrets = CaSecrets::new(client.clone(), changed);
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), FIELD_MANAGER.into()),
+        issuers: Issuers::new(stores, secrets, cluster_resource_namespace, wake),
+        retries: Mutex::default(),
+        client,
+    });
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
+
+    let issuers = flows
+        .into_iter()
+        .map(|(kind, writer, secret_changes)| run_issuers(kind, writer, secret_changes, context.clone(), stop.clone()));
+    future::join(future::join_all(issuers), run_requests(woken, context.clone(), stop.clone())).await;
+}
+
+/// Reconciles the issuers of one kind when they or their Secrets change.
+async fn run_issuers(
+    kind: IssuerKind,
+    writer: Writer<Issuer>,
+    secret_changes: mpsc::UnboundedReceiver<IssuerId>,
+    context: Arc<Context>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let store = writer.as_reader();
+    let api: Api<Issuer> = Api::all_with(context.client.clone(), &kind.resource());
+    let forgetful = context.clone();
+    let events = watcher(api, watcher::Config::default()).modify(strip).inspect(move |event| match event {
+        Ok(Event::Delete(issuer)) => forgetful.issuers.forget(&IssuerId::of(kind, issuer)),
+        Ok(_) => {}
+        Err(error) => report(kind.plural(), error),
+    });
+    let changed = trigger_self(events.default_backoff().reflect(writer).applied_objects(), kind.resource());
+    let by_secret = channel(secret_changes).map(move |id| {
+        let mut reference = ObjectRef::new_with(&id.name, kind.resource());
+        reference.namespace = id.namespace;
+        Ok(reference.into())
+    });
+    let queue = stream::select(changed, by_secret).take_until(stop);
+    let name = move |issuer: &Issuer| IssuerId::of(kind, issuer).to_string();
+    apply(queue, store, context, name, move |issuer, context| issuers::reconcile(issuer, kind, context)).await;
+}
+
+/// Reconciles the requests that are ours and unfinished when they or their issuers change. Finished ones are dropped
+/// as they arrive: what a cluster has issued over the years does not stay in memory.
+async fn run_requests(
+    woken: mpsc::UnboundedReceiver<IssuerId>,
+    context: Arc<Context>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    // A request must not be told that its issuer is missing before the issuers have been listed.
+    let listed = context.issuers.stores.values().map(Store::wait_until_ready);
+    let listed = future::join_all(listed);
+    let mut stop = Box::pin(stop);
+    if let future::Either::Right(_) = future::select(listed, &mut stop).await {
+        return;
+    }
+    let writer = Writer::<CertificateRequest>::default();
+    let store = writer.as_reader();
+    let api: Api<CertificateRequest> = Api::all(context.client.clone());
+    let events = watcher(api, watcher::Config::default())
+        .inspect_err(|error| report("certificaterequests", error))
+        .modify(strip)
+        .try_filter_map(|event| future::ready(Ok(unfinished(event))));
+    let changed = trigger_self(events.default_backoff().reflect(writer).applied_objects(), ());
+    let waiting = store.clone();
+    let by_issuer = channel(woken).flat_map(move |id| stream::iter(referring_to(&waiting, &id)).map(|r| Ok(r.into())));
+    let queue = stream::select(changed, by_issuer).take_until(stop);
+    apply(queue, store, context, |request| ObjectRef::from_obj(request).to_string(), reconcile).await;
+}
+
+/// Works off a queue of objects until it ends, several at once and none twice at once; failures are retried.
+async fn apply<K, E, F>(
+    queue: impl Stream<Item = Result<controller::ReconcileRequest<K>, E>>,
+    store: Store<K>,
+    context: Arc<Context>,
+    name: impl Fn(&K) -> String + Clone + Send + 'static,
+    flow: impl Fn(Arc<K>, Arc<Context>) -> F,
+) where
+    K: Resource<DynamicType: Clone + Eq + std::hash::Hash + std::fmt::Debug + Unpin> + Clone + 'static,
+    E: std::error::Error + 'static,
+    F: Future<Output = Result<Action, reconcile::Error>> + Send + 'static,
+{
+    let named = name.clone();
+    let reconciler = move |object: Arc<K>, context: Arc<Context>| {
+        let name = named(&object);
+        let done = flow(object, context.clone());
+        async move { done.await.inspect(|_| context.succeeded(&name)) }.boxed()
+    };
+    let retry = move |object: Arc<K>, error: &reconcile::Error, context: Arc<Context>| {
+        let name = name(&object);
+        let wait = context.retry(name.clone());
+        tracing::warn!(object = name, %error, ?wait, "it is tried again");
+        Action::requeue(wait)
+    };
+    let config = controller::Config::default().concurrency(CONCURRENCY);
+    // Failures have been logged; objects that are gone meanwhile need nothing.
+    applier(reconciler, retry, context, store, queue, config).for_each(|_| future::ready(())).await;
+}
+
+/// Leaves out what is not ours, and turns what is finished into what is gone.
+fn unfinished(event: Event<CertificateRequest>) -> Option<Event<CertificateRequest>> {
+    let ours = |r: &CertificateRequest| IssuerId::referred(&r.spec.issuer_ref, r.namespace()).is_some();
+    match event {
+        Event::Apply(request) if !ours(&request) => None,
+        Event::Apply(request) if request.finished() => Some(Event::Delete(request)),
+        Event::InitApply(request) if !ours(&request) || request.finished() => None,
+        other => Some(other),
+    }
+}
+
+fn referring_to(store: &Store<CertificateRequest>, issuer: &IssuerId) -> Vec<ObjectRef<CertificateRequest>> {
+    let refers =
+        |r: &CertificateRequest| IssuerId::referred(&r.spec.issuer_ref, r.namespace()).as_ref() == Some(issuer);
+    store.state_filter(refers).iter().map(|request| ObjectRef::from_obj(request.as_ref())).collect()
+}
+
+/// Drops what is never looked at and takes much room.
+fn strip(object: &mut impl Resource) {
+    let metadata = object.meta_mut();
+    metadata.managed_fields = None;
+    metadata.annotations = None;
+    metadata.labels = None;
+}
+
+fn channel<T>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> {
+    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) })
+}
+
+fn report(resource: &str, error: &watcher::Error) {
+    let hint = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_not_found() => {
+            "; is it installed? `tandem-issuer crds` prints ours, cert-manager brings its own"
+        }
+        _ => "",
+    };
+    tracing::warn!(resource, %error, "watching failed, and is tried again{hint}");
+}
