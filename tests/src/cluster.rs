@@ -1,0 +1,236 @@
+//! A client with the verbs that tests need: apply, get, and wait for a condition.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
+use futures::{
+    StreamExt,
+    future::{Either, select},
+    pin_mut,
+};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{DynamicObject, Patch, PatchParams, PostParams, TypeMeta},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::{ApiResource, GroupVersionKind},
+    runtime::{WatchStreamExt, watcher::watch_object},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// How long a condition may take. Generous: nothing waits for it to pass where all is well.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Kinds without a namespace, among those that tests use.
+const CLUSTER_SCOPED: &[&str] = &[
+    "Namespace",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ClusterIssuer",
+    "TandemClusterIssuer",
+];
+
+/// A connection to a server.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The client beneath.
+    pub client: Client,
+}
+
+impl Cluster {
+    /// Connects with a kubeconfig.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is none.
+    pub async fn connect(kubeconfig: &Path) -> Result<Self> {
+        let file = Kubeconfig::read_from(kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+        Ok(Self { client: Client::try_from(config)? })
+    }
+
+    /// A namespace of its own for one test, with a name that starts with `purpose`.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn space(&self, purpose: &str) -> Result<Space> {
+        let mut namespace = Namespace::default();
+        namespace.metadata.generate_name = Some(format!("{purpose}-"));
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let made = api.create(&PostParams::default(), &namespace).await?;
+        Ok(Space { cluster: self.clone(), name: made.name_any() })
+    }
+
+    /// Applies each document of a YAML stream by server-side apply with strict field validation: an unknown field, or
+    /// one that is given twice, is an error. Objects without a namespace go to `namespace`.
+    ///
+    /// # Errors
+    /// What the server said, with the object's kind and name.
+    pub async fn apply(&self, yaml: &str, namespace: &str) -> Result<Vec<DynamicObject>> {
+        let mut applied = Vec::new();
+        for document in serde_yaml::Deserializer::from_str(yaml) {
+            let value = Value::deserialize(document)?;
+            if !value.is_null() {
+                applied.push(self.apply_value(value, namespace).await?);
+            }
+        }
+        Ok(applied)
+    }
+
+    async fn apply_value(&self, value: Value, namespace: &str) -> Result<DynamicObject> {
+        let object: DynamicObject = serde_json::from_value(value.clone()).context("an object without kind or name")?;
+        let types = object.types.clone().unwrap_or_default();
+        let name = object.metadata.name.clone().context("an object without a name")?;
+        let place = object.metadata.namespace.as_deref().unwrap_or(namespace);
+        let params = PatchParams::apply("tandem-tests").force().validation_strict();
+        let api = self.api(&types, place)?;
+        api.patch(&name, &params, &Patch::Apply(&value)).await.with_context(|| format!("{} {name}", types.kind))
+    }
+
+    /// The API of a kind given as in a manifest, such as `cert-manager.io/v1` and `Certificate`.
+    ///
+    /// # Errors
+    /// Where the apiVersion is none.
+    pub fn api(&self, types: &TypeMeta, namespace: &str) -> Result<Api<DynamicObject>> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
+        Ok(if CLUSTER_SCOPED.contains(&resource.kind.as_str()) {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &resource)
+        })
+    }
+
+    /// Waits, by watching, until an object is as `condition` asks; returns it.
+    ///
+    /// # Errors
+    /// Where that is not so after [`PATIENCE`]; then with the object as it was last seen.
+    pub async fn wait(
+        &self,
+        kind: (&str, &str),
+        namespace: &str,
+        name: &str,
+        condition: impl Fn(&DynamicObject) -> bool,
+    ) -> Result<DynamicObject> {
+        let types = TypeMeta { api_version: kind.0.to_owned(), kind: kind.1.to_owned() };
+        let seen = watch_object(self.api(&types, namespace)?, name).default_backoff();
+        pin_mut!(seen);
+        let mut last = None;
+        let deadline = tokio::time::sleep(PATIENCE);
+        pin_mut!(deadline);
+        // Errors are retried by the watch; what counts is the last state that was seen.
+        while let Either::Left((Some(event), _)) = select(seen.next(), &mut deadline).await {
+            match event {
+                Ok(Some(object)) if condition(&object) => return Ok(object),
+                Ok(object) => last = object,
+                Err(_) => {}
+            }
+        }
+        let seen = last.map_or_else(|| "it is not there".to_owned(), |o| serde_yaml::to_string(&o).unwrap_or_default());
+        Err(anyhow!("{} {namespace}/{name} did not get there within {PATIENCE:?}:\n{seen}", kind.1))
+    }
+}
+
+/// cert-manager's Certificate, for [`Cluster::wait`].
+pub const CERTIFICATE: (&str, &str) = ("cert-manager.io/v1", "Certificate");
+/// cert-manager's CertificateRequest.
+pub const CERTIFICATE_REQUEST: (&str, &str) = ("cert-manager.io/v1", "CertificateRequest");
+/// Our namespaced issuer.
+pub const ISSUER: (&str, &str) = ("pki.tandem.internal/v1alpha1", "TandemIssuer");
+/// Our cluster issuer.
+pub const CLUSTER_ISSUER: (&str, &str) = ("pki.tandem.internal/v1alpha1", "TandemClusterIssuer");
+
+/// A condition of an object: its status, reason and message.
+#[must_use]
+pub fn condition(object: &DynamicObject, type_: &str) -> Option<(String, String, String)> {
+    let conditions = object.data.pointer("/status/conditions")?.as_array()?;
+    let found = conditions.iter().find(|condition| condition["type"] == type_)?;
+    let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+    Some((text("status"), text("reason"), text("message")))
+}
+
+/// Whether the object's Ready condition has `status` and, unless it is empty, `reason`, for the present generation where
+/// the condition says for which it holds.
+#[must_use]
+pub fn is_ready(object: &DynamicObject, status: &str, reason: &str) -> bool {
+    let generation = object.metadata.generation;
+    let current = object
+        .data
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .and_then(|conditions| conditions.iter().find(|condition| condition["type"] == "Ready"))
+        .is_some_and(|ready| ready["observedGeneration"].as_i64().is_none_or(|g| Some(g) == generation));
+    condition(object, "Ready").is_some_and(|(s, r, _)| current && s == status && (reason.is_empty() || r == reason))
+}
+
+/// A namespace of a test's own.
+#[derive(Clone)]
+pub struct Space {
+    /// The server it is on.
+    pub cluster: Cluster,
+    /// The namespace's name, unlike any other's.
+    pub name: String,
+}
+
+impl Space {
+    /// Applies a YAML stream in this namespace; see [`Cluster::apply`]. `NAMESPACE` in the text stands for its name.
+    ///
+    /// # Errors
+    /// As [`Cluster::apply`].
+    pub async fn apply(&self, yaml: &str) -> Result<Vec<DynamicObject>> {
+        self.cluster.apply(&yaml.replace("NAMESPACE", &self.name), &self.name).await
+    }
+
+    /// Waits in this namespace; see [`Cluster::wait`].
+    ///
+    /// # Errors
+    /// As [`Cluster::wait`].
+    pub async fn wait(
+        &self,
+        kind: (&str, &str),
+        name: &str,
+        condition: impl Fn(&DynamicObject) -> bool,
+    ) -> Result<DynamicObject> {
+        self.cluster.wait(kind, &self.name, name, condition).await
+    }
+
+    /// Waits until an object is ready.
+    ///
+    /// # Errors
+    /// As [`Cluster::wait`].
+    pub async fn wait_ready(&self, kind: (&str, &str), name: &str) -> Result<DynamicObject> {
+        self.wait(kind, name, |object| is_ready(object, "True", "")).await
+    }
+
+    /// The Secrets of this namespace.
+    #[must_use]
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.cluster.client.clone(), &self.name)
+    }
+
+    /// One entry of a Secret, as text.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub async fn secret(&self, name: &str, key: &str) -> Result<String> {
+        let secret = self.secrets().get(name).await?;
+        let value = secret.data.and_then(|mut data| data.remove(key));
+        let value = value.with_context(|| format!("the Secret {}/{name} has no {key}", self.name))?;
+        Ok(String::from_utf8(value.0)?)
+    }
+
+    /// Writes a TLS Secret: certificates, key and, if given, roots, each in PEM.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn put_tls(&self, name: &str, certificates: &str, key: &str, roots: Option<&str>) -> Result<()> {
+        let mut data = serde_json::json!({"tls.crt": certificates, "tls.key": key});
+        if let Some(roots) = roots {
+            data["ca.crt"] = roots.into();
+        }
+        let secret = serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque", "stringData": data,
+        });
+        self.apply(&secret.to_string()).await.map(|_| ())
+    }
+}

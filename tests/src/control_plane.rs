@@ -1,0 +1,72 @@
+//! A real Kubernetes control plane with the real cert-manager, as a process of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::{Cluster, process::Process, tools};
+
+/// A running control plane. Dropping it stops it and deletes its folder.
+#[derive(Debug)]
+pub struct ControlPlane {
+    process: Process,
+    kubeconfig: PathBuf,
+    folder: TempDir,
+}
+
+impl ControlPlane {
+    /// Builds it where needed, starts it, and waits until everything in it answers.
+    ///
+    /// # Errors
+    /// Where it cannot be built, or does not become ready; with the end of its log.
+    pub fn start() -> Result<Self> {
+        tools::build_control_plane()?;
+        let folder = tempfile::Builder::new().prefix("tandem-").tempdir()?;
+        let program = tools::control_plane_folder().join("control-plane");
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--stop-with-parent").arg("--dir").arg(folder.path().join("control-plane"));
+        let mut process = Process::start(&mut command, &folder.path().join("control-plane.err"))?;
+        let kubeconfig = PathBuf::from(process.first_line().context("the control plane")?);
+        Ok(Self { process, kubeconfig, folder })
+    }
+
+    /// The administrator's kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A folder that goes with it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A client with the administrator's rights. A client belongs to the runtime that it was made on.
+    ///
+    /// # Errors
+    /// Where the kubeconfig is not what it should be.
+    pub async fn cluster(&self) -> Result<Cluster> {
+        Cluster::connect(&self.kubeconfig).await
+    }
+
+    /// A kubectl of the server's version, set up for it.
+    #[must_use]
+    pub fn kubectl(&self) -> Command {
+        let mut command = Command::new(tools::control_plane_folder().join("kubectl"));
+        command.env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
+    /// Stops it; whether it stopped cleanly.
+    ///
+    /// # Errors
+    /// Where the system does not say how it ended.
+    pub fn stop(mut self) -> Result<bool> {
+        self.process.stop()
+    }
+}

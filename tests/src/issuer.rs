@@ -1,0 +1,92 @@
+//! tandem-issuer as a process of its own, with no more rights than the RBAC that is shipped.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::{authentication::v1::TokenRequest, core::v1::ServiceAccount};
+use kube::{Api, api::PostParams, config::Kubeconfig};
+
+use crate::{
+    Cluster, ControlPlane,
+    process::Process,
+    tools::{self, root},
+};
+
+/// The namespace of the issuer's ServiceAccount and of the cluster issuers' CA Secrets, as the shipped RBAC has it.
+pub const NAMESPACE: &str = "tandem";
+
+/// A running tandem-issuer.
+#[derive(Debug)]
+pub struct IssuerProcess {
+    process: Process,
+}
+
+impl IssuerProcess {
+    /// Starts it with a token of its ServiceAccount. CRDs and RBAC have to be there: see [`install`].
+    ///
+    /// # Errors
+    /// Where it cannot be built, gets no token, or does not start.
+    pub async fn start(control_plane: &ControlPlane) -> Result<Self> {
+        let kubeconfig = control_plane.folder().join("issuer.kubeconfig");
+        write_kubeconfig(control_plane, &kubeconfig).await?;
+        let mut command = Command::new(tools::program("tandem-issuer")?);
+        // Nothing of the caller's surroundings may help it: only its own token counts.
+        command.env_clear().arg("run").arg("--kubeconfig").arg(kubeconfig);
+        let process = Process::start(&mut command, &control_plane.folder().join("issuer.log"))?;
+        Ok(Self { process })
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Its resident memory in bytes, as the kernel counts it.
+    ///
+    /// # Errors
+    /// Where it no longer runs.
+    pub fn resident_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
+    }
+}
+
+/// Applies the CRDs and the RBAC that are shipped, and waits until the server knows the kinds.
+///
+/// # Errors
+/// What the server said.
+pub async fn install(cluster: &Cluster) -> Result<()> {
+    for file in ["crds/crds.yaml", "rbac.yaml"] {
+        let path = root().join("charts/tandem-issuer").join(file);
+        let yaml = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+        for object in cluster.apply(&yaml, NAMESPACE).await? {
+            let Some(types) = object.types.filter(|types| types.kind == "CustomResourceDefinition") else { continue };
+            let name = object.metadata.name.unwrap_or_default();
+            let established = |object: &_| {
+                crate::cluster::condition(object, "Established").is_some_and(|(status, _, _)| status == "True")
+            };
+            cluster.wait((&types.api_version, &types.kind), "", &name, established).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The administrator's kubeconfig with the ServiceAccount's token in place of the administrator's.
+async fn write_kubeconfig(control_plane: &ControlPlane, path: &Path) -> Result<()> {
+    let cluster = control_plane.cluster().await?;
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let request: TokenRequest = serde_json::from_value(serde_json::json!({"spec": {"audiences": []}}))?;
+    let made = accounts.create_token_request("tandem-issuer", &PostParams::default(), &request).await?;
+    let token = made.status.context("the server gave no token")?.token;
+
+    let mut kubeconfig = serde_json::to_value(Kubeconfig::read_from(control_plane.kubeconfig())?)?;
+    for user in kubeconfig["users"].as_array_mut().into_iter().flatten() {
+        user["user"] = serde_json::json!({"token": token});
+    }
+    for context in kubeconfig["contexts"].as_array_mut().into_iter().flatten() {
+        context["context"]["namespace"] = NAMESPACE.into();
+    }
+    std::fs::write(path, serde_yaml::to_string(&kubeconfig)?)?;
+    Ok(())
+}

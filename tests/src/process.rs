@@ -1,0 +1,107 @@
+//! A child process that does not outlive its value, nor this process.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a process may take to stop after SIGTERM before it is killed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running child. Its standard error goes to a file; dropping it sends SIGTERM and waits.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Where its standard error goes.
+    pub log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`, with standard error in the file `log` and a standard input that ends when this process does.
+    ///
+    /// # Errors
+    /// Where the file cannot be made or the program does not start.
+    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let errors = File::create(log).with_context(|| format!("{}", log.display()))?;
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .with_context(|| format!("{} does not start", command.get_program().to_string_lossy()))?;
+        Ok(Self { child, log: log.to_owned() })
+    }
+
+    /// Waits for the first line on its standard output.
+    ///
+    /// # Errors
+    /// Where it ends before it has written one; then with the end of its log.
+    pub fn first_line(&mut self) -> Result<String> {
+        let output: ChildStdout = self.child.stdout.take().context("its standard output was read before")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        if line.is_empty() {
+            let status = self.child.wait()?;
+            bail!("it ended ({status}) before it was ready:\n{}", self.log_tail());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// The last lines of its log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+    }
+
+    /// Sends SIGTERM and waits for the end; kills what does not end. Returns whether it ended with code 0.
+    ///
+    /// # Errors
+    /// Where the system does not say how it ended.
+    pub fn stop(&mut self) -> Result<bool> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(status.success());
+        }
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            kill_process(pid, Signal::TERM)?;
+        }
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(false)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A destructor can tell nobody; the process was told to stop or is dead already.
+        let _ = self.stop();
+    }
+}

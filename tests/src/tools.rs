@@ -1,0 +1,93 @@
+//! Where the programs are that tests run, and how they are built.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+/// The repository's root.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Where cargo puts what it builds.
+#[must_use]
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A folder of ours beneath the target folder.
+#[must_use]
+pub fn control_plane_folder() -> PathBuf {
+    target().join("control-plane")
+}
+
+/// Builds the control plane and kubectl, once per process; nothing happens where they are up to date.
+///
+/// # Errors
+/// What `make` said: which tool is missing, or what does not compile.
+pub fn build_control_plane() -> Result<()> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    once(&DONE, || {
+        let out = format!("OUT={}", control_plane_folder().display());
+        run(Command::new("make").arg("-C").arg(root().join("tests/control-plane")).arg(out))
+    })
+}
+
+/// One of the workspace's programs, built as this one was (debug or release).
+///
+/// # Errors
+/// What cargo said.
+pub fn program(name: &str) -> Result<PathBuf> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    let release = !cfg!(debug_assertions);
+    once(&DONE, || {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--locked", "-p", "tandem-issuer", "-p", "tandem-vm"]).current_dir(root());
+        run(if release { cargo.arg("--release") } else { &mut cargo })
+    })?;
+    Ok(target().join(if release { "release" } else { "debug" }).join(name))
+}
+
+/// Whether a program is on the PATH. Where `TANDEM_REQUIRE_TOOLS` is set, as `make test` does, one that is missing is an
+/// error; elsewhere its checks are skipped, and say so.
+///
+/// # Errors
+/// Where the program is missing and required.
+pub fn available(program: &str) -> Result<bool> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths).any(|folder| folder.join(program).is_file());
+    if !found && std::env::var_os("TANDEM_REQUIRE_TOOLS").is_some() {
+        bail!("{program} is not installed, and TANDEM_REQUIRE_TOOLS asks for it; `make tools` installs what is needed");
+    }
+    Ok(found)
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// Where it does not start or fails, with what it wrote to standard error.
+pub fn run(command: &mut Command) -> Result<()> {
+    output(command).map(|_| ())
+}
+
+/// Runs a command to its end and returns what it wrote to standard output.
+///
+/// # Errors
+/// As [`run`].
+pub fn output(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let done = command.output().with_context(|| format!("{name} does not start; is it installed?"))?;
+    if !done.status.success() {
+        bail!("{name}: {}: {}", done.status, String::from_utf8_lossy(&done.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+fn once(cell: &'static OnceLock<Result<(), String>>, action: impl FnOnce() -> Result<()>) -> Result<()> {
+    cell.get_or_init(|| action().map_err(|error| format!("{error:#}"))).clone().map_err(|error| anyhow!(error))
+}
