@@ -7,7 +7,7 @@ use pki_types::SignatureVerificationAlgorithm;
 use webpki::aws_lc_rs as algorithms;
 use x509_parser::{oid_registry::OidRegistry, prelude::FromDer, x509::AlgorithmIdentifier};
 
-use crate::encoding::{Spki, element};
+use crate::encoding::{RawSequence, Spki};
 
 /// An algorithm with which signatures are verified.
 pub type Algorithm = &'static dyn SignatureVerificationAlgorithm;
@@ -50,15 +50,22 @@ pub enum Rejected {
 /// See [`Rejected`].
 pub fn verify(public_key: &[u8], algorithm: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Rejected> {
     let spki = Spki::from_der(public_key).map_err(|_| Rejected::Malformed)?;
-    let signature_id = element(algorithm).map_err(|_| Rejected::Malformed)?.value();
+    let signature_id = RawSequence::read(algorithm).map_err(|_| Rejected::Malformed)?.content;
     let accepted = ACCEPTED
         .iter()
         .find(|a| {
-            a.public_key_alg_id().as_ref() == spki.algorithm.value() && a.signature_alg_id().as_ref() == signature_id
+            a.public_key_alg_id().as_ref() == spki.algorithm.content && a.signature_alg_id().as_ref() == signature_id
         })
         .ok_or_else(|| Rejected::Algorithm(name(algorithm)))?;
     let key = spki.key.as_bytes().ok_or(Rejected::Malformed)?;
     accepted.verify_signature(key, message, signature).map_err(|_| Rejected::Signature)
+}
+
+/// Whether signatures of this AlgorithmIdentifier (DER) are accepted at all; its name or OID where they are not.
+pub(crate) fn check_accepted(algorithm: &[u8]) -> Result<(), String> {
+    let known = RawSequence::read(algorithm)
+        .is_ok_and(|id| ACCEPTED.iter().any(|accepted| accepted.signature_alg_id().as_ref() == id.content));
+    if known { Ok(()) } else { Err(name(algorithm)) }
 }
 
 /// What people call an AlgorithmIdentifier (DER), or its OID.

@@ -7,7 +7,7 @@ use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, pre
 
 use crate::{
     Error, algorithm,
-    encoding::{Signed, Spki, raw},
+    encoding::{Signed, Spki},
     signer::{LocalKey, Signer},
 };
 
@@ -85,7 +85,11 @@ impl Authority {
         // The root is the end of tls.crt where that signed itself, else the certificate of ca.crt that signed the end.
         let topmost = chain.last().cloned().ok_or(Error::SecretKeyMissing("tls.crt"))?;
         let mut anchors = Vec::new();
-        if topmost.signed_by(&topmost) {
+        if topmost.issuer == topmost.subject {
+            if !topmost.signed_by(&topmost) {
+                let problem = "its last certificate names itself as issuer, but did not sign itself".to_owned();
+                return Err(Error::SecretInvalid { field: "tls.crt", problem });
+            }
             chain.pop();
             anchors.push(topmost);
         } else if let Some(root) = roots.iter().find(|root| root.signed_by(root) && topmost.signed_by(root)) {
@@ -193,6 +197,10 @@ impl Link {
         if !rest.is_empty() {
             return Err(invalid("bytes follow a certificate within its PEM block".to_owned()));
         }
+        let signed = Signed::from_der(&der).and_then(|signed| signed.algorithm.whole());
+        let algorithm = signed.map_err(|error| invalid(format!("not DER: {error}")))?;
+        algorithm::check_accepted(&algorithm)
+            .map_err(|name| invalid(format!("a certificate is signed with {name}, which is not accepted")))?;
         let extension = |error| invalid(format!("a certificate's extensions: {error}"));
         let basic = parsed.basic_constraints().map_err(extension)?;
         let usage = parsed.key_usage().map_err(extension)?;
@@ -313,8 +321,8 @@ fn path_room(chain: &[&Link]) -> Result<Option<i64>, Error> {
 pub(crate) fn verify_signed(der: &[u8], public_key: &[u8]) -> bool {
     let checked = || {
         let signed = Signed::from_der(der).ok()?;
-        let content = raw(signed.content).ok()?;
-        let algorithm = raw(signed.algorithm).ok()?;
+        let content = signed.content.whole().ok()?;
+        let algorithm = signed.algorithm.whole().ok()?;
         algorithm::verify(public_key, &algorithm, &content, signed.signature.as_bytes()?).ok()
     };
     checked().is_some()

@@ -2,7 +2,7 @@
 
 use der::{
     Encode,
-    asn1::{AnyRef, BitStringRef, ContextSpecific, Ia5String, OctetString, UintRef},
+    asn1::{BitStringRef, ContextSpecific, Ia5String, OctetString, UintRef},
     oid::AssociatedOid,
 };
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ use x509_cert::{
 use crate::{
     Authority, Error,
     authority::key_id,
-    encoding::{Signed, TbsCertificate, certificates_to_pem, element},
+    encoding::{RawSequence, Signed, TbsCertificate, certificates_to_pem},
     request::ValidRequest,
     signer::Signer,
     usage::{Usages, key_usage_extension},
@@ -114,11 +114,11 @@ pub fn prepare(grant: &Grant, authority: &Authority, serial: Serial) -> Result<V
     TbsCertificate {
         version: ContextSpecific { tag_number: der::TagNumber(0), tag_mode: der::TagMode::Explicit, value: 2 },
         serial: UintRef::new(serial.as_bytes())?,
-        algorithm: element(&algorithm)?,
-        issuer: element(authority.subject())?,
+        algorithm: RawSequence::read(&algorithm)?,
+        issuer: RawSequence::read(authority.subject())?,
         validity: Validity::new(time(grant.not_before)?, time(grant.not_after)?),
-        subject: element(&grant.request.subject)?,
-        public_key: element(&grant.request.public_key)?,
+        subject: RawSequence::read(&grant.request.subject)?,
+        public_key: RawSequence::read(&grant.request.public_key)?,
         extensions: extensions(grant, authority)?,
     }
     .to_der()
@@ -139,7 +139,7 @@ pub fn assemble(
     let build = || {
         let algorithm = algorithm_der(authority.signer())?;
         let signature = BitStringRef::from_bytes(signature)?;
-        Signed { content: element(to_sign)?, algorithm: element(&algorithm)?, signature }.to_der()
+        Signed { content: RawSequence::read(to_sign)?, algorithm: RawSequence::read(&algorithm)?, signature }.to_der()
     };
     let leaf = build().map_err(|e| Error::Unverified(format!("assembling it: {e}")))?;
     verify::verify(&leaf, grant, authority, serial, now)?;
@@ -155,7 +155,7 @@ pub fn assemble(
 /// The signer's AlgorithmIdentifier as a whole DER element.
 pub(crate) fn algorithm_der(signer: &dyn Signer) -> Result<Vec<u8>, der::Error> {
     let id = signer.algorithm();
-    AnyRef::new(der::Tag::Sequence, id.as_ref())?.to_der()
+    RawSequence { content: id.as_ref() }.whole()
 }
 
 fn time(time: Timestamp) -> Result<Time, der::Error> {

@@ -1,11 +1,11 @@
 //! PEM framing, and the DER structures that are read or written with some fields kept as raw bytes.
 //!
-//! Names, keys and algorithm identifiers stay [`AnyRef`]: whoever decodes and re-encodes a name may change its string
+//! Names, keys and algorithm identifiers stay [`RawSequence`]s: whoever decodes and re-encodes a name may change its string
 //! types or order, and verifiers compare names byte for byte.
 
 use der::{
-    Decode, Encode, Sequence,
-    asn1::{AnyRef, BitStringRef, ContextSpecific, SetOfVec, UintRef},
+    Decode, DecodeValue, Encode, EncodeValue, FixedTag, Header, Length, Reader, Sequence, Tag, Writer,
+    asn1::{BitStringRef, ContextSpecific, SetOfVec, UintRef},
 };
 use pem::{EncodeConfig, LineEnding, Pem};
 use x509_cert::{attr::Attribute, ext::Extension, time::Validity};
@@ -13,18 +13,58 @@ use x509_cert::{attr::Attribute, ext::Extension, time::Validity};
 /// PEM label of a certificate (RFC 7468 clause 5).
 pub const CERTIFICATE: &str = "CERTIFICATE";
 
+/// A DER SEQUENCE whose content is kept as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RawSequence<'a> {
+    pub(crate) content: &'a [u8],
+}
+
+impl<'a> RawSequence<'a> {
+    /// Reads `bytes` as one sequence without anything after it.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, der::Error> {
+        Self::from_der(bytes)
+    }
+
+    /// The whole element again, header included.
+    pub(crate) fn whole(self) -> Result<Vec<u8>, der::Error> {
+        self.to_der()
+    }
+}
+
+impl FixedTag for RawSequence<'_> {
+    const TAG: Tag = Tag::Sequence;
+}
+
+impl<'a> DecodeValue<'a> for RawSequence<'a> {
+    type Error = der::Error;
+
+    fn decode_value<R: Reader<'a>>(reader: &mut R, header: Header) -> Result<Self, der::Error> {
+        Ok(Self { content: reader.read_slice(header.length())? })
+    }
+}
+
+impl EncodeValue for RawSequence<'_> {
+    fn value_len(&self) -> Result<Length, der::Error> {
+        Length::try_from(self.content.len())
+    }
+
+    fn encode_value(&self, writer: &mut impl Writer) -> Result<(), der::Error> {
+        writer.write(self.content)
+    }
+}
+
 /// `SIGNED{}` of X.509: what a certificate and a request both are from the outside.
 #[derive(Clone, Debug, Sequence)]
 pub(crate) struct Signed<'a> {
-    pub(crate) content: AnyRef<'a>,
-    pub(crate) algorithm: AnyRef<'a>,
+    pub(crate) content: RawSequence<'a>,
+    pub(crate) algorithm: RawSequence<'a>,
     pub(crate) signature: BitStringRef<'a>,
 }
 
 /// `SubjectPublicKeyInfo` (RFC 5280 clause 4.1.2.7).
 #[derive(Clone, Debug, Sequence)]
 pub(crate) struct Spki<'a> {
-    pub(crate) algorithm: AnyRef<'a>,
+    pub(crate) algorithm: RawSequence<'a>,
     pub(crate) key: BitStringRef<'a>,
 }
 
@@ -32,8 +72,8 @@ pub(crate) struct Spki<'a> {
 #[derive(Clone, Debug, Sequence)]
 pub(crate) struct RequestInfo<'a> {
     pub(crate) version: u8,
-    pub(crate) subject: AnyRef<'a>,
-    pub(crate) public_key: AnyRef<'a>,
+    pub(crate) subject: RawSequence<'a>,
+    pub(crate) public_key: RawSequence<'a>,
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
     pub(crate) attributes: Option<SetOfVec<Attribute>>,
 }
@@ -43,23 +83,13 @@ pub(crate) struct RequestInfo<'a> {
 pub(crate) struct TbsCertificate<'a> {
     pub(crate) version: ContextSpecific<u8>,
     pub(crate) serial: UintRef<'a>,
-    pub(crate) algorithm: AnyRef<'a>,
-    pub(crate) issuer: AnyRef<'a>,
+    pub(crate) algorithm: RawSequence<'a>,
+    pub(crate) issuer: RawSequence<'a>,
     pub(crate) validity: Validity,
-    pub(crate) subject: AnyRef<'a>,
-    pub(crate) public_key: AnyRef<'a>,
+    pub(crate) subject: RawSequence<'a>,
+    pub(crate) public_key: RawSequence<'a>,
     #[asn1(context_specific = "3", tag_mode = "EXPLICIT")]
     pub(crate) extensions: Vec<Extension>,
-}
-
-/// The bytes of one DER element again, header included.
-pub(crate) fn raw(element: AnyRef<'_>) -> Result<Vec<u8>, der::Error> {
-    element.to_der()
-}
-
-/// Reads `bytes` as one DER element without anything after it.
-pub(crate) fn element(bytes: &[u8]) -> Result<AnyRef<'_>, der::Error> {
-    AnyRef::from_der(bytes)
 }
 
 /// Frames DER certificates as PEM, in order, lines ended by `\n`.

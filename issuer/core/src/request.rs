@@ -13,7 +13,7 @@ use x509_parser::{prelude::FromDer, x509::X509Name};
 use crate::{
     Error,
     algorithm::{self, Rejected},
-    encoding::{RequestInfo, Signed, Spki, raw},
+    encoding::{RequestInfo, Signed, Spki},
     usage::{Usages, describe_extended, describe_key_usage},
 };
 
@@ -59,15 +59,15 @@ impl ValidRequest {
     /// As [`ValidRequest::from_pem`].
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let signed = Signed::from_der(der).map_err(malformed)?;
-        let content = raw(signed.content).map_err(malformed)?;
+        let content = signed.content.whole().map_err(malformed)?;
         let info = RequestInfo::from_der(&content).map_err(malformed)?;
         if info.version != 0 {
             return Err(Error::RequestMalformed(format!("version {} instead of 1", u16::from(info.version) + 1)));
         }
-        let public_key = raw(info.public_key).map_err(malformed)?;
+        let public_key = info.public_key.whole().map_err(malformed)?;
         check_possession(&public_key, &signed, &content)?;
 
-        let subject = raw(info.subject).map_err(malformed)?;
+        let subject = info.subject.whole().map_err(malformed)?;
         let names = match X509Name::from_der(&subject) {
             Ok((_, name)) => name.iter_rdn().count(),
             Err(error) => return Err(Error::RequestMalformed(format!("subject: {error}"))),
@@ -177,7 +177,7 @@ fn one_block(pem: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// Proof of possession: the request is signed by the key that it asks to have certified.
 fn check_possession(public_key: &[u8], signed: &Signed<'_>, content: &[u8]) -> Result<(), Error> {
-    let algorithm = raw(signed.algorithm).map_err(malformed)?;
+    let algorithm = signed.algorithm.whole().map_err(malformed)?;
     let signature = signed.signature.as_bytes().ok_or(Error::RequestSignature)?;
     algorithm::verify(public_key, &algorithm, content, signature).map_err(|rejected| match rejected {
         Rejected::Malformed => Error::RequestMalformed("its public key is not DER".to_owned()),
@@ -195,7 +195,7 @@ fn check_possession(public_key: &[u8], signed: &Signed<'_>, content: &[u8]) -> R
 
 fn is_elliptic(spki: &Spki<'_>) -> bool {
     use pki_types::alg_id::{ECDSA_P256, ECDSA_P384, ECDSA_P521};
-    [ECDSA_P256, ECDSA_P384, ECDSA_P521].iter().any(|id| id.as_ref() == spki.algorithm.value())
+    [ECDSA_P256, ECDSA_P384, ECDSA_P521].iter().any(|id| id.as_ref() == spki.algorithm.content)
 }
 
 /// The extensions in the request's extensionRequest attribute; an attribute or an extension given twice is an error.

@@ -3,10 +3,12 @@
 //! webpki verifies the path. It does not look at certificates of CAs, at the anchor, nor at whether the content is what
 //! was granted: that is checked here over x509-parser.
 
-use der::Encode;
+use std::cell::Cell;
+
+use der::{Encode, oid::ObjectIdentifier};
 use jiff::Timestamp;
 use pki_types::{CertificateDer, UnixTime};
-use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, anchor_from_trusted_cert};
 use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer};
 
 use crate::{
@@ -85,25 +87,32 @@ fn check_path(leaf: &[u8], grant: &Grant, authority: &Authority, now: Timestamp)
     let anchors = [anchor_from_trusted_cert(root).map_err(unverified)?];
     let seconds = u64::try_from(now.as_second()).unwrap_or_default();
     let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-    end_entity
-        .verify_for_usage(ACCEPTED, &anchors, authority.intermediates(), time, Purposes(grant), None, None)
-        .map_err(unverified)?;
-    Ok(())
+    let purposes = Purposes { wanted: &grant.usages.extended, refused: Cell::new(false) };
+    let path = end_entity.verify_for_usage(ACCEPTED, &anchors, authority.intermediates(), time, &purposes, None, None);
+    match path {
+        Ok(_) => Ok(()),
+        Err(_) if purposes.refused.get() => {
+            Err(Error::Unverified("a CA above it restricts its extended key usages, and not to these".to_owned()))
+        }
+        Err(error) => Err(unverified(error)),
+    }
 }
 
 /// Each certificate of the path that restricts its purposes must allow all of the leaf's (RFC 5280 clause 4.2.1.12).
-struct Purposes<'a>(&'a Grant);
+struct Purposes<'a> {
+    wanted: &'a [ObjectIdentifier],
+    refused: Cell<bool>,
+}
 
 impl ExtendedKeyUsageValidator for Purposes<'_> {
     fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
-        let mut allowed = Vec::new();
-        for purpose in purposes {
-            allowed.push(purpose?.to_decoded_oid());
+        let allowed = purposes.collect::<Result<Vec<_>, _>>()?;
+        let allows = |purpose: &ObjectIdentifier| allowed.contains(&KeyPurposeId::new(purpose.as_bytes()));
+        if allowed.is_empty() || allows(&ANY) || self.wanted.iter().all(allows) {
+            return Ok(());
         }
-        let arcs = |oid: &der::oid::ObjectIdentifier| oid.arcs().map(|arc| arc as usize).collect::<Vec<_>>();
-        let all = allowed.is_empty()
-            || allowed.contains(&arcs(&ANY))
-            || self.0.usages.extended.iter().all(|wanted| allowed.contains(&arcs(wanted)));
-        if all { Ok(()) } else { Err(webpki::Error::UnsupportedCriticalExtension) }
+        // webpki's own error for this cannot be made here.
+        self.refused.set(true);
+        Err(webpki::Error::UnknownIssuer)
     }
 }

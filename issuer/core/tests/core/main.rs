@@ -1,0 +1,10 @@
+//! The core from the outside: requests, authorities, certificates, decisions. No cluster, no clock.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod authority;
+mod certificate;
+mod decide;
+mod properties;
+mod request;
+mod support;
