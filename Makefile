@@ -1,0 +1,67 @@
+# `make help` lists what can be done here.
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+
+export CARGO_TERM_COLOR ?= auto
+CARGO ?= cargo
+TOOLS := target/tools
+CARGO_DENY := $(TOOLS)/bin/cargo-deny
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: tools-demo control-plane ## The main job, on an embedded control plane: one Certificate, one Secret, one VM
+	@echo 'building the issuer, tandem-vm and the demo (the first build takes some minutes)'
+	@$(CARGO) build --locked --release -p tandem-issuer -p tandem-vm -p tandem-tests
+	@exec target/release/demo
+
+.PHONY: test
+test: tools check deny control-plane ## All tests, with what they need installed
+	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
+	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
+
+.PHONY: check
+check: cargo ## The quick part: format, lints, docs, unit and property tests; no cluster
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	$(CARGO) test --locked -p tandem-issuer-core -p tandem-issuer -p tandem-vm
+
+.PHONY: deny
+deny: $(CARGO_DENY) ## Licences, sources and banned crates of all dependencies
+	$(CARGO_DENY) --locked check bans licenses sources
+
+.PHONY: cluster
+cluster: control-plane ## Leave a control plane running for work by hand; Ctrl-C stops it
+	@exec tests/cluster.sh target/control-plane
+
+.PHONY: crds
+crds: cargo ## Write the CRDs from the Rust types into the chart
+	@$(CARGO) run --quiet --locked -p tandem-issuer -- crds > target/crds.yaml
+	@mv target/crds.yaml charts/tandem-issuer/crds/crds.yaml
+
+.PHONY: measure
+measure: control-plane ## Time to the first certificate and idle memory of the issuer
+	@$(CARGO) build --locked --release -p tandem-issuer -p tandem-tests
+	@exec target/release/measure
+
+.PHONY: control-plane
+control-plane: cargo
+	@$(MAKE) --no-print-directory -C tests/control-plane OUT=$(CURDIR)/target/control-plane
+
+# What `make test` and `make demo` need besides Rust, Go and make; installed as root, else named in one line.
+.PHONY: tools tools-demo
+tools:
+	@tests/tools.sh cc:gcc openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init
+tools-demo:
+	@tests/tools.sh cc:gcc xorrisofs:xorriso
+
+.PHONY: cargo
+cargo:
+	@command -v $(CARGO) >/dev/null || { echo 'Rust is missing: install it from https://rustup.rs' >&2; exit 1; }
+
+$(CARGO_DENY): | cargo
+	@echo 'building cargo-deny (some minutes, once)'
+	@$(CARGO) install --quiet --locked --version 0.20.2 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Sees to it that commands are there: tools.sh COMMAND:PACKAGE…
+# As root the missing ones are installed from Debian's packages; otherwise one line says what is missing.
+set -eu
+
+missing=
+for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "missing:$missing; install with: apt-get install$missing" >&2
+    exit 1
+fi
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of package names
+apt-get install -qq -y --no-install-recommends $missing >/dev/null
