@@ -1,0 +1,73 @@
+//! The data volume, and the place of the user data.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    LocalObjectReference, PersistentVolumeClaim, PersistentVolumeClaimSpec, Secret, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::kubevirt::UserData;
+use super::metadata;
+use crate::names::{Labels, Names, database_selector, with_common};
+use crate::spec::Document;
+
+/// Most bytes of user data that KubeVirt admits inside a VirtualMachine:
+/// <https://kubevirt.io/user-guide/user_workloads/startup_scripts/#cloud-init>.
+pub(crate) const MAX_INLINE_USER_DATA: usize = 2048;
+
+pub(super) fn claim(document: &Document, names: &Names) -> PersistentVolumeClaim {
+    let storage = &document.spec.storage;
+    PersistentVolumeClaim {
+        metadata: metadata(document, &names.data, with_common(document, database_selector(document))),
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(storage.size.clone()))])),
+                ..VolumeResourceRequirements::default()
+            }),
+            storage_class_name: storage.storage_class_name.clone(),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        ..PersistentVolumeClaim::default()
+    }
+}
+
+/// User data for the VirtualMachine, and the Secret that holds it if KubeVirt would refuse it inline.
+pub(super) fn user_data(document: &Document, names: &Names, text: &str) -> (UserData, Option<Secret>) {
+    if text.len() <= MAX_INLINE_USER_DATA {
+        return (UserData::UserData(text.to_owned()), None);
+    }
+    let name = names.user_data_secret.clone();
+    let secret = Secret {
+        metadata: metadata(document, &name, with_common(document, Labels::new())),
+        // Not `data`: what the guest will run stays readable in a review.
+        string_data: Some(BTreeMap::from([("userdata".to_owned(), text.to_owned())])),
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    };
+    (UserData::SecretRef(LocalObjectReference { name }), Some(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(bytes: usize) -> (UserData, Option<Secret>) {
+        let vm = crate::spec::parse(include_str!("../../../examples/mongodb-vm/databasevm.yaml")).unwrap();
+        user_data(vm.document(), &Names::of(vm.document()), &"x".repeat(bytes))
+    }
+
+    #[test]
+    fn user_data_stands_in_the_manifest_up_to_2048_bytes() {
+        assert!(matches!(placed(2048), (UserData::UserData(text), None) if text.len() == 2048));
+    }
+
+    #[test]
+    fn longer_user_data_goes_to_a_secret() {
+        let (source, secret) = placed(2049);
+        let secret = secret.unwrap();
+        assert_eq!(secret.string_data.unwrap()["userdata"].len(), 2049);
+        assert_eq!(serde_json::to_value(source).unwrap()["secretRef"]["name"], secret.metadata.name.unwrap());
+    }
+}

@@ -1,0 +1,61 @@
+//! The input: YAML text → [`Document`] (its shape is right) → [`DatabaseVm`] (its values are, too).
+
+mod bounded;
+mod check;
+mod document;
+mod error;
+mod values;
+
+pub use document::*;
+pub use error::{Problem, SpecError};
+
+/// Most bytes of a document. A real one has a few hundred; the bound keeps hostile nesting and aliases cheap.
+pub const MAX_BYTES: usize = 64 * 1024;
+
+/// A checked document. Only [`parse`] and [`check`] make one, so whoever holds it need not ask again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatabaseVm(Document);
+
+impl DatabaseVm {
+    /// The document as it was checked, defaults filled in.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.0
+    }
+}
+
+/// Reads one YAML document.
+///
+/// # Errors
+/// [`SpecError`], with every field that is wrong; never a panic, whatever the text.
+pub fn parse(text: &str) -> Result<DatabaseVm, SpecError> {
+    if text.len() > MAX_BYTES {
+        return Err(SpecError::TooLarge);
+    }
+    let nothing = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---";
+    if text.lines().all(nothing) {
+        return Err(SpecError::Empty);
+    }
+    let values = bounded::values(text).map_err(|error| error::from_yaml(&error))?;
+    // Before its fields are called unknown: perhaps the file is simply another one.
+    let header = |key: &str| values.get(key).and_then(serde_yaml::Value::as_str);
+    if let (Some(version), Some(kind)) = (header("apiVersion"), header("kind"))
+        && (version, kind) != (API_VERSION, KIND)
+    {
+        let found = values::shown(&format!("{version} {kind}"));
+        let message = format!("found `{found}`; write {API_VERSION} and {KIND}");
+        return Err(SpecError::field("apiVersion, kind", message));
+    }
+    // From values, not from the text: that way a number does not pass for a string.
+    let document = serde_path_to_error::deserialize(values);
+    check(document.map_err(error::from_serde)?)
+}
+
+/// Checks the values of a document that was made in code or read in another way.
+///
+/// # Errors
+/// [`SpecError::Fields`] with every field that is wrong.
+pub fn check(document: Document) -> Result<DatabaseVm, SpecError> {
+    check::document(&document)?;
+    Ok(DatabaseVm(document))
+}

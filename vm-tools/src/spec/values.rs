@@ -1,0 +1,160 @@
+//! Rules for single values. Each returns what is wrong with the value and what to write, as the end of a sentence that
+//! begins with the field's path.
+
+type Check = Result<(), String>;
+
+/// An RFC 1123 label: Kubernetes names that become part of a DNS name.
+pub(super) fn label(value: &str, max: usize) -> Check {
+    let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let ends = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
+    let bytes = value.as_bytes();
+    if value.is_empty() {
+        return Err("is empty; write a name".to_owned());
+    }
+    if !(bytes.iter().copied().all(inside) && ends(bytes.first()) && ends(bytes.last())) {
+        return Err(format!(
+            "`{}` is not an RFC 1123 label; use a-z, 0-9 and -, beginning and ending with a letter or digit",
+            shown(value)
+        ));
+    }
+    if value.len() > max {
+        return Err(format!("`{}` has {} bytes; use at most {max}", shown(value), value.len()));
+    }
+    Ok(())
+}
+
+/// An RFC 1035 label, as Services need it: like [`label`], beginning with a letter.
+pub(super) fn service_label(value: &str, max: usize) -> Check {
+    label(value, max)?;
+    if value.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(format!("`{value}` begins with a digit, which a Service's name may not; begin with a letter"));
+    }
+    Ok(())
+}
+
+/// An RFC 1123 subdomain: dot-separated labels, at most 253 bytes.
+pub(super) fn subdomain(value: &str) -> Check {
+    if value.len() > 253 {
+        return Err(format!("`{}` has {} bytes; use at most 253", shown(value), value.len()));
+    }
+    value
+        .split('.')
+        .try_for_each(|part| label(part, 63))
+        .map_err(|_| format!("`{}` is not a DNS name; use labels of a-z, 0-9 and -, joined by dots", shown(value)))
+}
+
+/// A DNS name for a certificate: a subdomain whose first label may be `*` (RFC 9525).
+pub(super) fn dns_san(value: &str) -> Check {
+    match value.strip_prefix("*.") {
+        Some(rest) => subdomain(rest),
+        None => subdomain(value),
+    }
+}
+
+/// A disk serial: what KubeVirt admits, cut to what a guest sees on virtio.
+pub(super) fn serial(value: &str) -> Check {
+    if value.is_empty() {
+        return Err("is empty; write a serial or leave the field out".to_owned());
+    }
+    if let Some(bad) = value.chars().find(|c| !(c.is_ascii_alphanumeric() || "_.+-".contains(*c))) {
+        return Err(format!("has the character {bad:?}; use only A-Z, a-z, 0-9, _, ., + and -"));
+    }
+    if value.len() > 20 {
+        return Err(format!(
+            "`{}` has {} bytes, and the guest would see only the first 20; use at most 20, or leave the field out",
+            shown(value),
+            value.len()
+        ));
+    }
+    Ok(())
+}
+
+/// An image reference. The registry is the judge of the rest.
+pub(super) fn image(value: &str) -> Check {
+    let known = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    if value.is_empty() {
+        return Err("is empty; write an image such as registry.example/name:tag".to_owned());
+    }
+    if !value.chars().all(known) || !value.starts_with(|c: char| c.is_ascii_alphanumeric()) || value.len() > 512 {
+        return Err(format!("`{}` is not an image reference; write registry/name:tag", shown(value)));
+    }
+    Ok(())
+}
+
+/// A Kubernetes quantity of bytes of at least `min`:
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
+pub(super) fn bytes_at_least(value: &str, min: (&str, f64)) -> Check {
+    match quantity(value) {
+        None => Err(format!("`{}` is not a quantity; write a number with a unit, such as {}", shown(value), min.0)),
+        Some(bytes) if bytes < min.1 => Err(format!("`{value}` is less than {}; write at least {}", min.0, min.0)),
+        Some(_) => Ok(()),
+    }
+}
+
+fn quantity(value: &str) -> Option<f64> {
+    let end = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    let (number, unit) = value.split_at(end);
+    let number: f64 = number.parse().ok()?;
+    let power = |base: f64, letter: &str| {
+        "kMGTPE"
+            .to_lowercase()
+            .find(&letter.to_lowercase())
+            .and_then(|n| i32::try_from(n + 1).ok())
+            .map(|n| base.powi(n))
+    };
+    let factor = match unit {
+        "" => 1.0,
+        "Ki" | "Mi" | "Gi" | "Ti" | "Pi" | "Ei" => power(1024.0, &unit[..1])?,
+        "k" | "M" | "G" | "T" | "P" | "E" => power(1000.0, unit)?,
+        "m" => 1e-3,
+        exponent => {
+            let digits = exponent.strip_prefix(['e', 'E'])?;
+            10f64.powi(digits.parse::<i8>().ok()?.into())
+        }
+    };
+    Some(number * factor).filter(|bytes| bytes.is_finite())
+}
+
+/// A Go duration, in seconds: <https://pkg.go.dev/time#ParseDuration>. Only the units that make sense for a
+/// certificate's life are taken.
+pub(super) fn duration(value: &str) -> Result<u64, String> {
+    let wrong = || format!("`{}` is not a duration; write hours, minutes and seconds, such as 2160h", shown(value));
+    let (mut seconds, mut rest) = (0u64, value);
+    while !rest.is_empty() {
+        let unit = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..unit].parse().map_err(|_| wrong())?;
+        let factor = match rest.as_bytes()[unit] {
+            b'h' => 3600,
+            b'm' => 60,
+            b's' => 1,
+            _ => return Err(wrong()),
+        };
+        seconds = number.checked_mul(factor).and_then(|n| n.checked_add(seconds)).ok_or_else(wrong)?;
+        rest = &rest[unit + 1..];
+    }
+    // Go counts nanoseconds in 63 bits.
+    if value.is_empty() || seconds > i64::MAX as u64 / 1_000_000_000 { Err(wrong()) } else { Ok(seconds) }
+}
+
+/// One SSH public key: type, base64, and perhaps a comment, on one line.
+pub(super) fn ssh_public_key(value: &str) -> Check {
+    let mut words = value.split_ascii_whitespace();
+    let kind = words.next().is_some_and(|w| w.starts_with("ssh-") || w.starts_with("ecdsa-") || w.starts_with("sk-"));
+    let key = words
+        .next()
+        .is_some_and(|w| w.len() >= 32 && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b)));
+    if kind && key && !value.chars().any(char::is_control) {
+        return Ok(());
+    }
+    // The value is not repeated: it could be a private key put there by mistake.
+    Err("is not an SSH public key; write one line as in a .pub file, such as ssh-ed25519 AAAA… name".to_owned())
+}
+
+/// A value as an error shows it: short, and without control characters that could disturb a terminal.
+pub(super) fn shown(value: &str) -> String {
+    let mut text: String = value.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if value.chars().nth(80).is_some() {
+        text.push('…');
+    }
+    text
+}

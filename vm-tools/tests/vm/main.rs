@@ -1,0 +1,20 @@
+//! What the command and the library promise, checked from outside.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may stop at the first thing that is wrong, and says what it skips"
+)]
+
+mod command;
+mod files;
+mod gates;
+mod input;
+mod kubevirt;
+mod properties;
+mod rendered;
+mod script_data;
+mod script_tls;
+mod support;

@@ -1,0 +1,104 @@
+//! The guest's script `tandem-data`, really run, on files in place of disks.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::support::{example, output, render, said, tool, write_guest};
+
+fn guest() -> TempDir {
+    let guest = TempDir::new().unwrap();
+    write_guest(&render(&example("databasevm.yaml")).user_data, guest.path());
+    guest
+}
+
+fn run(guest: &Path, args: &[&str]) -> Output {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    output(Command::new("sh").env("PATH", path).arg(guest.join("usr/local/sbin/tandem-data")).args(args))
+}
+
+/// An empty disk, larger than the smallest that xfs takes.
+fn disk(guest: &Path) -> (PathBuf, String) {
+    let path = guest.join("disk");
+    File::create(&path).unwrap().set_len(512 * 1024 * 1024).unwrap();
+    (path.clone(), path.to_str().unwrap().to_owned())
+}
+
+fn start(path: &Path) -> Vec<u8> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    File::open(path).unwrap().take(1024 * 1024).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn an_empty_disk_is_formatted_once() {
+    let (Some(_), Some(_)) = (tool("mkfs.xfs"), tool("blkid")) else { return };
+    let guest = guest();
+    let (path, name) = disk(guest.path());
+    let done = run(guest.path(), &["format", &name]);
+    assert!(done.status.success() && said(&done).contains("making xfs"), "{}", said(&done));
+    assert!(start(&path).starts_with(b"XFSB"));
+    let before = start(&path);
+    let done = run(guest.path(), &["format", &name]);
+    assert!(done.status.success() && said(&done).contains("has its filesystem already"), "{}", said(&done));
+    assert!(start(&path) == before, "the filesystem was made anew");
+}
+
+#[test]
+fn a_disk_with_anything_on_it_is_left_alone() {
+    let (Some(_), Some(mkswap)) = (tool("blkid"), tool("mkswap")) else { return };
+    let guest = guest();
+    let (path, name) = disk(guest.path());
+    assert!(output(Command::new(mkswap).arg(&path)).status.success());
+    let before = start(&path);
+    let done = run(guest.path(), &["format", &name]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(said(&done).contains("holds 'swap', not xfs; it is left alone"), "{}", said(&done));
+    assert!(start(&path) == before);
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_does_not_count_as_empty() {
+    let guest = guest();
+    let done = run(guest.path(), &["format", guest.path().join("none").to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(said(&done).contains("cannot be read"), "{}", said(&done));
+}
+
+#[test]
+fn the_folder_is_given_to_the_user_only_if_it_is_not_theirs() {
+    let guest = guest();
+    let data = guest.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("file"), "").unwrap();
+    let outside = guest.path().join("outside");
+    fs::write(&outside, "").unwrap();
+    symlink(&outside, data.join("link")).unwrap();
+    let own = |user: &str| run(guest.path(), &["own", data.to_str().unwrap(), user]);
+    let me = said(&output(Command::new("id").arg("-un")));
+    let done = own(me.trim());
+    assert_eq!((done.status.code(), said(&done).as_str()), (Some(0), ""));
+    if me.trim() == "root" {
+        let done = own("daemon");
+        assert!(done.status.success(), "{}", said(&done));
+        let uid: u32 = said(&output(Command::new("id").args(["-u", "daemon"]))).trim().parse().unwrap();
+        for path in [data.clone(), data.join("file"), data.join("link")] {
+            assert_eq!(fs::symlink_metadata(path).unwrap().uid(), uid);
+        }
+        assert_eq!(fs::metadata(outside).unwrap().uid(), 0, "a link was followed");
+    }
+    let done = own("no-such-user-here");
+    assert_eq!(done.status.code(), Some(1));
+    assert!(said(&done).contains("there is no user"), "{}", said(&done));
+}
+
+#[test]
+fn it_explains_itself() {
+    let guest = guest();
+    assert!(said(&run(guest.path(), &["--help"])).contains("Usage: tandem-data"));
+    assert_eq!(run(guest.path(), &[]).status.code(), Some(2));
+}

@@ -1,0 +1,83 @@
+//! Examples, tools and the guest's files, for all tests.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tandem_vm::Rendered;
+
+pub(crate) const EXAMPLES: [&str; 2] = ["databasevm.yaml", "databasevm-debian.yaml"];
+
+pub(crate) fn example_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/mongodb-vm").join(name)
+}
+
+pub(crate) fn example(name: &str) -> String {
+    fs::read_to_string(example_path(name)).unwrap()
+}
+
+pub(crate) fn render(text: &str) -> Rendered {
+    tandem_vm::render(&tandem_vm::spec::parse(text).unwrap()).unwrap()
+}
+
+/// The only object of a kind.
+pub(crate) fn object(rendered: &Rendered, kind: &str) -> Value {
+    let mut found = rendered.manifests.iter().filter(|manifest| manifest.kind() == kind);
+    let value = serde_json::to_value(found.next().unwrap()).unwrap();
+    assert_eq!(found.count(), 0, "several {kind}s");
+    value
+}
+
+pub(crate) struct GuestFile {
+    pub(crate) mode: u32,
+    pub(crate) content: String,
+}
+
+/// `write_files` of a user data, by path.
+pub(crate) fn guest_files(user_data: &str) -> BTreeMap<String, GuestFile> {
+    let config: Value = serde_yaml::from_str(user_data).unwrap();
+    let file = |entry: &Value| {
+        let text = |key: &str| entry[key].as_str().unwrap().to_owned();
+        let mode = u32::from_str_radix(&text("permissions"), 8).unwrap();
+        (text("path"), GuestFile { mode, content: text("content") })
+    };
+    config["write_files"].as_array().unwrap().iter().map(file).collect()
+}
+
+/// Writes the guest's files beneath a folder, as cloud-init would beneath `/`.
+pub(crate) fn write_guest(user_data: &str, root: &Path) {
+    for (path, file) in guest_files(user_data) {
+        let path = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, file.content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).unwrap();
+    }
+}
+
+/// A tool of the system. Where it is missing the test is skipped and says so, or fails if TANDEM_REQUIRE_TOOLS=1.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let found = places.map(|place| place.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        skipped(&format!("{name} is not installed"));
+    }
+    found
+}
+
+pub(crate) fn skipped(why: &str) {
+    assert_ne!(std::env::var("TANDEM_REQUIRE_TOOLS").as_deref(), Ok("1"), "TANDEM_REQUIRE_TOOLS=1, but {why}");
+    eprintln!("skipped: {why}");
+}
+
+pub(crate) fn output(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Standard output and standard error together.
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
