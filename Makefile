@@ -14,13 +14,14 @@ help: ## List the targets
 .PHONY: demo
 demo: tools-demo control-plane ## The main job, on an embedded control plane: one Certificate, one Secret, one VM
 	@echo 'building the issuer, tandem-vm and the demo (the first build takes some minutes)'
-	@$(CARGO) build --locked --release -p tandem-issuer -p tandem-vm -p tandem-tests
-	@exec target/release/demo
+	@$(CARGO) build --locked -p tandem-issuer -p tandem-vm -p tandem-tests
+	@exec target/debug/demo
 
 .PHONY: test
 test: tools check deny control-plane ## All tests, with what they need installed
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
+	@$(MAKE) --no-print-directory demo
 
 .PHONY: check
 check: cargo ## The quick part: format, lints, docs, unit and property tests; no cluster

@@ -21,7 +21,7 @@ use kube::{
     runtime::{
         WatchStreamExt, applier,
         controller::{self, Action, trigger_self},
-        events::{Event as KubeEvent, Recorder},
+        events::{Event as KubeEvent, Recorder, Reporter},
         reflector::{ObjectRef, Store, store::Writer},
         watcher::{self, Event, watcher},
     },
@@ -62,14 +62,17 @@ pub(crate) enum Error {
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) issuers: Issuers,
-    recorder: Recorder,
+    reporter: Reporter,
     retries: Mutex<HashMap<String, ExponentialBackoff>>,
 }
 
 impl Context {
     /// Sends an event. One that does not arrive is only logged: events are a courtesy, the status is what counts.
     pub(crate) async fn announce(&self, event: &KubeEvent, about: &ObjectReference) {
-        if let Err(error) = self.recorder.publish(event, about).await {
+        // A recorder of its own for each: one that remembers would send a later event with the note of an earlier one of
+        // the same reason, and keep all of them in memory for minutes. Only what has changed is announced.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        if let Err(error) = recorder.publish(event, about).await {
             tracing::warn!(reason = event.reason, %error, "an event was not accepted");
         }
     }
@@ -133,7 +136,7 @@ async fn control(client: Client, cluster_resource_namespace: String, stop: impl 
     }
     let secrets = CaSecrets::new(client.clone(), changed);
     let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), FIELD_MANAGER.into()),
+        reporter: FIELD_MANAGER.into(),
         issuers: Issuers::new(stores, secrets, cluster_resource_namespace, wake),
         retries: Mutex::default(),
         client,

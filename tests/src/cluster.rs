@@ -11,7 +11,7 @@ use futures::{
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, Config, ResourceExt,
-    api::{DynamicObject, Patch, PatchParams, PostParams, TypeMeta},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams, TypeMeta},
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, GroupVersionKind},
     runtime::{WatchStreamExt, watcher::watch_object},
@@ -55,8 +55,21 @@ impl Cluster {
     /// # Errors
     /// What the server said.
     pub async fn space(&self, purpose: &str) -> Result<Space> {
+        self.labelled_space(purpose, &[]).await
+    }
+
+    /// The same where cert-manager's webhook checks nothing: what it would refuse reaches the issuer.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn space_without_validation(&self, purpose: &str) -> Result<Space> {
+        self.labelled_space(purpose, &[("cert-manager.io/disable-validation", "true")]).await
+    }
+
+    async fn labelled_space(&self, purpose: &str, labels: &[(&str, &str)]) -> Result<Space> {
         let mut namespace = Namespace::default();
         namespace.metadata.generate_name = Some(format!("{purpose}-"));
+        namespace.metadata.labels = Some(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
         let api: Api<Namespace> = Api::all(self.client.clone());
         let made = api.create(&PostParams::default(), &namespace).await?;
         Ok(Space { cluster: self.clone(), name: made.name_any() })
@@ -68,14 +81,28 @@ impl Cluster {
     /// # Errors
     /// What the server said, with the object's kind and name.
     pub async fn apply(&self, yaml: &str, namespace: &str) -> Result<Vec<DynamicObject>> {
+        let documents: Vec<Value> =
+            serde_yaml::Deserializer::from_str(yaml).map(Value::deserialize).collect::<Result<_, _>>()?;
         let mut applied = Vec::new();
-        for document in serde_yaml::Deserializer::from_str(yaml) {
-            let value = Value::deserialize(document)?;
-            if !value.is_null() {
-                applied.push(self.apply_value(value, namespace).await?);
-            }
+        for document in documents.into_iter().filter(|document| !document.is_null()) {
+            applied.push(self.apply_value(document, namespace).await?);
         }
         Ok(applied)
+    }
+
+    /// Applies a file of CustomResourceDefinitions, and waits until the server knows the kinds.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn apply_crds(&self, file: &Path) -> Result<()> {
+        const CRD: (&str, &str) = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+        let yaml = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
+        for object in self.apply(&yaml, "").await? {
+            let established =
+                |object: &_| condition(object, "Established").is_some_and(|(status, _, _)| status == "True");
+            self.wait(CRD, "", &object.name_any(), established).await?;
+        }
+        Ok(())
     }
 
     async fn apply_value(&self, value: Value, namespace: &str) -> Result<DynamicObject> {
@@ -200,6 +227,23 @@ impl Space {
     /// As [`Cluster::wait`].
     pub async fn wait_ready(&self, kind: (&str, &str), name: &str) -> Result<DynamicObject> {
         self.wait(kind, name, |object| is_ready(object, "True", "")).await
+    }
+
+    /// All objects of a kind in this namespace.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn list(&self, kind: (&str, &str)) -> Result<Vec<DynamicObject>> {
+        Ok(self.api(kind)?.list(&ListParams::default()).await?.items)
+    }
+
+    /// The API of a kind, such as [`CERTIFICATE`], in this namespace.
+    ///
+    /// # Errors
+    /// Where the apiVersion is none.
+    pub fn api(&self, kind: (&str, &str)) -> Result<Api<DynamicObject>> {
+        let types = TypeMeta { api_version: kind.0.to_owned(), kind: kind.1.to_owned() };
+        self.cluster.api(&types, &self.name)
     }
 
     /// The Secrets of this namespace.

@@ -24,12 +24,22 @@ impl ControlPlane {
     /// # Errors
     /// Where it cannot be built, or does not become ready; with the end of its log.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with further arguments: see `control-plane serve --help`.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub fn start_with(arguments: &[&str]) -> Result<Self> {
         tools::build_control_plane()?;
         let folder = tempfile::Builder::new().prefix("tandem-").tempdir()?;
         let program = tools::control_plane_folder().join("control-plane");
         let mut command = Command::new(program);
         command.arg("serve").arg("--stop-with-parent").arg("--dir").arg(folder.path().join("control-plane"));
-        let mut process = Process::start(&mut command, &folder.path().join("control-plane.err"))?;
+        command.args(arguments).current_dir(folder.path());
+        let log = folder.path().join("control-plane.err");
+        let mut process = Process::start(&mut command, &log, Some(folder.path()))?;
         let kubeconfig = PathBuf::from(process.first_line().context("the control plane")?);
         Ok(Self { process, kubeconfig, folder })
     }

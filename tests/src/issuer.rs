@@ -1,6 +1,6 @@
 //! tandem-issuer as a process of its own, with no more rights than the RBAC that is shipped.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::{authentication::v1::TokenRequest, core::v1::ServiceAccount};
@@ -19,6 +19,8 @@ pub const NAMESPACE: &str = "tandem";
 #[derive(Debug)]
 pub struct IssuerProcess {
     process: Process,
+    /// When it was started.
+    pub started: Instant,
 }
 
 impl IssuerProcess {
@@ -27,13 +29,30 @@ impl IssuerProcess {
     /// # Errors
     /// Where it cannot be built, gets no token, or does not start.
     pub async fn start(control_plane: &ControlPlane) -> Result<Self> {
+        Self::start_with(control_plane, &[]).await
+    }
+
+    /// The same with environment variables, such as `RUST_LOG`. What it logs comes after what earlier ones logged.
+    ///
+    /// # Errors
+    /// As [`IssuerProcess::start`].
+    pub async fn start_with(control_plane: &ControlPlane, variables: &[(&str, &str)]) -> Result<Self> {
         let kubeconfig = control_plane.folder().join("issuer.kubeconfig");
         write_kubeconfig(control_plane, &kubeconfig).await?;
         let mut command = Command::new(tools::program("tandem-issuer")?);
         // Nothing of the caller's surroundings may help it: only its own token counts.
-        command.env_clear().arg("run").arg("--kubeconfig").arg(kubeconfig);
-        let process = Process::start(&mut command, &control_plane.folder().join("issuer.log"))?;
-        Ok(Self { process })
+        command.env_clear().envs(variables.iter().copied()).arg("run").arg("--kubeconfig").arg(kubeconfig);
+        let started = Instant::now();
+        let process = Process::start(&mut command, &control_plane.folder().join("issuer.log"), None)?;
+        Ok(Self { process, started })
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.process.log)?)
     }
 
     /// The process.
@@ -57,19 +76,11 @@ impl IssuerProcess {
 /// # Errors
 /// What the server said.
 pub async fn install(cluster: &Cluster) -> Result<()> {
-    for file in ["crds/crds.yaml", "rbac.yaml"] {
-        let path = root().join("charts/tandem-issuer").join(file);
-        let yaml = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
-        for object in cluster.apply(&yaml, NAMESPACE).await? {
-            let Some(types) = object.types.filter(|types| types.kind == "CustomResourceDefinition") else { continue };
-            let name = object.metadata.name.unwrap_or_default();
-            let established = |object: &_| {
-                crate::cluster::condition(object, "Established").is_some_and(|(status, _, _)| status == "True")
-            };
-            cluster.wait((&types.api_version, &types.kind), "", &name, established).await?;
-        }
-    }
-    Ok(())
+    let chart = root().join("charts/tandem-issuer");
+    cluster.apply_crds(&chart.join("crds/crds.yaml")).await?;
+    let rbac = chart.join("rbac.yaml");
+    let yaml = std::fs::read_to_string(&rbac).with_context(|| format!("{}", rbac.display()))?;
+    cluster.apply(&yaml, NAMESPACE).await.map(|_| ())
 }
 
 /// The administrator's kubeconfig with the ServiceAccount's token in place of the administrator's.

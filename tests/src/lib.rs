@@ -11,8 +11,10 @@
 pub mod certificates;
 pub mod cluster;
 pub mod control_plane;
+pub mod events;
 pub mod issuer;
 pub mod process;
+pub mod sharing;
 pub mod tools;
 
 pub use cluster::{Cluster, Space};

@@ -14,28 +14,49 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a process may take to stop after SIGTERM before it is killed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What ends a process and deletes a folder when its standard input ends: when this process is gone without having run
+/// its destructors. Those of statics never run, and a killed process runs none.
+const GUARD: &str = r#"trap '' INT TERM HUP; read -r never; kill -TERM "$1"
+while kill -0 "$1"; do sleep 0.1; done 2>/dev/null
+if [ -n "$2" ]; then rm -rf -- "$2"; fi"#;
+
 /// A running child. Its standard error goes to a file; dropping it sends SIGTERM and waits.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    guard: Child,
     /// Where its standard error goes.
     pub log: PathBuf,
 }
 
 impl Process {
-    /// Starts `command`, with standard error in the file `log` and a standard input that ends when this process does.
+    /// Starts `command`, with standard error at the end of the file `log` and a standard input that ends when this
+    /// process does. Then it is stopped as well, and `folder`, if given, is deleted.
     ///
     /// # Errors
     /// Where the file cannot be made or the program does not start.
-    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
-        let errors = File::create(log).with_context(|| format!("{}", log.display()))?;
-        let child = command
+    pub fn start(command: &mut Command, log: &Path, folder: Option<&Path>) -> Result<Self> {
+        let errors =
+            File::options().create(true).append(true).open(log).with_context(|| format!("{}", log.display()))?;
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
             .spawn()
             .with_context(|| format!("{} does not start", command.get_program().to_string_lossy()))?;
-        Ok(Self { child, log: log.to_owned() })
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "guard"])
+            .arg(child.id().to_string())
+            .arg(folder.unwrap_or(Path::new("")))
+            .stdin(Stdio::piped())
+            .spawn();
+        match guard {
+            Ok(guard) => Ok(Self { child, guard, log: log.to_owned() }),
+            Err(error) => {
+                child.kill()?;
+                Err(error).context("sh does not start")
+            }
+        }
     }
 
     /// Waits for the first line on its standard output.
@@ -103,5 +124,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // A destructor can tell nobody; the process was told to stop or is dead already.
         let _ = self.stop();
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
     }
 }

@@ -1,12 +1,13 @@
-//! What the tests of this binary share.
+//! What the tests of this binary share: two control planes, namespaces, issuers.
 
 use std::sync::LazyLock;
 
 use anyhow::{Result, anyhow};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::PKCS_ECDSA_P256_SHA256;
 use tandem_tests::{
-    Cluster, ControlPlane, IssuerProcess, Space,
+    ControlPlane, IssuerProcess, Space,
     certificates::{Ca, root_ca},
+    cluster::ISSUER,
     issuer,
 };
 
@@ -17,33 +18,79 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Starts one for a test that cannot share.
-    pub(crate) fn start() -> Result<Self> {
-        // A runtime of its own: the tests' runtimes end with the tests.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let control_plane = ControlPlane::start()?;
-        let issuer = runtime.block_on(async {
-            issuer::install(&control_plane.cluster().await?).await?;
-            IssuerProcess::start(&control_plane).await
-        })?;
+    /// Starts one for a test that cannot share. `arguments` are the control plane's, `variables` the issuer's.
+    pub(crate) async fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
+        let control_plane = ControlPlane::start_with(arguments)?;
+        issuer::install(&control_plane.cluster().await?).await?;
+        let issuer = IssuerProcess::start_with(&control_plane, variables).await?;
         Ok(Self { control_plane, issuer })
     }
+
+    /// A namespace of its own for one test.
+    pub(crate) async fn space(&self, purpose: &str) -> Result<Space> {
+        self.control_plane.cluster().await?.space(purpose).await
+    }
+}
+
+type Shared = LazyLock<Result<Environment, String>>;
+
+fn start(arguments: &'static [&'static str]) -> Result<Environment, String> {
+    // Not on a test's thread, where a runtime runs already, which ends with the test.
+    let start = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(Environment::start(arguments, &[]))
+    };
+    let started = std::thread::spawn(start).join().unwrap_or_else(|_| Err(anyhow!("it panicked")));
+    started.map_err(|error| format!("starting the environment: {error:#}"))
 }
 
 /// The one that is shared; the first test that asks for it starts it.
 pub(crate) fn shared() -> Result<&'static Environment> {
-    static SHARED: LazyLock<Result<Environment, String>> = LazyLock::new(|| {
-        // Not on a runtime's thread, where one must not block.
-        std::thread::spawn(|| Environment::start().map_err(|error| format!("{error:#}")))
-            .join()
-            .unwrap_or_else(|_| Err("starting the environment panicked".to_owned()))
-    });
+    static SHARED: Shared = LazyLock::new(|| start(&[]));
+    SHARED.as_ref().map_err(|error| anyhow!("{error}"))
+}
+
+/// Another one, where nobody approves requests.
+pub(crate) fn without_approver() -> Result<&'static Environment> {
+    static SHARED: Shared = LazyLock::new(|| start(&["--cert-manager-controllers=all,-certificaterequests-approver"]));
     SHARED.as_ref().map_err(|error| anyhow!("{error}"))
 }
 
 /// A namespace on the shared control plane.
 pub(crate) async fn space(purpose: &str) -> Result<Space> {
-    shared()?.control_plane.cluster().await?.space(purpose).await
+    shared()?.space(purpose).await
+}
+
+/// A namespace on the shared control plane with a TandemIssuer `internal-ca` that is ready, and its CA.
+pub(crate) async fn space_with_issuer(purpose: &str) -> Result<(Space, Ca)> {
+    let space = space(purpose).await?;
+    let ca = with_issuer(&space).await?;
+    Ok((space, ca))
+}
+
+/// The same where cert-manager's webhook checks nothing.
+pub(crate) async fn unvalidated_space_with_issuer(purpose: &str) -> Result<(Space, Ca)> {
+    let space = shared()?.control_plane.cluster().await?.space_without_validation(purpose).await?;
+    let ca = with_issuer(&space).await?;
+    Ok((space, ca))
+}
+
+/// Makes a TandemIssuer `internal-ca` with a new CA, and waits until it is ready.
+pub(crate) async fn with_issuer(space: &Space) -> Result<Ca> {
+    allow_secrets(space).await?;
+    let ca = root_ca(&format!("{} CA", space.name), &PKCS_ECDSA_P256_SHA256)?;
+    space.put_tls("internal-ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
+    make_issuer(space, "internal-ca").await?;
+    space.wait_ready(ISSUER, "internal-ca").await?;
+    Ok(ca)
+}
+
+/// Makes a TandemIssuer whose CA Secret has the same name.
+pub(crate) async fn make_issuer(space: &Space, name: &str) -> Result<()> {
+    let issuer = serde_json::json!({
+        "apiVersion": ISSUER.0, "kind": ISSUER.1, "metadata": {"name": name}, "spec": {"ca": {"secretName": name}},
+    });
+    space.apply(&issuer.to_string()).await.map(|_| ())
 }
 
 /// Lets the issuer read the Secrets of a namespace, as a platform engineer would for namespaced issuers.
@@ -67,33 +114,20 @@ subjects: [{kind: ServiceAccount, name: tandem-issuer, namespace: tandem}]
         .map(|_| ())
 }
 
-/// A namespace with a TandemIssuer `internal-ca` that is ready, and its CA.
-pub(crate) async fn space_with_issuer(purpose: &str) -> Result<(Space, Ca)> {
-    let space = space(purpose).await?;
-    let ca = root_ca(&format!("{} CA", space.name), &PKCS_ECDSA_P256_SHA256)?;
-    with_issuer(&space, &ca.as_ref().pem(), ca.key(), None).await?;
-    Ok((space, ca))
-}
-
-/// Makes a TandemIssuer `internal-ca` of a CA, and waits until it is ready.
-pub(crate) async fn with_issuer(space: &Space, certificates: &str, key: &KeyPair, roots: Option<&str>) -> Result<()> {
-    allow_secrets(space).await?;
-    space.put_tls("internal-ca", certificates, &key.serialize_pem(), roots).await?;
-    space
-        .apply(
-            "
-apiVersion: pki.tandem.internal/v1alpha1
-kind: TandemIssuer
-metadata: {name: internal-ca}
-spec: {ca: {secretName: internal-ca}}
-",
-        )
-        .await?;
-    space.wait_ready(tandem_tests::cluster::ISSUER, "internal-ca").await?;
+/// A line of each private key that may be nowhere but in its Secret: not in the issuer's log, nor in any event, issuer
+/// or request of the namespace.
+pub(crate) async fn assert_untold(environment: &Environment, space: &Space, keys: &[&str]) -> Result<()> {
+    let mut told = environment.issuer.log()?;
+    told.push_str(&serde_json::to_string(&space.events().await?)?);
+    for kind in [ISSUER, tandem_tests::cluster::CERTIFICATE_REQUEST] {
+        for object in space.list(kind).await? {
+            told.push_str(&serde_json::to_string(&object.data["status"])?);
+        }
+    }
+    for line in keys.iter().flat_map(|key| key.lines()).filter(|line| !line.starts_with("-----")) {
+        // Its beginning: whoever tells a key may cut it off.
+        let canary: String = line.chars().take(24).collect();
+        assert!(canary.len() < 24 || !told.contains(&canary), "a line of a private key was told: {canary}…");
+    }
     Ok(())
-}
-
-/// The shared control plane's client.
-pub(crate) async fn cluster() -> Result<Cluster> {
-    shared()?.control_plane.cluster().await
 }

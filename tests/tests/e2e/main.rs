@@ -1,6 +1,20 @@
 //! End-to-end: the issuer and what tandem-vm renders, on a real control plane with the real cert-manager.
 //!
-//! One control plane and one issuer serve all tests of this binary; each test has a namespace of its own.
+//! One control plane and one issuer serve nearly all tests of this binary; each test has a namespace of its own. A test
+//! waits for conditions, never for time to pass; that nothing happens is shown by something later that does.
 
 mod environment;
+mod requests;
+
+mod approval;
+mod bad_input;
+mod chains;
+mod installed;
+mod issuers;
+mod names;
+mod process;
+mod readme;
+mod rendering;
+mod renewal;
 mod signing;
+mod waiting;

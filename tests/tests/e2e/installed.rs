@@ -1,0 +1,98 @@
+//! What is installed: the CRDs as a user meets them, and the rights.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use tandem_tests::{cluster::CERTIFICATE, tools};
+
+use crate::environment::{shared, space, space_with_issuer};
+
+/// kubectl's outcome: what it printed, of either kind.
+fn kubectl(arguments: &[&str]) -> Result<String> {
+    tools::output(shared()?.control_plane.kubectl().args(arguments))
+}
+
+#[tokio::test]
+async fn kubectl_shows_what_a_cert_manager_user_expects() -> Result<()> {
+    let (space, _) = space_with_issuer("shown").await?;
+    space
+        .apply(
+            "{apiVersion: cert-manager.io/v1, kind: Certificate, metadata: {name: leaf}, spec: {secretName: leaf,
+              dnsNames: [leaf.test], issuerRef: {group: pki.tandem.internal, kind: TandemIssuer, name: internal-ca}}}",
+        )
+        .await?;
+    space.wait_ready(CERTIFICATE, "leaf").await?;
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for name in ["tandemissuers", "tandemissuer", "ti"] {
+        let table = kubectl(&["get", name, "-n", &space.name])?;
+        let (header, row) = table.split_once('\n').unwrap_or_default();
+        ensure!(words(header) == ["NAME", "READY", "REASON", "CA", "EXPIRY", "AGE"], "{header}");
+        ensure!(row.starts_with("internal-ca") && row.contains("True") && row.contains("KeyPairVerified"), "{row}");
+        ensure!(row.contains("4096-01-01T00:00:00Z"), "the CA's end: {row}");
+    }
+    kubectl(&["get", "tci"])?;
+    let all = kubectl(&["get", "certificate,certificaterequest,tandemissuer", "-n", &space.name])?;
+    for line in ["certificate.cert-manager.io/leaf ", "certificaterequest.cert-manager.io/leaf-1 "] {
+        let row = all.lines().find(|row| row.starts_with(line)).unwrap_or_default();
+        ensure!(row.contains("True"), "{line} is not ready in\n{all}");
+    }
+    let category = kubectl(&["get", "cert-manager", "-n", &space.name])?;
+    ensure!(category.contains("tandemissuer.pki.tandem.internal/internal-ca"), "{category}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn admission_refuses_a_spec_that_means_nothing() -> Result<()> {
+    let space = space("admission").await?;
+    for (spec, message) in [
+        ("{}", "exactly one source of certificates must be given: ca"),
+        ("{ca: {}}", "spec.ca.secretName: Required value"),
+        ("{ca: {secretName: ''}}", "spec.ca.secretName"),
+        ("{ca: {secretName: a, secretname: b}}", ".spec.ca.secretname: field not declared in schema"),
+        ("{ca: {secretName: a}, leafBeyondCA: Never}", "Unsupported value: \\\"Never\\\""),
+        ("{ca: {secretName: a, ocspServers: ['http://with space']}}", "spec.ca.ocspServers[0]"),
+    ] {
+        for kind in ["TandemIssuer", "TandemClusterIssuer"] {
+            let object = format!(
+                "{{apiVersion: pki.tandem.internal/v1alpha1, kind: {kind}, metadata: {{name: {}}}, spec: {spec}}}",
+                space.name
+            );
+            let refused = match space.apply(&object).await {
+                Ok(_) => anyhow::bail!("{kind} with {spec} was accepted"),
+                Err(error) => format!("{error:?}"),
+            };
+            ensure!(refused.contains(message) || refused.contains(&message.replace('\\', "")), "{spec}: {refused}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_rights_are_narrow() -> Result<()> {
+    let space = space("rights").await?;
+    let may = |verb: &str, resource: &str, namespace: &str| -> Result<bool> {
+        let who = "--as=system:serviceaccount:tandem:tandem-issuer";
+        let mut command: Command = shared()?.control_plane.kubectl();
+        // It ends with code 1 for a no.
+        let (resource, part) =
+            resource.split_once("/status").map_or((resource, ""), |(resource, _)| (resource, "status"));
+        let part = format!("--subresource={part}");
+        let answer = command.args(["auth", "can-i", verb, resource, &part, "-n", namespace, who]).output()?;
+        Ok(String::from_utf8_lossy(&answer.stdout).trim() == "yes")
+    };
+    ensure!(may("watch", "secrets", "tandem")?, "its own namespace's Secrets");
+    ensure!(may("patch", "certificaterequests.cert-manager.io/status", &space.name)?, "its work");
+    for (verb, resource, namespace) in [
+        ("list", "secrets", space.name.as_str()),
+        ("get", "secrets", "kube-system"),
+        ("create", "secrets", "tandem"),
+        ("delete", "secrets", "tandem"),
+        ("update", "certificaterequests.cert-manager.io", &space.name),
+        ("approve", "signers.cert-manager.io/tandemissuers.pki.tandem.internal/*", &space.name),
+        ("create", "serviceaccounts/token", "tandem"),
+        ("escalate", "clusterroles.rbac.authorization.k8s.io", &space.name),
+    ] {
+        ensure!(!may(verb, resource, namespace)?, "it may {verb} {resource} in {namespace}");
+    }
+    Ok(())
+}

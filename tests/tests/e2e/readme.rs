@@ -1,0 +1,65 @@
+//! The README's commands, run as they stand, in order, on a control plane of their own.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use tandem_tests::{
+    ControlPlane,
+    tools::{self, root},
+};
+
+/// The lines of the README's `sh` blocks.
+fn commands(readme: &str) -> String {
+    let blocks = readme.split("```sh\n").skip(1);
+    blocks.filter_map(|block| block.split_once("```")).map(|(commands, _)| commands).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_readme_works() -> Result<()> {
+    let readme = std::fs::read_to_string(root().join("README.md"))?;
+    let commands = commands(&readme);
+    ensure!(commands.contains("tandem-issuer run") && commands.contains("tandem-vm render"), "no commands were found");
+
+    let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
+    control_plane.cluster().await?.apply_crds(&root().join("tests/data/kubevirt-crd.yaml")).await?;
+    // Two things differ from what a reader does: the folder, so that the issuer's kubeconfig lands there, and the build,
+    // which these tests have made already.
+    let built = tools::program("tandem-issuer")?;
+    let built = built.parent().context("no folder")?;
+    let script = commands
+        .replace("cargo build --release --locked\n", "")
+        .replace("target/release/", &format!("{}/", built.display()));
+    ensure!(!script.contains("cargo"), "an unknown build command");
+    let folder = control_plane.folder().join("readme");
+    std::fs::create_dir(&folder)?;
+    for name in ["charts", "examples"] {
+        std::os::unix::fs::symlink(root().join(name), folder.join(name))?;
+    }
+    let kubectl = control_plane.kubectl();
+    let kubectl = std::path::Path::new(kubectl.get_program()).parent().context("no folder")?;
+    let path = format!("{}:{}", kubectl.display(), std::env::var("PATH")?);
+    let stop = "trap 'kill $!; wait $!' EXIT\n";
+    let script = script.replace("issuer.kubeconfig &\n", &format!("issuer.kubeconfig 2>issuer.log &\n{stop}"));
+    tools::run(
+        Command::new("sh")
+            .args(["-ec", &script])
+            .current_dir(folder)
+            .env("PATH", path)
+            .env("KUBECONFIG", control_plane.kubeconfig()),
+    )
+}
+
+/// `make` itself cannot be run here; that its targets exist can be seen.
+#[test]
+fn every_make_target_of_the_readme_exists() -> Result<()> {
+    let readme = std::fs::read_to_string(root().join("README.md"))?;
+    let help = tools::output(Command::new("make").arg("help").current_dir(root()))?;
+    let targets: Vec<_> =
+        readme.split("make ").skip(1).filter_map(|rest| rest.split(['`', ' ', '\n']).next()).collect();
+    ensure!(targets.contains(&"demo") && targets.contains(&"test"), "the two commands are gone");
+    // "Debian with Rust, Go and make (the first…" names no target.
+    for target in targets.into_iter().filter(|target| target.chars().all(|c| c.is_ascii_lowercase())) {
+        ensure!(help.contains(&format!("make {target} ")), "make {target} is not in make help");
+    }
+    Ok(())
+}

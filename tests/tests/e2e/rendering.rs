@@ -1,0 +1,180 @@
+//! What tandem-vm renders: taken by a real API server, by cloud-init, by KubeVirt's API description; and both sides of
+//! the Secret trust each other.
+
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use kube::api::DynamicObject;
+use rcgen::PKCS_ECDSA_P256_SHA256;
+use serde_json::{Value, json};
+use tandem_tests::{
+    Space,
+    certificates::root_ca,
+    cluster::{CERTIFICATE, CLUSTER_ISSUER, is_ready},
+    issuer,
+    sharing::{
+        disk,
+        guest::Guest,
+        mongod::Mongod,
+        pod::{Pod, connect_without_tls},
+        rendered::{self, Secrets},
+    },
+    tools::{self, root},
+};
+
+use crate::environment::space;
+
+/// Every document among the examples.
+fn examples() -> Result<Vec<(String, String)>> {
+    let folder = root().join("examples/mongodb-vm");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            found.push((path.display().to_string(), std::fs::read_to_string(&path)?));
+        }
+    }
+    ensure!(found.len() >= 2, "the examples are gone");
+    Ok(found)
+}
+
+/// The document's objects in a namespace of the test's own, with the issuer of that name.
+fn render(document: &str, folder: &Path, space: &Space) -> Result<String> {
+    let file = folder.join("databasevm.yaml");
+    let document = document.replace("kubevirt-networking-poc", &space.name).replace("internal-ca", &space.name);
+    std::fs::write(&file, document)?;
+    tools::output(Command::new(tools::program("tandem-vm")?).arg("render").arg(file))
+}
+
+/// Makes a TandemClusterIssuer with the namespace's name, and waits until it is ready.
+async fn make_cluster_issuer(space: &Space) -> Result<()> {
+    let home = Space { cluster: space.cluster.clone(), name: issuer::NAMESPACE.to_owned() };
+    let ca = root_ca(&space.name, &PKCS_ECDSA_P256_SHA256)?;
+    home.put_tls(&space.name, &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
+    let object = json!({
+        "apiVersion": CLUSTER_ISSUER.0,
+        "kind": CLUSTER_ISSUER.1,
+        "metadata": {"name": space.name},
+        "spec": {"ca": {"secretName": space.name}},
+    });
+    space.apply(&object.to_string()).await?;
+    space.cluster.wait(CLUSTER_ISSUER, "", &space.name, |object| is_ready(object, "True", "")).await?;
+    Ok(())
+}
+
+struct Applied {
+    objects: Vec<DynamicObject>,
+    secrets: Secrets,
+}
+
+/// Renders and applies with strict field validation; waits for the Certificate.
+async fn applied(document: &str, folder: &Path) -> Result<Applied> {
+    let space = space("render").await?;
+    make_cluster_issuer(&space).await?;
+    space.cluster.apply_crds(&root().join("tests/data/kubevirt-crd.yaml")).await?;
+    let objects = space.apply(&render(document, folder, &space)?).await?;
+    space.wait_ready(CERTIFICATE, "mongodb-cert").await?;
+    let secrets = rendered::secrets(&space.cluster, &space.name).await?;
+    Ok(Applied { objects, secrets })
+}
+
+fn shared(applied: &Applied) -> Result<&BTreeMap<String, Vec<u8>>> {
+    applied.secrets.get("mongodb-cert-tls").context("the Certificate's Secret is not there")
+}
+
+#[tokio::test]
+async fn both_sides_of_the_secret_trust_each_other() -> Result<()> {
+    for (example, document) in examples()? {
+        let folder = tempfile::tempdir()?;
+        let place = |name: &str| folder.path().join(name);
+        let applied = applied(&document, folder.path()).await.context(example)?;
+        disk::lay_out(shared(&applied)?, &place("mounted"))?;
+        disk::make_iso(&place("mounted"), &place("secret.iso"))?;
+        disk::unpack(&place("secret.iso"), &place("disk"))?;
+        // As KubeVirt makes it: each key at the root, behind ..data, and in the folder with the time.
+        let copies = tools::output(Command::new("find").arg(place("disk")).args(["-name", "tls.key"]))?;
+        ensure!(copies.lines().count() == 3, "the ISO is not as KubeVirt's:\n{copies}");
+
+        std::fs::create_dir(place("guest"))?;
+        let vm = rendered::find(&applied.objects, "VirtualMachine")?;
+        let guest = Guest::new(&rendered::user_data(vm, &applied.secrets)?, &place("guest"))?;
+        guest.install_certificate(&place("disk"))?;
+        let again = guest.install_certificate(&place("disk"))?;
+        ensure!(again.contains("unchanged"), "twice is not once: {again}");
+
+        let server = Mongod::start(&guest)?;
+        let deployment = rendered::deployment(&applied.objects)?;
+        let pod = Pod::new(&deployment, &applied.secrets, &place("pod"))?;
+        let chain = pod.connect(server.address())?;
+        let certificate = shared(&applied)?.get("tls.crt").context("no tls.crt")?;
+        let first = pem::parse(certificate)?;
+        ensure!(chain.first().is_some_and(|leaf| leaf.as_ref() == first.contents()), "not the Secret's certificate");
+
+        let host = pod.variable("MONGODB_HOST")?;
+        std::fs::write(place("stranger.crt"), root_ca("A stranger", &PKCS_ECDSA_P256_SHA256)?.as_ref().pem())?;
+        let stranger = pod.connect_as(server.address(), host, Some(&place("stranger.crt")));
+        ensure!(stranger.is_err_and(|e| e.to_string().contains("UnknownIssuer")), "trusted by a stranger's CA");
+        let wrong_name = pod.connect_as(server.address(), "db.example.com", None);
+        ensure!(wrong_name.is_err_and(|e| e.to_string().contains("not valid for name")), "any name will do");
+        ensure!(connect_without_tls(server.address()).is_err(), "served without TLS");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn cloud_init_accepts_the_user_data() -> Result<()> {
+    if !tools::available("cloud-init")? {
+        return Ok(());
+    }
+    for (example, document) in examples()? {
+        let folder = tempfile::tempdir()?;
+        let applied = applied(&document, folder.path()).await.context(example)?;
+        let vm = rendered::find(&applied.objects, "VirtualMachine")?;
+        let file = folder.path().join("user-data");
+        std::fs::write(&file, rendered::user_data(vm, &applied.secrets)?)?;
+        let told = tools::output(Command::new("cloud-init").args(["schema", "--config-file"]).arg(&file))?;
+        ensure!(told.contains("Valid"), "{told}");
+    }
+    Ok(())
+}
+
+/// KubeVirt's API description allows unknown fields; here each of its types refuses them, or a typo would pass.
+#[tokio::test]
+async fn the_virtual_machine_is_as_kubevirt_describes_it() -> Result<()> {
+    let Some(path) = std::env::var_os("KUBEVIRT_OPENAPI") else { return Ok(()) };
+    let description = std::fs::read_to_string(&path).with_context(|| path.to_string_lossy().into_owned())?;
+    let mut description: Value = serde_json::from_str(&description)?;
+    let definitions = description["definitions"].as_object_mut().context("no definitions")?;
+    for definition in definitions.values_mut() {
+        if definition.get("properties").is_some() && definition.get("additionalProperties").is_none() {
+            definition["additionalProperties"] = false.into();
+        }
+    }
+    // As the API server has them (vendored types that the description leaves as objects).
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "$ref": "#/definitions/v1.VirtualMachine",
+        "definitions": description["definitions"],
+    });
+    let validator = jsonschema::options().with_draft(jsonschema::Draft::Draft4).build(&schema)?;
+    for (example, document) in examples()? {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("databasevm.yaml");
+        std::fs::write(&file, document)?;
+        let stream =
+            tools::output(Command::new(tools::program("tandem-vm")?).args(["render", "-o", "json"]).arg(&file))?;
+        let list: Value = serde_json::from_str(&stream)?;
+        let mut seen = 0;
+        for object in list["items"].as_array().into_iter().flatten().filter(|o| o["kind"] == "VirtualMachine") {
+            let faults: Vec<_> = validator.iter_errors(object).map(|e| format!("{}: {e}", e.instance_path())).collect();
+            ensure!(faults.is_empty(), "{example}: {}", faults.join("\n"));
+            // Seen red: a field that KubeVirt does not have.
+            let mut wrong = object.clone();
+            wrong["spec"]["template"]["spec"]["domain"]["devices"]["diskz"] = json!([]);
+            ensure!(!validator.is_valid(&wrong), "the check lets an unknown field pass");
+            seen += 1;
+        }
+        ensure!(seen > 0, "{example} renders no VirtualMachine");
+    }
+    Ok(())
+}
