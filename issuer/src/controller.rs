@@ -1,27 +1,20 @@
 //! What runs the flow: watches, wake-ups, retries, shutdown.
 //!
 //! ```text
-//!  issuers ──┬─▶ issuers::reconcile ──wake──┐
-//!  Secrets ──┘                              ├─▶ reconcile::reconcile
-//!  CertificateRequests (unfinished, ours) ──┘
+//!  issuers ──┬─▶ reconcile_issuer::reconcile ──wake──┐
+//!  Secrets ──┘                                       ├─▶ reconcile::reconcile
+//!  CertificateRequests (unfinished, ours) ───────────┘
 //! ```
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client, Config, Resource, ResourceExt,
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{
         WatchStreamExt, applier,
         controller::{self, Action, trigger_self},
-        events::{Event as KubeEvent, Recorder, Reporter},
         reflector::{ObjectRef, Store, store::Writer},
         watcher::{self, Event, watcher},
     },
@@ -34,10 +27,11 @@ use tokio::{
 use crate::{
     api::{CertificateRequest, Issuer, IssuerId, IssuerKind},
     args::Run,
-    authorities::CaSecrets,
-    issuers::{self, Issuers},
-    reconcile::{self, reconcile},
-    status::FIELD_MANAGER,
+    ca_secrets::CaSecrets,
+    context::{self, Context},
+    issuers::Issuers,
+    reconcile::reconcile,
+    reconcile_issuer,
 };
 
 /// How many requests are in work at once: enough to hide the API server's latency.
@@ -56,41 +50,6 @@ pub(crate) enum Error {
     NoCluster(#[source] kube::config::InferConfigError),
     #[error("the client for the API server: {0}")]
     Client(#[source] kube::Error),
-}
-
-/// What every reconciliation has at hand.
-pub(crate) struct Context {
-    pub(crate) client: Client,
-    pub(crate) issuers: Issuers,
-    reporter: Reporter,
-    retries: Mutex<HashMap<String, ExponentialBackoff>>,
-}
-
-impl Context {
-    /// Sends an event. One that does not arrive is only logged: events are a courtesy, the status is what counts.
-    pub(crate) async fn announce(&self, event: &KubeEvent, about: &ObjectReference) {
-        // A recorder of its own for each: one that remembers would send a later event with the note of an earlier one of
-        // the same reason, and keep all of them in memory for minutes. Only what has changed is announced.
-        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = recorder.publish(event, about).await {
-            tracing::warn!(reason = event.reason, %error, "an event was not accepted");
-        }
-    }
-
-    /// How long to wait after one more failure at `what`: exponentially longer, with jitter, without end.
-    fn retry(&self, what: String) -> Duration {
-        const LONGEST: Duration = Duration::from_secs(60);
-        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
-        let backoff = retries.entry(what).or_insert_with(|| {
-            let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
-            builder.with_max_delay(LONGEST).with_jitter().without_max_times().build()
-        });
-        backoff.next().unwrap_or(LONGEST)
-    }
-
-    fn succeeded(&self, what: &str) {
-        self.retries.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
-    }
 }
 
 /// Runs until SIGTERM or SIGINT; work in hand is finished.
@@ -135,12 +94,8 @@ async fn control(client: Client, cluster_resource_namespace: String, stop: impl 
         flows.push((kind, writer, secret_changes));
     }
     let secrets = CaSecrets::new(client.clone(), changed);
-    let context = Arc::new(Context {
-        reporter: FIELD_MANAGER.into(),
-        issuers: Issuers::new(stores, secrets, cluster_resource_namespace, wake),
-        retries: Mutex::default(),
-        client,
-    });
+    let issuers = Issuers::new(stores, secrets, cluster_resource_namespace, wake);
+    let context = Arc::new(Context::new(client, issuers));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
 
     let issuers = flows
@@ -173,7 +128,7 @@ async fn run_issuers(
     });
     let queue = stream::select(changed, by_secret).take_until(stop);
     let name = move |issuer: &Issuer| IssuerId::of(kind, issuer).to_string();
-    apply(queue, store, context, name, move |issuer, context| issuers::reconcile(issuer, kind, context)).await;
+    apply(queue, store, context, name, move |issuer, context| reconcile_issuer::reconcile(issuer, kind, context)).await;
 }
 
 /// Reconciles the requests that are ours and unfinished when they or their issuers change. Finished ones are dropped
@@ -214,7 +169,7 @@ async fn apply<K, E, F>(
 ) where
     K: Resource<DynamicType: Clone + Eq + std::hash::Hash + std::fmt::Debug + Unpin> + Clone + 'static,
     E: std::error::Error + 'static,
-    F: Future<Output = Result<Action, reconcile::Error>> + Send + 'static,
+    F: Future<Output = Result<Action, context::Error>> + Send + 'static,
 {
     let named = name.clone();
     let reconciler = move |object: Arc<K>, context: Arc<Context>| {
@@ -222,7 +177,7 @@ async fn apply<K, E, F>(
         let done = flow(object, context.clone());
         async move { done.await.inspect(|_| context.succeeded(&name)) }.boxed()
     };
-    let retry = move |object: Arc<K>, error: &reconcile::Error, context: Arc<Context>| {
+    let retry = move |object: Arc<K>, error: &context::Error, context: Arc<Context>| {
         let name = name(&object);
         let wait = context.retry(name.clone());
         tracing::warn!(object = name, %error, ?wait, "it is tried again");

@@ -5,10 +5,12 @@
 
 mod api;
 mod args;
-mod authorities;
+mod ca_secrets;
+mod context;
 mod controller;
 mod issuers;
 mod reconcile;
+mod reconcile_issuer;
 mod status;
 
 use std::{

@@ -13,24 +13,10 @@ use tandem_issuer_core::{Decision, Serial, decide, issue};
 
 use crate::{
     api::CertificateRequest,
-    controller::Context,
+    context::{Context, Error},
     issuers::Observed,
     status::{self, FIELD_MANAGER, Outcome},
 };
-
-/// Why a request or an issuer is looked at again later.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The API server did not take what was written.
-    #[error("the API server: {0}")]
-    Api(#[source] kube::Error),
-    /// Signing failed in a way that may heal; the request stays Pending.
-    #[error(transparent)]
-    Sign(tandem_issuer_core::Error),
-    /// No randomness for a serial number.
-    #[error("the system gave no random bytes")]
-    Random,
-}
 
 /// Brings one request forward as far as it goes now.
 pub(crate) async fn reconcile(request: Arc<CertificateRequest>, ctx: Arc<Context>) -> Result<Action, Error> {

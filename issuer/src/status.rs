@@ -201,3 +201,123 @@ fn event(type_: EventType, reason: &str, action: &str, message: &str) -> Event {
     }
     Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::issuer::{CaSource, IssuerSpec, LeafBeyondCa};
+
+    fn now() -> Timestamp {
+        "2026-11-21T12:00:00.5Z".parse().unwrap()
+    }
+
+    fn request(ready: Option<Value>) -> CertificateRequest {
+        let conditions: Vec<_> = ready.into_iter().collect();
+        serde_json::from_value(json!({
+            "apiVersion": "cert-manager.io/v1",
+            "kind": "CertificateRequest",
+            "metadata": {"name": "leaf-1", "namespace": "shop", "resourceVersion": "7"},
+            "spec": {"request": "", "issuerRef": {"name": "ca"}},
+            "status": {"conditions": conditions},
+        }))
+        .unwrap()
+    }
+
+    fn pending(message: &str) -> Value {
+        json!({"type": "Ready", "status": "False", "reason": "Pending", "message": message,
+               "lastTransitionTime": "2026-11-20T00:00:00Z"})
+    }
+
+    fn waiting() -> Outcome {
+        Outcome::Waiting("IssuerNotReady", "it waits".to_owned())
+    }
+
+    #[test]
+    fn only_ours_is_written_and_only_on_what_was_seen() {
+        let patch = request_patch(&request(None), &waiting(), now()).unwrap();
+        assert_eq!(
+            patch,
+            json!({
+                "apiVersion": "cert-manager.io/v1",
+                "kind": "CertificateRequest",
+                "metadata": {"name": "leaf-1", "namespace": "shop", "resourceVersion": "7"},
+                "status": {"conditions": [{
+                    "type": "Ready", "status": "False", "reason": "Pending", "message": "it waits",
+                    "lastTransitionTime": "2026-11-21T12:00:00Z",
+                }]},
+            })
+        );
+    }
+
+    #[test]
+    fn nothing_is_written_twice() {
+        assert_eq!(request_patch(&request(Some(pending("it waits"))), &waiting(), now()), None);
+        assert!(request_patch(&request(Some(pending("for another reason"))), &waiting(), now()).is_some());
+    }
+
+    #[test]
+    fn a_transition_is_one_of_the_status() {
+        let time = |outcome: &Outcome| {
+            let patch = request_patch(&request(Some(pending("before"))), outcome, now()).unwrap();
+            patch["status"]["conditions"][0]["lastTransitionTime"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(time(&waiting()), "2026-11-20T00:00:00Z");
+        assert_eq!(time(&issued()), "2026-11-21T12:00:00Z");
+    }
+
+    fn issued() -> Outcome {
+        let issued = Issued { certificate: "leaf".to_owned(), ca: "root".to_owned(), leaf: Vec::new() };
+        Outcome::Issued(Box::new(issued))
+    }
+
+    #[test]
+    fn what_is_final_says_when_it_failed_and_what_is_issued_does_not() {
+        let status = |outcome: &Outcome| request_patch(&request(None), outcome, now()).unwrap()["status"].clone();
+        for (outcome, reason) in [(Outcome::Denied, "Denied"), (Outcome::Failed(Error::NoNames), "Failed")] {
+            let status = status(&outcome);
+            assert_eq!(status["conditions"][0]["reason"], reason);
+            assert_eq!(status["failureTime"], "2026-11-21T12:00:00Z");
+            assert_eq!(status.get("certificate"), None);
+        }
+        let status = status(&issued());
+        assert_eq!((&status["certificate"], &status["ca"]), (&json!("bGVhZg=="), &json!("cm9vdA==")));
+        assert_eq!(status.get("failureTime"), None);
+    }
+
+    /// Each class of error has its outcome; a fault that may heal never ends a request.
+    #[test]
+    fn errors_keep_their_class() {
+        let ready = |error| Outcome::of_signing(Err(error)).ready().1;
+        assert_eq!(ready(Error::NoNames), "Failed");
+        assert_eq!(ready(Error::Signer("busy".to_owned())), "Pending");
+        assert_eq!(ready(Error::KeyMismatch), "Pending");
+    }
+
+    #[test]
+    fn a_long_message_fits_an_event() {
+        let event = event(EventType::Normal, "Reason", "Action", &"ä".repeat(2000));
+        assert!(event.note.unwrap().len() < 1024);
+    }
+
+    #[test]
+    fn an_issuers_condition_carries_its_generation_and_is_written_once() {
+        let ca = CaSource {
+            secret_name: "ca".to_owned(),
+            crl_distribution_points: Vec::new(),
+            ocsp_servers: Vec::new(),
+            issuing_certificate_urls: Vec::new(),
+        };
+        let spec = IssuerSpec { ca: Some(ca), leaf_beyond_ca: LeafBeyondCa::Refuse };
+        let mut issuer = Issuer::new("ca", &IssuerKind::Cluster.resource(), spec);
+        issuer.metadata.generation = Some(3);
+        let judgement = Judgement::not_ready("ErrGetKeyPair", "no Secret".to_owned());
+        let patch = issuer_patch(&issuer, IssuerKind::Cluster, &judgement, &[], now()).unwrap();
+        assert_eq!(patch["kind"], "TandemClusterIssuer");
+        assert_eq!(patch["status"]["conditions"][0]["observedGeneration"], 3);
+
+        issuer.status = Some(serde_json::from_value(patch["status"].clone()).unwrap());
+        assert_eq!(issuer_patch(&issuer, IssuerKind::Cluster, &judgement, &[], now()), None);
+        issuer.metadata.generation = Some(4);
+        assert!(issuer_patch(&issuer, IssuerKind::Cluster, &judgement, &[], now()).is_some());
+    }
+}

@@ -7,7 +7,7 @@ use pki_types::SignatureVerificationAlgorithm;
 use webpki::aws_lc_rs as algorithms;
 use x509_parser::{oid_registry::OidRegistry, prelude::FromDer, x509::AlgorithmIdentifier};
 
-use crate::encoding::{RawSequence, Spki};
+use crate::encoding::{RawSequence, Signed, Spki};
 
 /// An algorithm with which signatures are verified.
 pub type Algorithm = &'static dyn SignatureVerificationAlgorithm;
@@ -77,4 +77,22 @@ fn name(algorithm: &[u8]) -> String {
         },
         Err(_) => "an unreadable algorithm".to_owned(),
     }
+}
+
+/// Whether the certificate (DER) carries a valid signature by `public_key` (SubjectPublicKeyInfo, DER).
+pub(crate) fn verify_signed(der: &[u8], public_key: &[u8]) -> bool {
+    let checked = || {
+        let signed = Signed::from_der(der).ok()?;
+        let content = signed.content.whole().ok()?;
+        let algorithm = signed.algorithm.whole().ok()?;
+        verify(public_key, &algorithm, &content, signed.signature.as_bytes()?).ok()
+    };
+    checked().is_some()
+}
+
+/// Key identifier as Go makes it: the leftmost 160 bits of SHA-256 over the public key's bits (RFC 7093 method 1).
+pub(crate) fn key_id(public_key: &[u8]) -> Vec<u8> {
+    let bits = Spki::from_der(public_key).map_or(public_key, |spki| spki.key.raw_bytes());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bits);
+    digest.as_ref().iter().take(20).copied().collect()
 }

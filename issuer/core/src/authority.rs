@@ -6,7 +6,8 @@ use pki_types::CertificateDer;
 use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer};
 
 use crate::{
-    Error, algorithm,
+    Error,
+    algorithm::{self, key_id, verify_signed},
     encoding::{Signed, Spki},
     signer::{LocalKey, Signer},
 };
@@ -281,8 +282,8 @@ fn check_key(ca: &Link, signer: &dyn Signer) -> Result<(), Error> {
     }
     const PROOF: &[u8] = b"tandem-issuer: proof that the key is the certificate's";
     let signature = signer.sign(PROOF)?;
-    let algorithm = crate::certificate::algorithm_der(signer)
-        .map_err(|e| Error::SecretInvalid { field: "tls.key", problem: e.to_string() })?;
+    let algorithm =
+        signer.algorithm_der().map_err(|e| Error::SecretInvalid { field: "tls.key", problem: e.to_string() })?;
     algorithm::verify(&ca.public_key, &algorithm, PROOF, &signature).map_err(|_| Error::KeyMismatch)
 }
 
@@ -315,24 +316,6 @@ fn path_room(chain: &[&Link]) -> Result<Option<i64>, Error> {
         }),
         room => Ok(room),
     }
-}
-
-/// Whether the certificate (DER) carries a valid signature by `public_key` (SubjectPublicKeyInfo, DER).
-pub(crate) fn verify_signed(der: &[u8], public_key: &[u8]) -> bool {
-    let checked = || {
-        let signed = Signed::from_der(der).ok()?;
-        let content = signed.content.whole().ok()?;
-        let algorithm = signed.algorithm.whole().ok()?;
-        algorithm::verify(public_key, &algorithm, &content, signed.signature.as_bytes()?).ok()
-    };
-    checked().is_some()
-}
-
-/// Key identifier as Go makes it: the leftmost 160 bits of SHA-256 over the public key's bits (RFC 7093 method 1).
-pub(crate) fn key_id(public_key: &[u8]) -> Vec<u8> {
-    let bits = Spki::from_der(public_key).map_or(public_key, |spki| spki.key.raw_bytes());
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bits);
-    digest.as_ref().iter().take(20).copied().collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

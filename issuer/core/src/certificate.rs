@@ -23,11 +23,10 @@ use x509_cert::{
 
 use crate::{
     Authority, Error,
-    authority::key_id,
+    algorithm::key_id,
     encoding::{RawSequence, Signed, TbsCertificate, certificates_to_pem},
-    request::ValidRequest,
-    signer::Signer,
-    usage::{Usages, key_usage_extension},
+    grant::{Grant, Serial, Urls},
+    usage::key_usage_extension,
     verify,
 };
 
@@ -36,53 +35,6 @@ const MAX_CHAIN_BYTES: usize = 95_000;
 
 const OCSP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1");
 const CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
-
-/// What was granted: all that goes into the certificate besides the authority and the serial number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Names and key, as the request has them.
-    pub request: ValidRequest,
-    /// Key usage and extended key usage.
-    pub usages: Usages,
-    /// Whether the certificate is a CA's.
-    pub is_ca: bool,
-    /// Beginning of its validity, in whole seconds.
-    pub not_before: Timestamp,
-    /// End of its validity, in whole seconds.
-    pub not_after: Timestamp,
-    /// Where verifiers find more about the issuer.
-    pub urls: Urls,
-}
-
-/// URLs that the issuer's spec wants in each certificate, with the names that cert-manager's CA issuer gives them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Urls {
-    /// Of revocation lists (RFC 5280 clause 4.2.1.13).
-    pub crl_distribution_points: Vec<String>,
-    /// Of OCSP responders (RFC 5280 clause 4.2.2.1).
-    pub ocsp_servers: Vec<String>,
-    /// Of the issuer's certificate (RFC 5280 clause 4.2.2.1).
-    pub issuing_certificate_urls: Vec<String>,
-}
-
-/// A serial number: 20 octets, positive, 158 of its bits random (RFC 5280 clause 4.1.2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Serial([u8; 20]);
-
-impl Serial {
-    /// Makes one of bytes from a cryptographic source of randomness.
-    #[must_use]
-    pub fn from_random(mut bytes: [u8; 20]) -> Self {
-        bytes[0] = bytes[0] & 0x7f | 0x40;
-        Self(bytes)
-    }
-
-    /// Big-endian, without a sign octet.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 /// A verified certificate in the form in which cert-manager takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +62,7 @@ pub fn issue(grant: &Grant, authority: &Authority, serial: Serial, now: Timestam
 /// # Errors
 /// Where DER cannot express what was granted, such as a URL that is not ASCII.
 pub fn prepare(grant: &Grant, authority: &Authority, serial: Serial) -> Result<Vec<u8>, der::Error> {
-    let algorithm = algorithm_der(authority.signer())?;
+    let algorithm = authority.signer().algorithm_der()?;
     TbsCertificate {
         version: ContextSpecific { tag_number: der::TagNumber(0), tag_mode: der::TagMode::Explicit, value: 2 },
         serial: UintRef::new(serial.as_bytes())?,
@@ -137,7 +89,7 @@ pub fn assemble(
     now: Timestamp,
 ) -> Result<Issued, Error> {
     let build = || {
-        let algorithm = algorithm_der(authority.signer())?;
+        let algorithm = authority.signer().algorithm_der()?;
         let signature = BitStringRef::from_bytes(signature)?;
         Signed { content: RawSequence::read(to_sign)?, algorithm: RawSequence::read(&algorithm)?, signature }.to_der()
     };
@@ -150,12 +102,6 @@ pub fn assemble(
     }
     let ca = certificates_to_pem(authority.anchors().iter().map(AsRef::as_ref));
     Ok(Issued { certificate, ca, leaf })
-}
-
-/// The signer's AlgorithmIdentifier as a whole DER element.
-pub(crate) fn algorithm_der(signer: &dyn Signer) -> Result<Vec<u8>, der::Error> {
-    let id = signer.algorithm();
-    RawSequence { content: id.as_ref() }.whole()
 }
 
 fn time(time: Timestamp) -> Result<Time, der::Error> {

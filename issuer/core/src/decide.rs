@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Authority, Error,
-    certificate::{Grant, Urls},
+    grant::{Grant, Urls},
     request::ValidRequest,
     usage::Usages,
 };

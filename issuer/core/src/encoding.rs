@@ -1,6 +1,6 @@
 //! PEM framing, and the DER structures that are read or written with some fields kept as raw bytes.
 //!
-//! Names, keys and algorithm identifiers stay [`RawSequence`]s: whoever decodes and re-encodes a name may change its string
+//! Names, keys and algorithm identifiers stay raw sequences: whoever decodes and re-encodes a name may change its string
 //! types or order, and verifiers compare names byte for byte.
 
 use der::{

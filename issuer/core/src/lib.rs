@@ -22,12 +22,14 @@ pub mod certificate;
 pub mod decide;
 pub mod encoding;
 pub mod error;
+pub mod grant;
 pub mod request;
 pub mod signer;
 pub mod usage;
 pub mod verify;
 
 pub use authority::Authority;
-pub use certificate::{Issued, Serial, issue};
+pub use certificate::{Issued, issue};
 pub use decide::{Decision, decide};
 pub use error::{Class, Error};
+pub use grant::{Grant, Serial};

@@ -13,12 +13,20 @@ use aws_lc_rs::{
 use pki_types::{AlgorithmIdentifier, alg_id};
 use zeroize::Zeroizing;
 
-use crate::Error;
+use crate::{Error, encoding::RawSequence};
 
 /// Signs the bytes of a TBSCertificate. The key may live elsewhere: nothing but its signature is seen.
 pub trait Signer: Send + Sync + fmt::Debug {
     /// AlgorithmIdentifier of the signatures: the content of its DER sequence.
     fn algorithm(&self) -> AlgorithmIdentifier;
+
+    /// The same as a whole DER element.
+    ///
+    /// # Errors
+    /// Where it is too long for DER; none is.
+    fn algorithm_der(&self) -> Result<Vec<u8>, der::Error> {
+        RawSequence { content: self.algorithm().as_ref() }.whole()
+    }
 
     /// The content of the public key's BIT STRING (RFC 5280 clause 4.1.2.7).
     fn public_key(&self) -> &[u8];

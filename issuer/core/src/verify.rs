@@ -12,10 +12,9 @@ use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeI
 use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer};
 
 use crate::{
-    Authority, Error, Serial,
-    algorithm::ACCEPTED,
-    authority::verify_signed,
-    certificate::Grant,
+    Authority, Error,
+    algorithm::{ACCEPTED, verify_signed},
+    grant::{Grant, Serial},
     usage::{ANY, key_usage_extension},
 };
 

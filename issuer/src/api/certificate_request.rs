@@ -98,3 +98,70 @@ fn signed(duration: Duration) -> SignedDuration {
     let size = SignedDuration::try_from(std::time::Duration::from(duration)).unwrap_or(SignedDuration::MAX);
     if duration.is_negative() { -size } else { size }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{IssuerId, IssuerKind};
+
+    fn with(conditions: &[(&str, &str, &str)]) -> CertificateRequest {
+        let conditions: Vec<_> = conditions
+            .iter()
+            .map(|(type_, status, reason)| serde_json::json!({"type": type_, "status": status, "reason": reason}))
+            .collect();
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "leaf-1"},
+            "spec": {"request": "", "issuerRef": {"name": "ca"}, "duration": "1h30m"},
+            "status": {"conditions": conditions},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn denied_wins_over_approved() {
+        assert_eq!(with(&[]).approval(), Approval::Undecided);
+        assert_eq!(with(&[("Approved", "False", "")]).approval(), Approval::Undecided);
+        assert_eq!(with(&[("Approved", "True", "")]).approval(), Approval::Approved);
+        assert_eq!(with(&[("Approved", "True", ""), ("Denied", "True", "")]).approval(), Approval::Denied);
+    }
+
+    #[test]
+    fn what_is_final_stays_so() {
+        for reason in ["Issued", "Failed", "Denied"] {
+            assert!(with(&[("Ready", "False", reason)]).finished());
+        }
+        assert!(with(&[("InvalidRequest", "True", "")]).finished());
+        assert!(!with(&[("InvalidRequest", "False", "")]).finished());
+        assert!(!with(&[("Ready", "False", "Pending")]).finished());
+    }
+
+    #[test]
+    fn durations_are_gos() {
+        assert_eq!(with(&[]).to_core().duration, Some(SignedDuration::from_mins(90)));
+        assert_eq!(signed("-1h".parse().unwrap()), SignedDuration::from_hours(-1));
+    }
+
+    #[test]
+    fn only_our_group_and_kinds_are_ours() {
+        let referred = |group: Option<&str>, kind: Option<&str>| {
+            let reference =
+                IssuerRef { name: "ca".to_owned(), kind: kind.map(str::to_owned), group: group.map(str::to_owned) };
+            IssuerId::referred(&reference, Some("shop".to_owned()))
+        };
+        let ours = Some("pki.tandem.internal");
+        for (group, kind) in [
+            (None, Some("TandemIssuer")),
+            (Some(""), Some("TandemIssuer")),
+            (Some("cert-manager.io"), Some("TandemIssuer")),
+            (ours, None),
+            (ours, Some("Issuer")),
+            (ours, Some("tandemissuer")),
+        ] {
+            assert_eq!(referred(group, kind), None, "{group:?} {kind:?}");
+        }
+        let cluster = referred(ours, Some("TandemClusterIssuer")).unwrap();
+        assert_eq!((cluster.kind, cluster.namespace), (IssuerKind::Cluster, None));
+        let namespaced = referred(ours, Some("TandemIssuer")).unwrap();
+        assert_eq!(namespaced.namespace.as_deref(), Some("shop"));
+    }
+}

@@ -12,7 +12,7 @@ use kube::{
     core::{ApiResource, GroupVersionKind, Object},
 };
 use serde::{Deserialize, Serialize};
-use tandem_issuer_core::{authority::Description, certificate::Urls, decide};
+use tandem_issuer_core::{authority::Description, decide, grant::Urls};
 
 use super::certificate_request::IssuerRef;
 

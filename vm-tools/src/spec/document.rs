@@ -9,7 +9,7 @@ pub const API_VERSION: &str = "vm.tandem.internal/v1alpha1";
 /// `kind` of the document.
 pub const KIND: &str = "DatabaseVM";
 
-/// A whole document, not yet checked: [`super::check`] turns it into a [`super::DatabaseVm`].
+/// A whole document, not yet checked: [`super::check()`] turns it into a [`super::DatabaseVm`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Document {

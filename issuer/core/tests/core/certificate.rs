@@ -4,8 +4,9 @@ use jiff::SignedDuration;
 use rcgen::{KeyPair, PublicKeyData};
 use tandem_issuer_core::{
     Authority, Decision, Error, Issued, Serial,
-    certificate::{Grant, Urls, assemble, prepare},
+    certificate::{assemble, prepare},
     decide::{Issuer, LeafBeyondCa, Request},
+    grant::{Grant, Urls},
     issue,
 };
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};

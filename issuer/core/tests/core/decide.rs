@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 use rcgen::KeyPair;
 use tandem_issuer_core::{
     Authority, Class, Decision, Error,
-    certificate::Urls,
     decide::{Approval, Issuer, LeafBeyondCa, Request, Wait, decide},
+    grant::Urls,
 };
 
 use crate::support::{authority, ca_params, csr, now, ready, request, root};

@@ -8,8 +8,8 @@ use rcgen::{
 use tandem_issuer_core::{
     Authority,
     authority::Material,
-    certificate::Urls,
     decide::{Approval, Issuer, LeafBeyondCa, Request},
+    grant::Urls,
 };
 
 pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;

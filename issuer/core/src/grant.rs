@@ -1,0 +1,52 @@
+//! What was granted: the policy's answer, and all that goes into a certificate besides the authority.
+
+use jiff::Timestamp;
+
+use crate::{request::ValidRequest, usage::Usages};
+
+/// What was granted: all that goes into the certificate besides the authority and the serial number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Names and key, as the request has them.
+    pub request: ValidRequest,
+    /// Key usage and extended key usage.
+    pub usages: Usages,
+    /// Whether the certificate is a CA's.
+    pub is_ca: bool,
+    /// Beginning of its validity, in whole seconds.
+    pub not_before: Timestamp,
+    /// End of its validity, in whole seconds.
+    pub not_after: Timestamp,
+    /// Where verifiers find more about the issuer.
+    pub urls: Urls,
+}
+
+/// URLs that the issuer's spec wants in each certificate, with the names that cert-manager's CA issuer gives them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Urls {
+    /// Of revocation lists (RFC 5280 clause 4.2.1.13).
+    pub crl_distribution_points: Vec<String>,
+    /// Of OCSP responders (RFC 5280 clause 4.2.2.1).
+    pub ocsp_servers: Vec<String>,
+    /// Of the issuer's certificate (RFC 5280 clause 4.2.2.1).
+    pub issuing_certificate_urls: Vec<String>,
+}
+
+/// A serial number: 20 octets, positive, 158 of its bits random (RFC 5280 clause 4.1.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serial([u8; 20]);
+
+impl Serial {
+    /// Makes one of bytes from a cryptographic source of randomness.
+    #[must_use]
+    pub fn from_random(mut bytes: [u8; 20]) -> Self {
+        bytes[0] = bytes[0] & 0x7f | 0x40;
+        Self(bytes)
+    }
+
+    /// Big-endian, without a sign octet.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}

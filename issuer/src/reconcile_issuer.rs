@@ -1,0 +1,129 @@
+//! The way of an issuer: from its spec and its CA Secret to the Ready condition, and to an authority that its requests
+//! are signed with.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{
+    Api, Client, Resource,
+    api::{Patch, PatchParams},
+    runtime::controller::Action,
+};
+use tandem_issuer_core::{Authority, Error as CoreError, grant::Urls};
+
+use crate::{
+    api::{Issuer, IssuerId, IssuerKind, issuer::AuthorityStatus},
+    ca_secrets::{SecretId, Seen},
+    context::{Context, Error},
+    issuers::{Observed, Ready, version},
+    status::{self, FIELD_MANAGER, Judgement},
+};
+
+/// Observes the issuer and its Secret, judges them, and says so; then the issuer's requests are woken.
+pub(crate) async fn reconcile(issuer: Arc<Issuer>, kind: IssuerKind, ctx: Arc<Context>) -> Result<Action, Error> {
+    let now = Timestamp::now();
+    let id = IssuerId::of(kind, &issuer);
+
+    // Observe. Admission lets no spec pass without a source.
+    let Some(ca) = &issuer.spec.ca else { return Ok(Action::await_change()) };
+    let secret = ctx.issuers.secret_of(&id, ca);
+    let seen = ctx.issuers.secrets.look(&id, &secret);
+
+    // Decide. Nothing is said before the Secret has been asked for: an answer, of whatever kind, follows.
+    let Some((judgement, authority)) = judge(&seen, &secret, now) else { return Ok(Action::await_change()) };
+
+    // Act.
+    let authorities: Vec<_> =
+        seen_authority(&seen).map(|a| AuthorityStatus::new(a.description(), now)).into_iter().collect();
+    let patch = status::issuer_patch(&issuer, kind, &judgement, &authorities, now);
+    if let Some(patch) = &patch {
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        api(&ctx.client, &id).patch_status(&id.name, &params, &Patch::Apply(patch)).await.map_err(Error::Api)?;
+        tracing::info!(issuer = %id, reason = judgement.reason, "{}", judgement.message);
+    }
+    let observed = match authority {
+        Some(authority) => Observed::Ready(Arc::new(Ready {
+            authority,
+            urls: Urls::from(ca),
+            leaf_beyond_ca: issuer.spec.leaf_beyond_ca.into(),
+        })),
+        None => Observed::NotReady(judgement.message.clone()),
+    };
+    ctx.issuers.conclude(id, version(&issuer), observed);
+    if patch.is_some() {
+        ctx.announce(&judgement.event(), &issuer.object_ref(&kind.resource())).await;
+    }
+    let next = seen_authority(&seen).and_then(|authority| until_change(authority, now));
+    Ok(next.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Whether an issuer is ready, why, and with which authority; `None` while nothing is known of its Secret.
+fn judge(seen: &Seen, secret: &SecretId, now: Timestamp) -> Option<(Judgement, Option<Arc<Authority>>)> {
+    let not_ready = |reason, message| Some((Judgement::not_ready(reason, message), None));
+    match seen {
+        Seen::Nothing => None,
+        Seen::Missing => not_ready(
+            "ErrGetKeyPair",
+            format!("the Secret {secret} does not exist; create it with the CA's tls.crt and tls.key"),
+        ),
+        Seen::Forbidden => not_ready("SecretForbidden", how_to_allow(secret)),
+        Seen::Unreachable(why) => {
+            not_ready("ErrGetKeyPair", format!("the Secret {secret} cannot be read now: {why}; it is tried again"))
+        }
+        Seen::Invalid(error, last_good) => {
+            match last_good.as_ref().filter(|authority| authority.check_time(now).is_ok()) {
+                None => not_ready("ErrInvalidKeyPair", format!("the Secret {secret}: {error}")),
+                Some(authority) => {
+                    let message = format!(
+                        "the Secret {secret}: {error}; until it is whole again, the CA that it held before stays in use"
+                    );
+                    Some((Judgement::ready_with_warning("LastGoodKeyPair", message), Some(authority.clone())))
+                }
+            }
+        }
+        Seen::Valid(authority) => match authority.check_time(now) {
+            Ok(()) => {
+                let judgement = Judgement::ready("KeyPairVerified", "Signing CA verified".to_owned());
+                Some((judgement, Some(authority.clone())))
+            }
+            Err(error) => {
+                let reason = if matches!(error, CoreError::CaExpired { .. }) { "CAExpired" } else { "CANotYetValid" };
+                not_ready(reason, format!("the Secret {secret}: {error}; put a valid CA there"))
+            }
+        },
+    }
+}
+
+/// The authority to be shown in the status: the one in use, or the one that waits for its time.
+fn seen_authority(seen: &Seen) -> Option<&Authority> {
+    match seen {
+        Seen::Valid(authority) | Seen::Invalid(_, Some(authority)) => Some(authority),
+        _ => None,
+    }
+}
+
+/// How long until the authority's validity begins or ends.
+fn until_change(authority: &Authority, now: Timestamp) -> Option<Duration> {
+    let next = [authority.not_before(), authority.not_after()].into_iter().find(|time| *time > now)?;
+    // A second more, so that the time has really passed.
+    Duration::try_from(next.duration_since(now)).ok().map(|wait| wait + Duration::from_secs(1))
+}
+
+/// The Role that lets the issuer read one Secret, ready to be applied.
+fn how_to_allow(secret: &SecretId) -> String {
+    let SecretId { namespace, name } = secret;
+    format!(
+        "the issuer may not read the Secret {secret}; allow it with: \
+         kubectl create role tandem-issuer-ca --namespace {namespace} \
+         --verb=list,watch --resource=secrets --resource-name={name} && \
+         kubectl create rolebinding tandem-issuer-ca --namespace {namespace} \
+         --role=tandem-issuer-ca --serviceaccount=tandem:tandem-issuer"
+    )
+}
+
+fn api(client: &Client, id: &IssuerId) -> Api<Issuer> {
+    match &id.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &id.kind.resource()),
+        None => Api::all_with(client.clone(), &id.kind.resource()),
+    }
+}
