@@ -19,6 +19,7 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 
 .PHONY: test
 test: tools check deny control-plane ## All tests, with what they need installed
+	shellcheck tests/*.sh .ci/run
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
 	@$(MAKE) --no-print-directory demo
@@ -36,7 +37,7 @@ deny: $(CARGO_DENY) ## Licences, sources and banned crates of all dependencies
 
 .PHONY: cluster
 cluster: control-plane ## Leave a control plane running for work by hand; Ctrl-C stops it
-	@exec tests/cluster.sh target/control-plane
+	@exec tests/cluster.sh $(CURDIR)/target/control-plane
 
 .PHONY: crds
 crds: cargo ## Write the CRDs from the Rust types into the chart

@@ -12,7 +12,7 @@ pub use error::{Problem, SpecError};
 /// Most bytes of a document. A real one has a few hundred; the bound keeps hostile nesting and aliases cheap.
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// A checked document. Only [`parse`] and [`check`] make one, so whoever holds it need not ask again.
+/// A checked document. Only [`parse`] and [`check()`] make one, so whoever holds it need not ask again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatabaseVm(Document);
 
