@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
+# Every cargo command takes the whole workspace, so that dependencies are built once, with the same features.
 export CARGO_TERM_COLOR ?= auto
 CARGO ?= cargo
 TOOLS := target/tools
@@ -14,7 +15,7 @@ help: ## List the targets
 .PHONY: demo
 demo: tools-demo control-plane ## The main job, on an embedded control plane: one Certificate, one Secret, one VM
 	@echo 'building the issuer, tandem-vm and the demo (the first build takes some minutes)'
-	@$(CARGO) build --locked -p tandem-issuer -p tandem-vm -p tandem-tests
+	@$(CARGO) build --locked --workspace
 	@exec target/debug/demo
 
 .PHONY: test
@@ -29,7 +30,7 @@ check: cargo ## The quick part: format, lints, docs, unit and property tests; no
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
-	$(CARGO) test --locked -p tandem-issuer-core -p tandem-issuer -p tandem-vm
+	$(CARGO) test --locked --workspace --lib --bins --test core --test vm
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Licences, sources and banned crates of all dependencies
@@ -46,7 +47,7 @@ crds: cargo ## Write the CRDs from the Rust types into the chart
 
 .PHONY: measure
 measure: control-plane ## Time to the first certificate and idle memory of the issuer
-	@$(CARGO) build --locked --release -p tandem-issuer -p tandem-tests
+	@$(CARGO) build --locked --release --workspace
 	@exec target/release/measure
 
 .PHONY: control-plane

@@ -19,6 +19,10 @@ use crate::{
     status::{self, FIELD_MANAGER, Judgement},
 };
 
+/// What a CA Secret has to hold, for whoever has to put it right.
+const HOW_TO_FILL: &str =
+    "put the CA's certificate into tls.crt, then those above it, and its private key into tls.key";
+
 /// Observes the issuer and its Secret, judges them, and says so; then the issuer's requests are woken.
 pub(crate) async fn reconcile(issuer: Arc<Issuer>, kind: IssuerKind, ctx: Arc<Context>) -> Result<Action, Error> {
     let now = Timestamp::now();
@@ -72,7 +76,7 @@ fn judge(seen: &Seen, secret: &SecretId, now: Timestamp) -> Option<(Judgement, O
         }
         Seen::Invalid(error, last_good) => {
             match last_good.as_ref().filter(|authority| authority.check_time(now).is_ok()) {
-                None => not_ready("ErrInvalidKeyPair", format!("the Secret {secret}: {error}")),
+                None => not_ready("ErrInvalidKeyPair", format!("the Secret {secret}: {error}; {HOW_TO_FILL}")),
                 Some(authority) => {
                     let message = format!(
                         "the Secret {secret}: {error}; until it is whole again, the CA that it held before stays in use"

@@ -11,7 +11,7 @@ use futures::{
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, Config, ResourceExt,
-    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams, TypeMeta},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams, TypeMeta, WatchEvent, WatchParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, GroupVersionKind},
     runtime::{WatchStreamExt, watcher::watch_object},
@@ -235,6 +235,43 @@ impl Space {
     /// What the server said.
     pub async fn list(&self, kind: (&str, &str)) -> Result<Vec<DynamicObject>> {
         Ok(self.api(kind)?.list(&ListParams::default()).await?.items)
+    }
+
+    /// Where the history of a kind in this namespace stands, for [`Space::history`].
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn now(&self, kind: (&str, &str)) -> Result<String> {
+        let list = self.api(kind)?.list(&ListParams::default().limit(1)).await?;
+        list.metadata.resource_version.context("the server gave no version")
+    }
+
+    /// Every state in which an object was stored after `since`, none left out, until one is as `condition` asks.
+    ///
+    /// # Errors
+    /// Where none is so after [`PATIENCE`].
+    pub async fn history(
+        &self,
+        kind: (&str, &str),
+        name: &str,
+        since: &str,
+        condition: impl Fn(&DynamicObject) -> bool,
+    ) -> Result<Vec<DynamicObject>> {
+        let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+        let seen = self.api(kind)?.watch(&params, since).await?;
+        let deadline = tokio::time::sleep(PATIENCE);
+        pin_mut!(seen, deadline);
+        let mut states = Vec::new();
+        while let Either::Left((Some(event), _)) = select(seen.next(), &mut deadline).await {
+            if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event? {
+                let done = condition(&object);
+                states.push(object);
+                if done {
+                    return Ok(states);
+                }
+            }
+        }
+        Err(anyhow!("{} {name} did not get there within {PATIENCE:?}: {states:?}", kind.1))
     }
 
     /// The API of a kind, such as [`CERTIFICATE`], in this namespace.

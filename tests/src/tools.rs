@@ -47,7 +47,8 @@ pub fn program(name: &str) -> Result<PathBuf> {
     let release = !cfg!(debug_assertions);
     once(&DONE, || {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--locked", "-p", "tandem-issuer", "-p", "tandem-vm"]).current_dir(root());
+        // The whole workspace, as `make` builds it: a part of it would have other features, and be built once more.
+        cargo.args(["build", "--quiet", "--locked", "--workspace"]).current_dir(root());
         run(if release { cargo.arg("--release") } else { &mut cargo })
     })?;
     Ok(target().join(if release { "release" } else { "debug" }).join(name))

@@ -1,6 +1,7 @@
 //! Bytes → [`ValidRequest`]: a strict reading of a PKCS#10 request (RFC 2986).
 
 use der::{Decode, Encode, oid::ObjectIdentifier, referenced::OwnedToRef};
+use pem::PemError;
 use x509_cert::{
     der::{flagset::FlagSet, oid::AssociatedOid},
     ext::{
@@ -167,11 +168,22 @@ fn one_block(pem: &[u8]) -> Result<Vec<u8>, Error> {
     if !after.trim().is_empty() {
         return Err(not_pem("something follows its first block"));
     }
-    let block = pem::parse(text).map_err(|error| Error::RequestNotPem(error.to_string()))?;
-    match block.tag() {
-        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Ok(block.into_contents()),
-        // The label alone is told: a private key pasted by mistake must not reach a status.
-        other => Err(Error::RequestNotPem(format!("its label is {:?}", other.chars().take(40).collect::<String>()))),
+    // Only fixed words are told: what stands where a label or a header is due may be a part of a private key, pasted by
+    // mistake, and this message reaches the status, an event and the log.
+    let block = pem::parse(text).map_err(|error| match error {
+        PemError::MismatchedTags(..) => not_pem("its BEGIN and END lines do not agree"),
+        PemError::InvalidData(_) => not_pem("it is not base64 between its BEGIN and END lines"),
+        PemError::InvalidHeader(_) => not_pem("a line before its base64 is no header"),
+        _ => not_pem("its framing is broken"),
+    })?;
+    const REQUESTS: [&str; 2] = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
+    const OTHERS: [&str; 6] =
+        ["CERTIFICATE", "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "PUBLIC KEY"];
+    let label = block.tag();
+    match OTHERS.into_iter().find(|known| *known == label) {
+        _ if REQUESTS.contains(&label) => Ok(block.into_contents()),
+        Some(other) => Err(Error::RequestNotPem(format!("its label is {other:?}"))),
+        None => Err(not_pem("it has another label")),
     }
 }
 

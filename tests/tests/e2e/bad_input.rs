@@ -21,6 +21,9 @@ use crate::{
     requests::{ask, ask_plainly, failed, issued, obtain, pending},
 };
 
+const NO_DER: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+
 /// Waits until the issuer says why it is not ready, in its condition and in an event.
 async fn not_ready(space: &Space, reason: &str, message: &str) -> Result<DynamicObject> {
     let says = |object: &DynamicObject| {
@@ -57,16 +60,28 @@ async fn a_bad_ca_secret_is_described() -> Result<()> {
     let keys = [key.clone(), other.clone(), leaf_key.serialize_pem(), past_key.clone(), future_key.clone()];
     for (certificates, key, reason, message) in [
         (good.as_str(), "", "ErrInvalidKeyPair", "tls.key is missing or empty"),
-        ("garbage", key.as_str(), "ErrInvalidKeyPair", "tls.crt: it holds no certificate in PEM"),
+        ("", key.as_str(), "ErrInvalidKeyPair", "tls.crt is missing or empty"),
+        ("garbage", &key, "ErrInvalidKeyPair", "tls.crt: it holds no certificate in PEM"),
+        (NO_DER, &key, "ErrInvalidKeyPair", "tls.crt: not an X.509 certificate"),
+        (&key, &key, "ErrInvalidKeyPair", "tls.crt: it holds something else than certificates"),
         (&good, "garbage", "ErrInvalidKeyPair", "tls.key: it does not hold exactly one private key in PEM"),
         (&good, &other, "ErrInvalidKeyPair", "tls.key is not the private key of the first certificate in tls.crt"),
-        (&leaf, &keys[2], "ErrInvalidKeyPair", "the first certificate in tls.crt is no CA"),
+        (&good, ENCRYPTED, "ErrInvalidKeyPair", "tls.key: the private key is encrypted; store it unencrypted"),
+        (
+            &leaf,
+            &keys[2],
+            "ErrInvalidKeyPair",
+            "the first certificate in tls.crt is no CA: its basic constraints say CA:",
+        ),
         (&past, &past_key, "CAExpired", "expired at 2021-01-01T00:00:00Z; put a valid CA there"),
         (&future, &future_key, "CANotYetValid", "is not valid before 2090-01-01T00:00:00Z"),
     ] {
         // Before each, no Secret at all: nothing that was good before may stand in.
         space.put_tls("internal-ca", certificates, key, None).await.context(message)?;
-        not_ready(&space, reason, message).await?;
+        let issuer = not_ready(&space, reason, message).await?;
+        // The object, the field, the remedy.
+        let (_, _, told) = condition(&issuer, "Ready").context("no Ready")?;
+        ensure!(told.starts_with(&format!("{secret}: ")) && told.contains("; put "), "{told}");
         space.secrets().delete("internal-ca", &Default::default()).await?;
         not_ready(&space, "ErrGetKeyPair", "does not exist").await?;
     }

@@ -30,7 +30,10 @@ async fn kubectl_shows_what_a_cert_manager_user_expects() -> Result<()> {
         ensure!(row.starts_with("internal-ca") && row.contains("True") && row.contains("KeyPairVerified"), "{row}");
         ensure!(row.contains("4096-01-01T00:00:00Z"), "the CA's end: {row}");
     }
-    kubectl(&["get", "tci"])?;
+    let cluster_issuers = kubectl(&["get", "tci,tandemclusterissuer", "-A"])?;
+    for line in cluster_issuers.lines().filter(|line| line.starts_with("NAME")) {
+        ensure!(words(line) == ["NAME", "READY", "REASON", "CA", "EXPIRY", "AGE"], "{line}");
+    }
     let all = kubectl(&["get", "certificate,certificaterequest,tandemissuer", "-n", &space.name])?;
     for line in ["certificate.cert-manager.io/leaf ", "certificaterequest.cert-manager.io/leaf-1 "] {
         let row = all.lines().find(|row| row.starts_with(line)).unwrap_or_default();

@@ -1,21 +1,17 @@
 //! The issuer as a process: it stops when told to, and goes on where it was.
 
 use anyhow::{Result, ensure};
-use futures::{StreamExt, pin_mut};
-use kube::{
-    Api,
-    api::DynamicObject,
-    runtime::{WatchStreamExt, watcher::watch_object},
-};
+use kube::api::DynamicObject;
+use serde_json::json;
 use tandem_tests::{
     IssuerProcess,
-    certificates::OpenSsl,
-    cluster::{condition, is_ready},
+    certificates::{OpenSsl, csr},
+    cluster::condition,
 };
 
 use crate::{
-    environment::{Environment, space_with_issuer, with_issuer},
-    requests::{ask_plainly, get, issued, touched},
+    environment::{Environment, with_issuer},
+    requests::{ask, ask_plainly, failed, get, issued, set_conditions, touched},
 };
 
 #[tokio::test]
@@ -40,24 +36,32 @@ async fn it_stops_cleanly_and_takes_up_what_waited_meanwhile() -> Result<()> {
     Ok(())
 }
 
-/// In the happy path nothing is written between approval and the certificate.
+/// Where nothing is validated, a duration may be any text. It is one request's fault, and must not stop the others: what
+/// is watched together is read together.
 #[tokio::test]
-async fn one_status_write_makes_a_certificate() -> Result<()> {
-    let (space, _) = space_with_issuer("writes").await?;
-    let api: Api<DynamicObject> = space.api(tandem_tests::cluster::CERTIFICATE_REQUEST)?;
-    let seen = watch_object(api, "once").default_backoff();
-    pin_mut!(seen);
-    ask_plainly(&space, "once").await?;
-    let mut ours = Vec::new();
-    while let Some(object) = seen.next().await {
-        let Some(object) = object? else { continue };
-        if touched(&object) {
-            ours.push(condition(&object, "Ready"));
-        }
-        if is_ready(&object, "True", "Issued") {
-            break;
-        }
+async fn a_request_that_cannot_be_read_stops_no_other() -> Result<()> {
+    // cert-manager's own controllers would not survive it, and the approver is one of them.
+    let mut environment = Environment::start(&["--cert-manager-controllers=none"], &[]).await?;
+    let space = environment.control_plane.cluster().await?.space_without_validation("unreadable").await?;
+    with_issuer(&space).await?;
+    let unreadable =
+        [("word", "soon"), ("number", "3600"), ("backwards", "1h-5m"), ("endless", "99999999999999999999h")];
+    for (name, duration) in unreadable {
+        ask(&space, name, &csr(&["leaf.test"])?, json!({"duration": duration})).await?;
+        set_conditions(&space, name, &["Approved"]).await?;
     }
-    ensure!(ours.len() == 1, "written {} times: {ours:?}", ours.len());
-    Ok(())
+    ask_plainly(&space, "good").await?;
+    set_conditions(&space, "good", &["Approved"]).await?;
+    let served = issued(&space, "good").await;
+    ensure!(environment.issuer.process().is_running()?, "the issuer died:\n{}", environment.issuer.log()?);
+    served?;
+    for (name, _) in unreadable {
+        ensure!(failed(&space, name).await?.contains("spec.duration"), "{name}");
+    }
+    // Nor does it when the issuer finds them at its start.
+    environment.issuer.process().stop()?;
+    environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
+    ask_plainly(&space, "after").await?;
+    set_conditions(&space, "after", &["Approved"]).await?;
+    issued(&space, "after").await.map(|_| ())
 }

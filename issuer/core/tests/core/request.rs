@@ -41,11 +41,22 @@ fn anything_else_around_it_is_refused() {
     assert!(ValidRequest::from_pem(&[0xff, 0xfe]).unwrap_err().to_string().contains("it is not text"));
 }
 
+/// However a private key is pasted in place of a request, no part of it is told.
 #[test]
 fn a_private_key_is_not_echoed() {
     let key = KeyPair::generate().unwrap().serialize_pem();
-    let message = problem(&key);
-    assert!(key.lines().filter(|line| !line.starts_with('-')).all(|line| !message.contains(line)), "{message}");
+    let secret: String = key.lines().filter(|line| !line.starts_with('-')).collect();
+    for pasted in [
+        key.clone(),
+        key.replacen('\n', "\n\n", 2),
+        key.replace("PRIVATE KEY", "CERTIFICATE REQUEST"),
+        format!("-----BEGIN {secret}-----\n{secret}\n-----END {secret}-----\n"),
+        format!("-----BEGIN PRIVATE KEY-----\n{secret}\n-----END {secret}-----\n"),
+        format!("-----BEGIN PRIVATE KEY-----\nKey {secret}\n\n{secret}\n-----END PRIVATE KEY-----\n"),
+    ] {
+        let message = problem(&pasted);
+        assert!(!message.contains(&secret[..20]) && !message.contains(&secret[40..60]), "{message}");
+    }
 }
 
 #[test]

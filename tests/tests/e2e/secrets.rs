@@ -1,0 +1,101 @@
+//! Nothing secret leaves the issuer, however much it is asked to log; and what it asks of the API server is no more than
+//! its work needs, by the server's own account.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use rcgen::PKCS_ECDSA_P256_SHA256;
+use serde_json::Value;
+use tandem_tests::{
+    certificates::root_ca,
+    cluster::{CERTIFICATE_REQUEST, ISSUER, is_ready},
+};
+
+use crate::{
+    environment::{Environment, assert_untold, canaries, with_issuer},
+    requests::{ask_plainly, issued},
+};
+
+const ISSUER_ACCOUNT: &str = "system:serviceaccount:tandem:tandem-issuer";
+
+/// The forms in which a log may show bytes: as PEM, as base64 of that (so are they on the wire), and as lists of numbers.
+fn shapes(key: &str) -> Vec<String> {
+    let encoded = serde_json::to_string(&k8s_openapi::ByteString(key.as_bytes().to_vec())).unwrap_or_default();
+    let mut shapes = canaries(&[key]);
+    // Beyond the PEM label, which is no secret.
+    shapes.extend(encoded.as_bytes().chunks(40).skip(2).map(|chunk| String::from_utf8_lossy(chunk).into_owned()));
+    let numbers: Vec<_> = key.as_bytes().iter().skip(60).take(12).map(u8::to_string).collect();
+    shapes.push(numbers.join(", "));
+    shapes
+}
+
+#[tokio::test]
+async fn no_key_is_logged_even_where_everything_is() -> Result<()> {
+    let mut environment = Environment::start(&["--audit-log=audit.json"], &[("RUST_LOG", "trace")]).await?;
+    let space = environment.space("trace").await?;
+    let ca = with_issuer(&space).await?;
+    ask_plainly(&space, "by-old").await?;
+    issued(&space, "by-old").await?;
+    // A Secret that is wrong is talked about more than one that is right.
+    let new = root_ca("new", &PKCS_ECDSA_P256_SHA256)?;
+    let keys = [ca.key().serialize_pem(), new.key().serialize_pem()];
+    space.put_tls("internal-ca", &ca.as_ref().pem(), &keys[1], None).await?;
+    space.wait(ISSUER, "internal-ca", |object| is_ready(object, "True", "LastGoodKeyPair")).await?;
+    space.put_tls("internal-ca", &keys[1], &keys[1], None).await?;
+    space.event((ISSUER.1, "internal-ca"), "LastGoodKeyPair", "tls.crt: ").await?;
+    space.put_tls("internal-ca", &new.as_ref().pem(), &keys[1], None).await?;
+    space.wait(ISSUER, "internal-ca", |object| is_ready(object, "True", "KeyPairVerified")).await?;
+    ask_plainly(&space, "by-new").await?;
+    issued(&space, "by-new").await?;
+    space.event((CERTIFICATE_REQUEST.1, "by-new"), "CertificateIssued", "").await?;
+    ensure!(environment.issuer.process().stop()?, "it did not stop cleanly");
+
+    let log = environment.issuer.log()?;
+    ensure!(log.contains("TRACE") && log.contains("by-new"), "the log is not that of everything");
+    for shape in keys.iter().flat_map(|key| shapes(key)) {
+        ensure!(!log.contains(&shape), "a part of a private key is in the log: {shape}");
+    }
+    assert_untold(&environment, &space, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let audit = std::fs::read_to_string(environment.control_plane.folder().join("audit.json"))?;
+    check_requests(&audit)
+}
+
+/// Everything that the issuer asked of the API server was allowed, and belongs to its work.
+fn check_requests(audit: &str) -> Result<()> {
+    let mut asked = BTreeMap::new();
+    for line in audit.lines() {
+        let event: Value = serde_json::from_str(line)?;
+        if event["user"]["username"] != ISSUER_ACCOUNT {
+            continue;
+        }
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let subresource = text("/objectRef/subresource");
+        let what = format!("{} {}/{subresource}", text("/verb"), text("/objectRef/resource"));
+        // 0: a watch that was still open.
+        let code = event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default();
+        ensure!(code < 400, "{what}: {code}: {line}");
+        let secret = text("/objectRef/resource") == "secrets";
+        ensure!(!secret || text("/objectRef/name") == "internal-ca", "it read a Secret that it needs not: {line}");
+        *asked.entry(what.trim_end_matches('/').to_owned()).or_insert(0_u32) += 1;
+    }
+    for (what, expected) in [
+        // Two requests were issued, with a write and an event each.
+        ("patch certificaterequests/status", 2..=2),
+        // Verified, two kinds of half-updated, verified; and an event for each and for each request.
+        ("patch tandemissuers/status", 4..=4),
+        ("create events", 6..=6),
+        ("list secrets", 1..=2),
+        ("watch secrets", 1..=3),
+        ("list certificaterequests", 1..=2),
+        ("watch certificaterequests", 1..=3),
+        ("list tandemissuers", 1..=2),
+        ("watch tandemissuers", 1..=3),
+        ("list tandemclusterissuers", 1..=2),
+        ("watch tandemclusterissuers", 1..=3),
+    ] {
+        let times = asked.remove(what).unwrap_or_default();
+        ensure!(expected.contains(&times), "{what}: {times} times, not {expected:?}");
+    }
+    ensure!(asked.is_empty(), "it asked for more than its work needs: {asked:?}");
+    Ok(())
+}
