@@ -4,12 +4,20 @@ use std::sync::LazyLock;
 
 use anyhow::{Result, anyhow};
 use rcgen::PKCS_ECDSA_P256_SHA256;
+use serde_json::Value;
 use tandem_tests::{
     ControlPlane, IssuerProcess, Space,
     certificates::{Ca, root_ca},
     cluster::ISSUER,
     issuer,
 };
+
+/// The issuer's name in the audit log.
+pub(crate) const ISSUER_ACCOUNT: &str = "system:serviceaccount:tandem:tandem-issuer";
+
+/// The control plane's argument for an audit log, and where that is in its folder.
+pub(crate) const AUDIT: &str = "--audit-log=audit.json";
+pub(crate) const AUDIT_LOG: &str = "audit.json";
 
 /// A control plane with CRDs, RBAC and a running issuer.
 pub(crate) struct Environment {
@@ -24,6 +32,21 @@ impl Environment {
         issuer::install(&control_plane.cluster().await?).await?;
         let issuer = IssuerProcess::start_with(&control_plane, variables).await?;
         Ok(Self { control_plane, issuer })
+    }
+
+    /// How often the issuer has written to an object of a kind (in the plural), by the server's account: also where the
+    /// object was the same afterwards. A write is in it once the issuer has had its answer.
+    pub(crate) fn writes(&self, space: &Space, kind: &str, name: &str) -> Result<usize> {
+        let audit = std::fs::read_to_string(self.control_plane.folder().join(AUDIT_LOG))?;
+        let mut writes = 0;
+        for line in audit.lines().filter(|line| line.contains(ISSUER_ACCOUNT) && line.contains(&space.name)) {
+            let event: Value = serde_json::from_str(line)?;
+            let object = &event["objectRef"];
+            let same = object["namespace"] == *space.name && object["resource"] == kind && object["name"] == name;
+            let reads = matches!(event["verb"].as_str(), Some("get" | "list" | "watch"));
+            writes += usize::from(same && !reads && event["user"]["username"] == ISSUER_ACCOUNT);
+        }
+        Ok(writes)
     }
 
     /// A namespace of its own for one test.
@@ -46,7 +69,7 @@ fn start(arguments: &'static [&'static str]) -> Result<Environment, String> {
 
 /// The one that is shared; the first test that asks for it starts it.
 pub(crate) fn shared() -> Result<&'static Environment> {
-    static SHARED: Shared = LazyLock::new(|| start(&[]));
+    static SHARED: Shared = LazyLock::new(|| start(&[AUDIT]));
     SHARED.as_ref().map_err(|error| anyhow!("{error}"))
 }
 

@@ -1,5 +1,5 @@
-//! How often is written: once for a certificate, and not at all while nothing changes. Whole histories are looked at, as
-//! the API server kept them, not samples.
+//! How often is written: once for a certificate, and not at all while nothing changes. By whole histories, as the API
+//! server kept them, and by its audit log: a write that changes nothing is in no history.
 
 use anyhow::Result;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -12,7 +12,7 @@ use tandem_tests::{
 };
 
 use crate::{
-    environment::{make_issuer, space_with_issuer},
+    environment::{make_issuer, shared, space_with_issuer},
     requests::{ask, ask_plainly, failed, get, issued, pending, touched},
 };
 
@@ -35,7 +35,7 @@ async fn one_status_write_makes_a_certificate() -> Result<()> {
     let states = space.history(CERTIFICATE_REQUEST, "once", &since, |o| is_ready(o, "True", "Issued")).await?;
     // Made, approved by cert-manager, issued by us.
     assert_eq!(states.iter().map(touched).collect::<Vec<_>>(), [false, false, true], "{:#?}", told(&states));
-    Ok(())
+    assert_writes(&space, "once", 1).await
 }
 
 #[tokio::test]
@@ -55,7 +55,8 @@ async fn a_request_that_waits_is_written_once_and_issued_once() -> Result<()> {
     let states = space.history(CERTIFICATE_REQUEST, "waits", &since, |o| is_ready(o, "True", "Issued")).await?;
     // Poked, issued.
     assert_eq!(states.len(), 2, "{:#?}", told(&states));
-    Ok(())
+    // Pending, and Issued.
+    assert_writes(&space, "waits", 2).await
 }
 
 #[tokio::test]
@@ -81,6 +82,18 @@ async fn nothing_is_written_while_nothing_changes() -> Result<()> {
     ask_plainly(&space, "after").await?;
     issued(&space, "after").await?;
     assert_eq!([get(&space, "issued").await?, get(&space, "failed").await?], finished);
+    // Verified twice, and each request brought to its end.
+    assert_eq!(shared()?.writes(&space, "tandemissuers", "internal-ca")?, 2);
+    assert_writes(&space, "issued", 1).await?;
+    assert_eq!(shared()?.writes(&space, "certificaterequests", "failed")?, 1);
+    Ok(())
+}
+
+/// An issued request was written to so often, also without effect.
+async fn assert_writes(space: &Space, name: &str, times: usize) -> Result<()> {
+    // Sent when the last write has been answered.
+    space.event((CERTIFICATE_REQUEST.1, name), "CertificateIssued", "").await?;
+    assert_eq!(shared()?.writes(space, "certificaterequests", name)?, times, "{name}");
     Ok(())
 }
 

@@ -12,11 +12,9 @@ use tandem_tests::{
 };
 
 use crate::{
-    environment::{Environment, assert_untold, canaries, with_issuer},
+    environment::{AUDIT, AUDIT_LOG, Environment, ISSUER_ACCOUNT, assert_untold, canaries, with_issuer},
     requests::{ask_plainly, issued},
 };
-
-const ISSUER_ACCOUNT: &str = "system:serviceaccount:tandem:tandem-issuer";
 
 /// The forms in which a log may show bytes: as PEM, as base64 of that (so are they on the wire), and as lists of numbers.
 fn shapes(key: &str) -> Vec<String> {
@@ -31,7 +29,7 @@ fn shapes(key: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn no_key_is_logged_even_where_everything_is() -> Result<()> {
-    let mut environment = Environment::start(&["--audit-log=audit.json"], &[("RUST_LOG", "trace")]).await?;
+    let mut environment = Environment::start(&[AUDIT], &[("RUST_LOG", "trace")]).await?;
     let space = environment.space("trace").await?;
     let ca = with_issuer(&space).await?;
     ask_plainly(&space, "by-old").await?;
@@ -56,7 +54,7 @@ async fn no_key_is_logged_even_where_everything_is() -> Result<()> {
         ensure!(!log.contains(&shape), "a part of a private key is in the log: {shape}");
     }
     assert_untold(&environment, &space, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-    let audit = std::fs::read_to_string(environment.control_plane.folder().join("audit.json"))?;
+    let audit = std::fs::read_to_string(environment.control_plane.folder().join(AUDIT_LOG))?;
     check_requests(&audit)
 }
 
