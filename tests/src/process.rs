@@ -15,9 +15,11 @@ use rustix::process::{Pid, Signal, kill_process};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What ends a process and deletes a folder when its standard input ends: when this process is gone without having run
-/// its destructors. Those of statics never run, and a killed process runs none.
+/// its destructors. Those of statics never run, and a killed process runs none. What does not stop is killed.
 const GUARD: &str = r#"trap '' INT TERM HUP; read -r never; kill -TERM "$1"
-while kill -0 "$1"; do sleep 0.1; done 2>/dev/null
+patience=200
+while kill -0 "$1" && [ "$patience" -gt 0 ]; do sleep 0.1; patience=$((patience - 1)); done
+[ "$patience" -gt 0 ] || kill -KILL "$1"
 if [ -n "$2" ]; then rm -rf -- "$2"; fi"#;
 
 /// A running child. Its standard error goes to a file; dropping it sends SIGTERM and waits.
@@ -49,6 +51,9 @@ impl Process {
             .arg(child.id().to_string())
             .arg(folder.unwrap_or(Path::new("")))
             .stdin(Stdio::piped())
+            // It lives a little longer than this process, and must not hold open what others read to its end.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn();
         match guard {
             Ok(guard) => Ok(Self { child, guard, log: log.to_owned() }),
