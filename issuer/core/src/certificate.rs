@@ -25,7 +25,8 @@ use crate::{
     Authority, Error,
     algorithm::key_id,
     encoding::{RawSequence, Signed, TbsCertificate, certificates_to_pem},
-    grant::{Grant, Serial, Urls},
+    grant::{Grant, Serial},
+    settings::Urls,
     usage::key_usage_extension,
     verify,
 };

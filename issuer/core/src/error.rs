@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::decide::Api;
+
 /// What an [`Error`] means to whoever waits for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -18,6 +20,9 @@ pub enum Class {
 #[non_exhaustive]
 pub enum Error {
     // --- the request ---------------------------------------------------------------------------------------------
+    /// Somebody said no.
+    #[error("The CertificateRequest was denied by an approval controller")]
+    Denied,
     /// More bytes than a request may have.
     #[error("the request has {size} bytes; at most {limit} are accepted")]
     RequestTooLarge {
@@ -56,9 +61,33 @@ pub enum Error {
     /// A usage that cert-manager's API does not have.
     #[error("spec.usages: {0:?} is not a key usage")]
     UnknownUsage(String),
+    /// The issuer is in a namespace in which the requester may not refer to it.
+    #[error(
+        "the requester may not refer to this issuer: that takes the verb \"reference\" on \"signers\" of cert-manager.io in the issuer's namespace"
+    )]
+    MayNotRefer,
+    /// The text in which a duration was due.
+    #[error("{}: {text:?} is not a duration such as 2160h or 1h30m", duration_field(*api))]
+    DurationUnreadable {
+        /// Where it was given.
+        api: Api,
+        /// The beginning of what stands there.
+        text: String,
+    },
     /// No time, or more than a certificate can express.
-    #[error("spec.duration: {0} seconds is not a duration that a certificate can have")]
-    Duration(i64),
+    #[error("{}: {seconds} seconds is not a duration that a certificate can have", duration_field(*api))]
+    Duration {
+        /// Where it was given.
+        api: Api,
+        /// Seconds asked for.
+        seconds: i64,
+    },
+    /// Less than Kubernetes' API has (`spec.expirationSeconds`).
+    #[error("the duration is {seconds} s; the shortest that a CertificateSigningRequest has is 600 s")]
+    DurationTooShort {
+        /// Seconds asked for.
+        seconds: i64,
+    },
     /// The certificate would be valid for longer than its CA.
     #[error(
         "the certificate would end at {not_after}, after its CA at {ca_not_after}; ask for a shorter duration, renew the CA, or set the issuer's spec.leafBeyondCA"
@@ -83,6 +112,10 @@ pub enum Error {
     /// Our own check rejected what we had built: a fault of ours or of the CA, never published.
     #[error("the certificate did not pass verification and was not published: {0}")]
     Unverified(String),
+
+    /// More than one rule is broken: every one of them, in the rules' order. Made by [`Error::all`].
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<Error>),
 
     // --- the signer ----------------------------------------------------------------------------------------------
     /// The key refused to sign, or could not be reached.
@@ -125,12 +158,38 @@ pub enum Error {
     },
 }
 
+fn duration_field(api: Api) -> &'static str {
+    match api {
+        Api::CertManager => "spec.duration",
+        Api::Kubernetes => "spec.expirationSeconds or the annotation experimental.cert-manager.io/request-duration",
+    }
+}
+
 impl Error {
+    /// One error for all that were found; `None` where none was.
+    pub(crate) fn all(errors: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut errors: Vec<_> = errors.into_iter().collect();
+        match errors.len() {
+            0 | 1 => errors.pop(),
+            _ => Some(Self::Several(errors)),
+        }
+    }
+
+    /// The first of [`Error::Several`], else this one.
+    #[must_use]
+    pub fn first(&self) -> &Self {
+        match self {
+            Self::Several(errors) => errors.first().unwrap_or(self),
+            _ => self,
+        }
+    }
+
     /// What this error means outwardly. No wildcard arm: a new variant has to say it.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::RequestTooLarge { .. }
+            Self::Denied
+            | Self::RequestTooLarge { .. }
             | Self::RequestNotPem(_)
             | Self::RequestMalformed(_)
             | Self::RequestAlgorithm(_)
@@ -138,11 +197,16 @@ impl Error {
             | Self::NoNames
             | Self::Mismatch { .. }
             | Self::UnknownUsage(_)
-            | Self::Duration(_)
+            | Self::MayNotRefer
+            | Self::DurationUnreadable { .. }
+            | Self::Duration { .. }
+            | Self::DurationTooShort { .. }
             | Self::BeyondCa { .. }
             | Self::PathLength
             | Self::ChainTooLarge { .. }
-            | Self::Unverified(_) => Class::Permanent,
+            | Self::Unverified(_)
+            // Rules are of requests: what breaks one never heals.
+            | Self::Several(_) => Class::Permanent,
             Self::Signer(_) => Class::Retryable,
             Self::SecretKeyMissing(_)
             | Self::SecretInvalid { .. }

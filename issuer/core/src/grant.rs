@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{request::ValidRequest, usage::Usages};
+use crate::{request::ValidRequest, settings::Urls, usage::Usages};
 
 /// What was granted: all that goes into the certificate besides the authority and the serial number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,17 +19,6 @@ pub struct Grant {
     pub not_after: Timestamp,
     /// Where verifiers find more about the issuer.
     pub urls: Urls,
-}
-
-/// URLs that the issuer's spec wants in each certificate, with the names that cert-manager's CA issuer gives them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Urls {
-    /// Of revocation lists (RFC 5280 clause 4.2.1.13).
-    pub crl_distribution_points: Vec<String>,
-    /// Of OCSP responders (RFC 5280 clause 4.2.2.1).
-    pub ocsp_servers: Vec<String>,
-    /// Of the issuer's certificate (RFC 5280 clause 4.2.2.1).
-    pub issuing_certificate_urls: Vec<String>,
 }
 
 /// A serial number: 20 octets, positive, 158 of its bits random (RFC 5280 clause 4.1.2.2).

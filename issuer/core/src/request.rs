@@ -6,10 +6,16 @@ use x509_cert::{
     der::{flagset::FlagSet, oid::AssociatedOid},
     ext::{
         Extension,
-        pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, NameConstraints, SubjectAltName},
+        pkix::{
+            BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, NameConstraints, SubjectAltName, name::GeneralName,
+        },
     },
 };
-use x509_parser::{prelude::FromDer, x509::X509Name};
+use x509_parser::{
+    asn1_rs::{Any, Tag},
+    prelude::FromDer,
+    x509::X509Name,
+};
 
 use crate::{
     Error,
@@ -33,6 +39,10 @@ pub struct ValidRequest {
     pub public_key: Vec<u8>,
     /// GeneralNames, DER, as the request has it; `None` where there is none or it is empty.
     pub subject_alt_name: Option<Vec<u8>>,
+    /// The same names, read.
+    pub names: Vec<GeneralName>,
+    /// The subject's common names, in order.
+    pub common_names: Vec<String>,
     /// NameConstraints, DER, and whether it is critical.
     pub name_constraints: Option<(Vec<u8>, bool)>,
     /// The path length that the request encodes beside CA:TRUE.
@@ -46,7 +56,7 @@ impl ValidRequest {
     /// Reads `spec.request`: PEM, text before the block and white space after it allowed, nothing else.
     ///
     /// # Errors
-    /// All of class permanent: size, framing, structure, algorithm, signature, or no name at all.
+    /// All of class permanent: size, framing, structure, algorithm or signature.
     pub fn from_pem(pem: &[u8]) -> Result<Self, Error> {
         if pem.len() > MAX_REQUEST_BYTES {
             return Err(Error::RequestTooLarge { size: pem.len(), limit: MAX_REQUEST_BYTES });
@@ -69,15 +79,13 @@ impl ValidRequest {
         check_possession(&public_key, &signed, &content)?;
 
         let subject = info.subject.whole().map_err(malformed)?;
-        let names = match X509Name::from_der(&subject) {
-            Ok((_, name)) => name.iter_rdn().count(),
-            Err(error) => return Err(Error::RequestMalformed(format!("subject: {error}"))),
-        };
-
+        let common_names = common_names(&subject)?;
         let mut request = Self {
             subject,
             public_key,
             subject_alt_name: None,
+            names: Vec::new(),
+            common_names,
             name_constraints: None,
             path_length: None,
             encoded_key_usage: None,
@@ -86,9 +94,6 @@ impl ValidRequest {
         };
         for extension in requested_extensions(&info)? {
             request.take(&extension)?;
-        }
-        if names == 0 && request.subject_alt_name.is_none() {
-            return Err(Error::NoNames);
         }
         Ok(request)
     }
@@ -100,6 +105,7 @@ impl ValidRequest {
             SubjectAltName::OID => {
                 let names: SubjectAltName = decode("subject alternative name", value)?;
                 self.subject_alt_name = (!names.0.is_empty()).then(|| value.to_vec());
+                self.names = names.0;
             }
             KeyUsage::OID => self.encoded_key_usage = Some(decode::<KeyUsage>("key usage", value)?.0),
             ExtendedKeyUsage::OID => {
@@ -203,6 +209,30 @@ fn check_possession(public_key: &[u8], signed: &Signed<'_>, content: &[u8]) -> R
         return Err(Error::RequestMalformed("its elliptic-curve point is compressed".to_owned()));
     }
     Ok(())
+}
+
+/// The common names of a Name in DER.
+fn common_names(subject: &[u8]) -> Result<Vec<String>, Error> {
+    let problem = |what: String| Error::RequestMalformed(format!("subject: {what}"));
+    let (_, name) = X509Name::from_der(subject).map_err(|error| problem(error.to_string()))?;
+    let values = name.iter_common_name().map(|attribute| text(attribute.attr_value()));
+    values.collect::<Option<_>>().ok_or_else(|| problem("a common name is no text".to_owned()))
+}
+
+/// The text of a DirectoryString or of an older string type (RFC 5280 clause 4.1.2.4); `None` where it is none.
+fn text(value: &Any<'_>) -> Option<String> {
+    let pairs = || value.data.chunks(2).map(|pair| Some(u16::from_be_bytes(pair.try_into().ok()?)));
+    let quads = || value.data.chunks(4).map(|quad| char::from_u32(u32::from_be_bytes(quad.try_into().ok()?)));
+    match value.tag() {
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString => {
+            String::from_utf8(value.data.to_vec()).ok()
+        }
+        // Read as Latin-1, as everybody does.
+        Tag::T61String => Some(value.data.iter().copied().map(char::from).collect()),
+        Tag::BmpString => String::from_utf16(&pairs().collect::<Option<Vec<_>>>()?).ok(),
+        Tag::UniversalString => quads().collect(),
+        _ => None,
+    }
 }
 
 fn is_elliptic(spki: &Spki<'_>) -> bool {

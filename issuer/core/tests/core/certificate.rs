@@ -5,9 +5,10 @@ use rcgen::{KeyPair, PublicKeyData};
 use tandem_issuer_core::{
     Authority, Decision, Error, Issued, Serial,
     certificate::{assemble, prepare},
-    decide::{Issuer, LeafBeyondCa, Request},
-    grant::{Grant, Urls},
+    decide::{Issuer, Request},
+    grant::Grant,
     issue,
+    settings::{Settings, Urls},
 };
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
@@ -102,7 +103,7 @@ fn the_duration_is_exact_though_the_beginning_lies_in_the_past() {
     let authority = authority(&ca);
     let csr = csr();
     for (hours, expected) in [(None, 90 * 24), (Some(1), 1), (Some(8760), 8760)] {
-        let request = Request { duration: hours.map(SignedDuration::from_hours), ..request(&csr) };
+        let request = Request { duration: Ok(hours.map(SignedDuration::from_hours)), ..request(&csr) };
         let issued = sign(&request, &authority);
         let (_, leaf) = X509Certificate::from_der(&issued.leaf).unwrap();
         let (start, end) = (leaf.validity().not_before.timestamp(), leaf.validity().not_after.timestamp());
@@ -172,7 +173,8 @@ fn the_issuers_urls_are_embedded() {
         ocsp_servers: vec!["http://ocsp.example.com".to_owned()],
         issuing_certificate_urls: vec!["http://ca.example.com/ca.crt".to_owned()],
     };
-    let issuer = Issuer::Ready { authority: &authority, urls: &urls, leaf_beyond_ca: LeafBeyondCa::Refuse };
+    let settings = Settings { urls, ..Settings::default() };
+    let issuer = Issuer::Ready { authority: &authority, settings: &settings };
     let csr = csr();
     let grant = granted(&request(&csr), &issuer);
     let issued = issue(&grant, &authority, Serial::from_random(SERIAL), now()).unwrap();

@@ -55,7 +55,7 @@ proptest! {
         let usages: Vec<_> = usages.into_iter().map(str::to_owned).collect();
         let mut asked = request(&csr);
         asked.usages = &usages;
-        asked.duration = Some(SignedDuration::from_secs(seconds));
+        asked.duration = Ok(Some(SignedDuration::from_secs(seconds)));
         let Decision::Sign(grant) = decide(&asked, &ready(&AUTHORITY), now()) else { panic!("not granted") };
         let issued = issue(&grant, &AUTHORITY, Serial::from_random(serial), now()).unwrap();
         let (_, leaf) = X509Certificate::from_der(&issued.leaf).unwrap();

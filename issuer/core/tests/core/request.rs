@@ -120,15 +120,6 @@ fn every_accepted_algorithm_is_read() {
 }
 
 #[test]
-fn a_request_names_somebody() {
-    assert_eq!(ValidRequest::from_der(&crafted(0, &[], &[])), Err(Error::NoNames));
-    let empty_names = extension(17, false, &tlv(SEQUENCE, &[]));
-    assert_eq!(ValidRequest::from_der(&crafted(0, &[], &[extension_request(&[empty_names])])), Err(Error::NoNames));
-    let subject = rdn(&[(3, 0x0c, b"db")]);
-    ValidRequest::from_der(&crafted(0, &[subject], &[])).unwrap();
-}
-
-#[test]
 fn an_attribute_or_extension_given_twice_is_refused() {
     let twice = crafted(0, &[], &[extension_request(&[san(), san()])]);
     assert!(ValidRequest::from_der(&twice).unwrap_err().to_string().contains("2.5.29.17 is given twice"));

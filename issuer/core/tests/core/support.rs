@@ -8,8 +8,8 @@ use rcgen::{
 use tandem_issuer_core::{
     Authority,
     authority::Material,
-    decide::{Approval, Issuer, LeafBeyondCa, Request},
-    grant::Urls,
+    decide::{Api, Approval, Issuer, Request},
+    settings::{LeafBeyondCa, Settings, Urls},
 };
 
 pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
@@ -59,19 +59,27 @@ pub(crate) fn authority(ca: &Ca) -> Authority {
 /// An approved request without wishes of its own.
 pub(crate) fn request(csr: &str) -> Request<'_> {
     Request {
+        api: Api::CertManager,
         finished: false,
         approval: Approval::Approved,
         csr: csr.as_bytes(),
-        duration: None,
+        duration: Ok(None),
         is_ca: false,
         usages: &[],
     }
 }
 
 pub(crate) fn ready(authority: &Authority) -> Issuer<'_> {
-    static NONE: Urls =
-        Urls { crl_distribution_points: Vec::new(), ocsp_servers: Vec::new(), issuing_certificate_urls: Vec::new() };
-    Issuer::Ready { authority, urls: &NONE, leaf_beyond_ca: LeafBeyondCa::Refuse }
+    static PLAIN: Settings = Settings {
+        urls: Urls {
+            crl_distribution_points: Vec::new(),
+            ocsp_servers: Vec::new(),
+            issuing_certificate_urls: Vec::new(),
+        },
+        leaf_beyond_ca: LeafBeyondCa::Refuse,
+        backdate: Settings::BACKDATE,
+    };
+    Issuer::Ready { authority, settings: &PLAIN }
 }
 
 /// A request for one DNS name.
