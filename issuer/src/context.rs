@@ -35,11 +35,12 @@ pub(crate) struct Context {
     pub(crate) issuers: Issuers,
     reporter: Reporter,
     retries: Mutex<HashMap<String, ExponentialBackoff>>,
+    told: Mutex<HashMap<String, Option<String>>>,
 }
 
 impl Context {
     pub(crate) fn new(client: Client, issuers: Issuers) -> Self {
-        Self { client, issuers, reporter: FIELD_MANAGER.into(), retries: Mutex::default() }
+        Self { client, issuers, reporter: FIELD_MANAGER.into(), retries: Mutex::default(), told: Mutex::default() }
     }
 
     /// Sends an event. One that does not arrive is only logged: events are a courtesy, the status is what counts.
@@ -50,6 +51,18 @@ impl Context {
         if let Err(error) = recorder.publish(event, about).await {
             tracing::warn!(reason = event.reason, %error, "an event was not accepted");
         }
+    }
+
+    /// Whether this event was the last that was told by itself, without a status, about the object with this UID. It is
+    /// taken for told from now on.
+    pub(crate) fn has_told(&self, uid: String, event: &Event) -> bool {
+        /// Forgetting is harmless: an event is told again.
+        const MOST: usize = 10_000;
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= MOST {
+            told.clear();
+        }
+        told.insert(uid, event.note.clone()).is_some_and(|before| before == event.note)
     }
 
     /// How long to wait after one more failure at `what`: exponentially longer, with jitter, without end.

@@ -3,14 +3,15 @@
 //! ```text
 //!  issuers ──┬─▶ reconcile_issuer::reconcile ──wake──┐
 //!  Secrets ──┘                                       ├─▶ reconcile::reconcile
-//!  CertificateRequests (unfinished, ours) ───────────┘
+//!  requests of both APIs (unfinished, ours) ─────────┘
 //! ```
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, pin::pin, sync::Arc};
 
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::{
-    Api, Client, Config, Resource, ResourceExt,
+    Api, Client, Config, Resource,
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{
         WatchStreamExt, applier,
@@ -25,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{CertificateRequest, Issuer, IssuerId, IssuerKind},
+    api::{CertificateRequest, Issuer, IssuerId, IssuerKind, SigningRequest},
     args::Run,
     ca_secrets::CaSecrets,
     context::{self, Context},
@@ -84,7 +85,8 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Error> {
 
 async fn control(client: Client, cluster_resource_namespace: String, stop: impl Future<Output = ()> + Send + 'static) {
     let stop = stop.boxed().shared();
-    let (wake, woken) = mpsc::unbounded_channel();
+    let (wake_requests, woken_requests) = mpsc::unbounded_channel();
+    let (wake_signing_requests, woken_signing_requests) = mpsc::unbounded_channel();
     let (mut stores, mut changed, mut flows) = (HashMap::new(), HashMap::new(), Vec::new());
     for kind in IssuerKind::ALL {
         let writer = Writer::new(kind.resource());
@@ -94,14 +96,19 @@ async fn control(client: Client, cluster_resource_namespace: String, stop: impl 
         flows.push((kind, writer, secret_changes));
     }
     let secrets = CaSecrets::new(client.clone(), changed);
-    let issuers = Issuers::new(stores, secrets, cluster_resource_namespace, wake);
+    let issuers = Issuers::new(stores, secrets, cluster_resource_namespace, vec![wake_requests, wake_signing_requests]);
     let context = Arc::new(Context::new(client, issuers));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
 
     let issuers = flows
         .into_iter()
         .map(|(kind, writer, secret_changes)| run_issuers(kind, writer, secret_changes, context.clone(), stop.clone()));
-    future::join(future::join_all(issuers), run_requests(woken, context.clone(), stop.clone())).await;
+    future::join3(
+        future::join_all(issuers),
+        run_requests::<CertificateRequest>(woken_requests, context.clone(), stop.clone()),
+        run_requests::<CertificateSigningRequest>(woken_signing_requests, context.clone(), stop.clone()),
+    )
+    .await;
 }
 
 /// Reconciles the issuers of one kind when they or their Secrets change.
@@ -110,7 +117,7 @@ async fn run_issuers(
     writer: Writer<Issuer>,
     secret_changes: mpsc::UnboundedReceiver<IssuerId>,
     context: Arc<Context>,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
     let store = writer.as_reader();
     let api: Api<Issuer> = Api::all_with(context.client.clone(), &kind.resource());
@@ -126,46 +133,48 @@ async fn run_issuers(
         reference.namespace = id.namespace;
         Ok(reference.into())
     });
-    let queue = stream::select(changed, by_secret).take_until(stop);
+    let queue = stream::select(changed, by_secret);
     let name = move |issuer: &Issuer| IssuerId::of(kind, issuer).to_string();
-    apply(queue, store, context, name, move |issuer, context| reconcile_issuer::reconcile(issuer, kind, context)).await;
+    let flow = move |issuer, context| reconcile_issuer::reconcile(issuer, kind, context);
+    apply(queue, store, context, name, flow, stop).await;
 }
 
 /// Reconciles the requests that are ours and unfinished when they or their issuers change. Finished ones are dropped
 /// as they arrive: what a cluster has issued over the years does not stay in memory.
-async fn run_requests(
+async fn run_requests<R: SigningRequest>(
     woken: mpsc::UnboundedReceiver<IssuerId>,
     context: Arc<Context>,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
     // A request must not be told that its issuer is missing before the issuers have been listed.
     let listed = context.issuers.stores.values().map(Store::wait_until_ready);
     let listed = future::join_all(listed);
-    let mut stop = Box::pin(stop);
-    if let future::Either::Right(_) = future::select(listed, &mut stop).await {
+    if let future::Either::Right(_) = future::select(listed, Box::pin(stop.clone())).await {
         return;
     }
-    let writer = Writer::<CertificateRequest>::default();
+    let writer = Writer::<R>::default();
     let store = writer.as_reader();
-    let api: Api<CertificateRequest> = Api::all(context.client.clone());
+    let api: Api<R> = Api::all(context.client.clone());
     let events = watcher(api, watcher::Config::default())
-        .inspect_err(|error| report("certificaterequests", error))
-        .modify(strip)
+        .inspect_err(|error| report(&R::plural(&()), error))
+        .modify(R::strip)
         .try_filter_map(|event| future::ready(Ok(unfinished(event))));
     let changed = trigger_self(events.default_backoff().reflect(writer).applied_objects(), ());
     let waiting = store.clone();
     let by_issuer = channel(woken).flat_map(move |id| stream::iter(referring_to(&waiting, &id)).map(|r| Ok(r.into())));
-    let queue = stream::select(changed, by_issuer).take_until(stop);
-    apply(queue, store, context, |request| ObjectRef::from_obj(request).to_string(), reconcile).await;
+    let queue = stream::select(changed, by_issuer);
+    let name = |request: &R| ObjectRef::from_obj(request).to_string();
+    apply(queue, store, context, name, reconcile::<R>, stop).await;
 }
 
-/// Works off a queue of objects until it ends, several at once and none twice at once; failures are retried.
+/// Works off a queue of objects until told to stop, several at once and none twice at once; failures are retried.
 async fn apply<K, E, F>(
     queue: impl Stream<Item = Result<controller::ReconcileRequest<K>, E>>,
     store: Store<K>,
     context: Arc<Context>,
     name: impl Fn(&K) -> String + Clone + Send + 'static,
     flow: impl Fn(Arc<K>, Arc<Context>) -> F,
+    stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) where
     K: Resource<DynamicType: Clone + Eq + std::hash::Hash + std::fmt::Debug + Unpin> + Clone + 'static,
     E: std::error::Error + 'static,
@@ -185,28 +194,36 @@ async fn apply<K, E, F>(
     };
     let config = controller::Config::default().concurrency(CONCURRENCY);
     // Failures have been logged; objects that are gone meanwhile need nothing.
-    applier(reconciler, retry, context, store, queue, config).for_each(|_| future::ready(())).await;
+    let queue = queue.take_until(stop.clone());
+    let work = applier(reconciler, retry, context, store.clone(), queue, config).for_each(|_| future::ready(()));
+    // The applier neither begins nor ends before the first list has come. Then nothing is in hand that would be finished.
+    let idle = async {
+        stop.await;
+        if store.wait_until_ready().now_or_never().is_none() {
+            return;
+        }
+        future::pending().await
+    };
+    future::select(pin!(work), pin!(idle)).await;
 }
 
 /// Leaves out what is not ours, and turns what is finished into what is gone.
-fn unfinished(event: Event<CertificateRequest>) -> Option<Event<CertificateRequest>> {
-    let ours = |r: &CertificateRequest| IssuerId::referred(&r.spec.issuer_ref, r.namespace()).is_some();
+fn unfinished<R: SigningRequest>(event: Event<R>) -> Option<Event<R>> {
     match event {
-        Event::Apply(request) if !ours(&request) => None,
+        Event::Apply(request) if request.issuer().is_none() => None,
         Event::Apply(request) if request.finished() => Some(Event::Delete(request)),
-        Event::InitApply(request) if !ours(&request) || request.finished() => None,
+        Event::InitApply(request) if request.issuer().is_none() || request.finished() => None,
         other => Some(other),
     }
 }
 
-fn referring_to(store: &Store<CertificateRequest>, issuer: &IssuerId) -> Vec<ObjectRef<CertificateRequest>> {
-    let refers =
-        |r: &CertificateRequest| IssuerId::referred(&r.spec.issuer_ref, r.namespace()).as_ref() == Some(issuer);
+fn referring_to<R: SigningRequest>(store: &Store<R>, issuer: &IssuerId) -> Vec<ObjectRef<R>> {
+    let refers = |request: &R| request.issuer().as_ref() == Some(issuer);
     store.state_filter(refers).iter().map(|request| ObjectRef::from_obj(request.as_ref())).collect()
 }
 
-/// Drops what is never looked at and takes much room.
-fn strip(object: &mut impl Resource) {
+/// Drops what is never looked at and takes room.
+fn strip(object: &mut Issuer) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;
     metadata.annotations = None;
@@ -219,7 +236,8 @@ fn channel<T>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> {
 
 fn report(resource: &str, error: &watcher::Error) {
     let hint = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_not_found() => {
+        // By its code: for a kind that is not there the server answers in plain text, without a reason.
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
             "; is it installed? `tandem-issuer crds` prints ours, cert-manager brings its own"
         }
         _ => "",

@@ -6,30 +6,30 @@ use std::{
 };
 
 use kube::runtime::reflector::{ObjectRef, Store};
-use tandem_issuer_core::{Authority, decide, grant::Urls};
+use tandem_issuer_core::{Authority, Settings, decide};
 use tokio::sync::mpsc;
 
 use crate::{
     api::{
-        CertificateRequest, Issuer, IssuerId, IssuerKind,
+        Issuer, IssuerId, IssuerKind,
         issuer::{CaSource, generation},
     },
     ca_secrets::{CaSecrets, SecretId},
+    outcome::Judgement,
 };
 
 /// An issuer that can sign.
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) authority: Arc<Authority>,
-    pub(crate) urls: Urls,
-    pub(crate) leaf_beyond_ca: decide::LeafBeyondCa,
+    pub(crate) settings: Settings,
 }
 
 /// What is known of the issuer that a request refers to. Requests wait, unmarked, while it is not known.
 #[derive(Clone, Debug)]
 pub(crate) enum Observed {
     Missing,
-    NotReady(String),
+    NotReady(Judgement),
     Ready(Arc<Ready>),
 }
 
@@ -38,12 +38,8 @@ impl Observed {
     pub(crate) fn to_core(&self) -> decide::Issuer<'_> {
         match self {
             Self::Missing => decide::Issuer::Missing,
-            Self::NotReady(why) => decide::Issuer::NotReady(why),
-            Self::Ready(ready) => decide::Issuer::Ready {
-                authority: &ready.authority,
-                urls: &ready.urls,
-                leaf_beyond_ca: ready.leaf_beyond_ca,
-            },
+            Self::NotReady(judgement) => decide::Issuer::NotReady(&judgement.message),
+            Self::Ready(ready) => decide::Issuer::Ready { authority: &ready.authority, settings: &ready.settings },
         }
     }
 }
@@ -61,28 +57,27 @@ pub(crate) struct Issuers {
     pub(crate) secrets: Arc<CaSecrets>,
     cluster_resource_namespace: String,
     concluded: RwLock<HashMap<IssuerId, (Version, Observed)>>,
-    wake: mpsc::UnboundedSender<IssuerId>,
+    wake: Vec<mpsc::UnboundedSender<IssuerId>>,
 }
 
 impl Issuers {
-    /// `wake` hears of each issuer about which something new has been concluded.
+    /// Each of `wake` hears of each issuer about which something new has been concluded.
     pub(crate) fn new(
         stores: HashMap<IssuerKind, Store<Issuer>>,
         secrets: Arc<CaSecrets>,
         cluster_resource_namespace: String,
-        wake: mpsc::UnboundedSender<IssuerId>,
+        wake: Vec<mpsc::UnboundedSender<IssuerId>>,
     ) -> Self {
         Self { stores, secrets, cluster_resource_namespace, concluded: RwLock::default(), wake }
     }
 
-    /// What is known of the issuer that `request` refers to; `None` where it is not ours, or where it has changed and
-    /// has not been looked at since (the request is woken afterwards).
-    pub(crate) fn observe(&self, request: &CertificateRequest) -> Option<(IssuerId, Observed)> {
-        let id = IssuerId::referred(&request.spec.issuer_ref, request.metadata.namespace.clone())?;
-        let Some(issuer) = self.get(&id) else { return Some((id, Observed::Missing)) };
+    /// What is known of an issuer; `None` where it has changed and has not been looked at since (its requests are woken
+    /// afterwards).
+    pub(crate) fn observe(&self, id: &IssuerId) -> Option<Observed> {
+        let Some(issuer) = self.get(id) else { return Some(Observed::Missing) };
         let concluded = self.concluded.read().unwrap_or_else(PoisonError::into_inner);
-        let (of_version, observed) = concluded.get(&id)?;
-        (*of_version == version(&issuer)).then(|| (id, observed.clone()))
+        let (of_version, observed) = concluded.get(id)?;
+        (*of_version == version(&issuer)).then(|| observed.clone())
     }
 
     fn get(&self, id: &IssuerId) -> Option<Arc<Issuer>> {
@@ -95,15 +90,21 @@ impl Issuers {
     pub(crate) fn conclude(&self, id: IssuerId, version: Version, observed: Observed) {
         let mut concluded = self.concluded.write().unwrap_or_else(PoisonError::into_inner);
         concluded.insert(id.clone(), (version, observed));
-        // The receiver ends with the process.
-        let _ = self.wake.send(id);
+        self.wake(&id);
     }
 
     /// The issuer is gone.
     pub(crate) fn forget(&self, id: &IssuerId) {
         self.secrets.forget(id);
         self.concluded.write().unwrap_or_else(PoisonError::into_inner).remove(id);
-        let _ = self.wake.send(id.clone());
+        self.wake(id);
+    }
+
+    fn wake(&self, id: &IssuerId) {
+        for wake in &self.wake {
+            // The receiver ends with the process.
+            let _ = wake.send(id.clone());
+        }
     }
 
     /// Where the CA Secret of an issuer lives: a cluster issuer's in one place, any other's beside it, nowhere else.

@@ -9,6 +9,7 @@ mod ca_secrets;
 mod context;
 mod controller;
 mod issuers;
+mod outcome;
 mod reconcile;
 mod reconcile_issuer;
 mod status;

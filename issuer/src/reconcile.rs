@@ -1,34 +1,48 @@
-//! The way of a CertificateRequest, on one screen: observe → decide → act.
+//! The way of a request, on one screen: observe → decide → act. The same for CertificateRequests and for Kubernetes'
+//! CertificateSigningRequests.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use jiff::Timestamp;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::controller::Action,
+    Api, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+    runtime::{controller::Action, reflector::ObjectRef},
 };
-use tandem_issuer_core::{Decision, Serial, decide, issue};
+use tandem_issuer_core::{
+    Decision, Serial, decide,
+    decide::{Approval, Issuer},
+    issue,
+};
 
 use crate::{
-    api::CertificateRequest,
+    api::{IssuerId, Publication, SigningRequest},
     context::{Context, Error},
     issuers::Observed,
-    status::{self, FIELD_MANAGER, Outcome},
+    outcome::Outcome,
+    status::FIELD_MANAGER,
 };
 
+/// How long an approver may take before users are told that one is awaited. Most answer at once, and an event about each
+/// request would double what is asked of the API server.
+const APPROVERS_TIME: Duration = Duration::from_secs(10);
+
 /// Brings one request forward as far as it goes now.
-pub(crate) async fn reconcile(request: Arc<CertificateRequest>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub(crate) async fn reconcile<R: SigningRequest>(request: Arc<R>, ctx: Arc<Context>) -> Result<Action, Error> {
     let now = Timestamp::now();
 
     // Observe: the issuer, as far as it is known. It wakes its requests when that changes.
-    let Some((id, issuer)) = ctx.issuers.observe(&request) else { return Ok(Action::await_change()) };
+    let Some(id) = request.issuer() else { return Ok(Action::await_change()) };
+    let Some(issuer) = ctx.issuers.observe(&id) else { return Ok(Action::await_change()) };
+    let seen =
+        if may_refer(request.as_ref(), &id, &issuer, &ctx).await? { issuer.to_core() } else { Issuer::Forbidden };
 
     // Decide: pure, in the core.
-    let outcome = match decide(&request.to_core(), &issuer.to_core(), now) {
+    let outcome = match decide(&request.to_core(), &seen, now) {
         Decision::Ignore => return Ok(Action::await_change()),
-        Decision::Wait(wait) => Outcome::waiting(&wait, &id),
+        Decision::Wait(wait) => Outcome::waiting(wait, &id, &issuer),
         Decision::Deny => Outcome::Denied,
         Decision::Fail(error) => Outcome::Failed(error),
         Decision::Sign(grant) => {
@@ -36,30 +50,74 @@ pub(crate) async fn reconcile(request: Arc<CertificateRequest>, ctx: Arc<Context
             Outcome::of_signing(issue(&grant, &ready.authority, new_serial()?, now))
         }
     };
+    if let (Outcome::Unapproved, Some(rest)) = (&outcome, approvers_rest(request.as_ref(), now)) {
+        return Ok(Action::requeue(rest));
+    }
 
     // Act: one conditional write of the status, then the event.
-    publish(&request, &outcome, &ctx, now).await?;
+    publish(request.as_ref(), &outcome, &ctx, now).await?;
     match outcome {
         Outcome::Retrying(error) => Err(Error::Sign(error)),
         _ => Ok(Action::await_change()),
     }
 }
 
-/// Writes the status if it differs. The write is conditional on the version that was observed: of two that would sign
-/// the same request only one succeeds, and a request that has changed meanwhile is looked at again.
-async fn publish(request: &CertificateRequest, outcome: &Outcome, ctx: &Context, now: Timestamp) -> Result<(), Error> {
-    let Some(patch) = status::request_patch(request, outcome, now) else { return Ok(()) };
-    let (namespace, name) = (request.namespace().unwrap_or_default(), request.name_any());
-    let api: Api<CertificateRequest> = Api::namespaced(ctx.client.clone(), &namespace);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch_status(&name, &params, &Patch::Apply(patch)).await {
-        Ok(_) => {}
-        // It is gone, or changed: then its watch says so, and this outcome is void.
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => return Ok(()),
-        Err(error) => return Err(Error::Api(error)),
+/// Whether the request may refer to its issuer. Asked of the API server only where the answer counts.
+async fn may_refer<R: SigningRequest>(
+    request: &R,
+    id: &IssuerId,
+    issuer: &Observed,
+    ctx: &Context,
+) -> Result<bool, Error> {
+    let core = request.to_core();
+    if core.finished || core.approval != Approval::Approved || matches!(issuer, Observed::Missing) {
+        return Ok(true);
     }
-    let event = outcome.event();
-    tracing::info!(request = %format_args!("{namespace}/{name}"), reason = event.reason, "{}", outcome.message());
+    let reviews = request.reviews(id);
+    let api: Api<SubjectAccessReview> = Api::all(ctx.client.clone());
+    for review in &reviews {
+        let answer = api.create(&PostParams::default(), review).await.map_err(Error::Api)?;
+        if answer.status.is_some_and(|status| status.allowed) {
+            return Ok(true);
+        }
+    }
+    Ok(reviews.is_empty())
+}
+
+/// How long the approvers still have before users are told that one is awaited.
+fn approvers_rest(request: &impl SigningRequest, now: Timestamp) -> Option<Duration> {
+    let created = request.meta().creation_timestamp.as_ref()?.0;
+    let waited = Duration::try_from(now.duration_since(created)).unwrap_or_default();
+    APPROVERS_TIME.checked_sub(waited).filter(|rest| !rest.is_zero())
+}
+
+/// Tells of an outcome that has not been told. A write is conditional on the version that was observed: of two that would
+/// sign the same request only one succeeds, and a request that has changed meanwhile is looked at again.
+async fn publish<R: SigningRequest>(
+    request: &R,
+    outcome: &Outcome,
+    ctx: &Context,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let event = outcome.event::<R>();
+    match request.publication(outcome, now) {
+        Publication::Nothing => return Ok(()),
+        Publication::Event if ctx.has_told(request.uid().unwrap_or_default(), &event) => return Ok(()),
+        Publication::Event => {}
+        Publication::Status(patch) => {
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            let (api, name) = (request.api(ctx.client.clone()), request.name_any());
+            match api.patch_status(&name, &params, &Patch::Apply(patch)).await {
+                Ok(_) => {}
+                // It is gone, and nobody waits for it.
+                Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+                // It may have changed (409): then this outcome is void, and it is looked at again as it is now.
+                Err(error) => return Err(Error::Api(error)),
+            }
+        }
+    }
+    let object = ObjectRef::from_obj(request);
+    tracing::info!(request = %object, reason = event.reason, "{}", outcome.message());
     ctx.announce(&event, &request.object_ref(&())).await;
     Ok(())
 }

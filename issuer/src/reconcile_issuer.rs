@@ -9,14 +9,15 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::controller::Action,
 };
-use tandem_issuer_core::{Authority, Error as CoreError, grant::Urls};
+use tandem_issuer_core::{Authority, Error as CoreError};
 
 use crate::{
     api::{Issuer, IssuerId, IssuerKind, issuer::AuthorityStatus},
     ca_secrets::{SecretId, Seen},
     context::{Context, Error},
     issuers::{Observed, Ready, version},
-    status::{self, FIELD_MANAGER, Judgement},
+    outcome::Judgement,
+    status::{self, FIELD_MANAGER},
 };
 
 /// What a CA Secret has to hold, for whoever has to put it right.
@@ -35,6 +36,11 @@ pub(crate) async fn reconcile(issuer: Arc<Issuer>, kind: IssuerKind, ctx: Arc<Co
 
     // Decide. Nothing is said before the Secret has been asked for: an answer, of whatever kind, follows.
     let Some((judgement, authority)) = judge(&seen, &secret, now) else { return Ok(Action::await_change()) };
+    let (judgement, ready) = match (authority, issuer.spec.settings()) {
+        (Some(authority), Ok(settings)) => (judgement, Some(Ready { authority, settings })),
+        (_, Err(problem)) => (Judgement::not_ready("InvalidSpec", "IssuerNotReady", problem), None),
+        (None, _) => (judgement, None),
+    };
 
     // Act.
     let authorities: Vec<_> =
@@ -45,13 +51,9 @@ pub(crate) async fn reconcile(issuer: Arc<Issuer>, kind: IssuerKind, ctx: Arc<Co
         api(&ctx.client, &id).patch_status(&id.name, &params, &Patch::Apply(patch)).await.map_err(Error::Api)?;
         tracing::info!(issuer = %id, reason = judgement.reason, "{}", judgement.message);
     }
-    let observed = match authority {
-        Some(authority) => Observed::Ready(Arc::new(Ready {
-            authority,
-            urls: Urls::from(ca),
-            leaf_beyond_ca: issuer.spec.leaf_beyond_ca.into(),
-        })),
-        None => Observed::NotReady(judgement.message.clone()),
+    let observed = match ready {
+        Some(ready) => Observed::Ready(Arc::new(ready)),
+        None => Observed::NotReady(judgement.clone()),
     };
     ctx.issuers.conclude(id, version(&issuer), observed);
     if patch.is_some() {
@@ -63,20 +65,26 @@ pub(crate) async fn reconcile(issuer: Arc<Issuer>, kind: IssuerKind, ctx: Arc<Co
 
 /// Whether an issuer is ready, why, and with which authority; `None` while nothing is known of its Secret.
 fn judge(seen: &Seen, secret: &SecretId, now: Timestamp) -> Option<(Judgement, Option<Arc<Authority>>)> {
-    let not_ready = |reason, message| Some((Judgement::not_ready(reason, message), None));
+    let not_ready =
+        |reason, requests_wait_for, message| Some((Judgement::not_ready(reason, requests_wait_for, message), None));
     match seen {
         Seen::Nothing => None,
         Seen::Missing => not_ready(
             "ErrGetKeyPair",
+            "SecretMissing",
             format!("the Secret {secret} does not exist; create it with the CA's tls.crt and tls.key"),
         ),
-        Seen::Forbidden => not_ready("SecretForbidden", how_to_allow(secret)),
+        Seen::Forbidden => not_ready("SecretForbidden", "SecretGetError", how_to_allow(secret)),
         Seen::Unreachable(why) => {
-            not_ready("ErrGetKeyPair", format!("the Secret {secret} cannot be read now: {why}; it is tried again"))
+            let message = format!("the Secret {secret} cannot be read now: {why}; it is tried again");
+            not_ready("ErrGetKeyPair", "SecretGetError", message)
         }
         Seen::Invalid(error, last_good) => {
             match last_good.as_ref().filter(|authority| authority.check_time(now).is_ok()) {
-                None => not_ready("ErrInvalidKeyPair", format!("the Secret {secret}: {error}; {HOW_TO_FILL}")),
+                None => {
+                    let message = format!("the Secret {secret}: {error}; {HOW_TO_FILL}");
+                    not_ready("ErrInvalidKeyPair", "SecretInvalidData", message)
+                }
                 Some(authority) => {
                     let message = format!(
                         "the Secret {secret}: {error}; until it is whole again, the CA that it held before stays in use"
@@ -92,7 +100,7 @@ fn judge(seen: &Seen, secret: &SecretId, now: Timestamp) -> Option<(Judgement, O
             }
             Err(error) => {
                 let reason = if matches!(error, CoreError::CaExpired { .. }) { "CAExpired" } else { "CANotYetValid" };
-                not_ready(reason, format!("the Secret {secret}: {error}; put a valid CA there"))
+                not_ready(reason, "IssuerNotReady", format!("the Secret {secret}: {error}; put a valid CA there"))
             }
         },
     }

@@ -1,94 +1,38 @@
-//! What is written: outcomes → status patches and events. Pure.
+//! What is written: outcomes → status patches. Pure.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::{
-    ResourceExt,
-    runtime::events::{Event, EventType},
+use k8s_openapi::{
+    api::certificates::v1::CertificateSigningRequest,
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
+use kube::ResourceExt;
 use serde_json::{Value, json};
-use tandem_issuer_core::{Class, Error, Issued, decide::Wait};
+use tandem_issuer_core::Issued;
 
-use crate::api::{
-    CertificateRequest, Issuer, IssuerId, IssuerKind,
-    issuer::{AuthorityStatus, GROUP, VERSION, generation},
+use crate::{
+    api::{
+        CertificateRequest, Issuer, IssuerKind,
+        issuer::{AuthorityStatus, GROUP, VERSION, generation},
+    },
+    outcome::{Judgement, Outcome},
 };
 
 /// Who we are to server-side apply: we own the fields that we write, and no others are touched.
 pub(crate) const FIELD_MANAGER: &str = "tandem-issuer";
 
-/// Events take at most 1 kB of text.
-const MAX_NOTE: usize = 1000;
-
-/// What became of a request.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It waits for its issuer: the event's reason and the message.
-    Waiting(&'static str, String),
-    /// Signing failed in a way that may heal.
-    Retrying(Error),
-    /// Somebody denied it.
-    Denied,
-    /// It will never be signed.
-    Failed(Error),
-    /// Signed and verified.
-    Issued(Box<Issued>),
-}
-
-impl Outcome {
-    pub(crate) fn waiting(wait: &Wait, issuer: &IssuerId) -> Self {
-        match wait {
-            Wait::IssuerMissing => Self::Waiting("IssuerNotFound", format!("{issuer} does not exist")),
-            Wait::IssuerNotReady(why) => Self::Waiting("IssuerNotReady", format!("{issuer} is not ready: {why}")),
-        }
-    }
-
-    pub(crate) fn of_signing(result: Result<Issued, Error>) -> Self {
-        match result {
-            Ok(issued) => Self::Issued(Box::new(issued)),
-            Err(error) => match error.class() {
-                Class::Permanent => Self::Failed(error),
-                Class::Retryable => Self::Retrying(error),
-                Class::Issuer => Self::Waiting("IssuerNotReady", error.to_string()),
-            },
-        }
-    }
-
-    /// The Ready condition's status and reason (cert-manager's documentation of CertificateRequest conditions).
-    fn ready(&self) -> (&'static str, &'static str) {
-        match self {
-            Self::Waiting(..) | Self::Retrying(_) => ("False", "Pending"),
-            Self::Denied => ("False", "Denied"),
-            Self::Failed(_) => ("False", "Failed"),
-            Self::Issued(_) => ("True", "Issued"),
-        }
-    }
-
-    /// For people; in the condition, the event and the log.
-    pub(crate) fn message(&self) -> String {
-        match self {
-            Self::Waiting(_, message) => message.clone(),
-            Self::Retrying(error) => format!("{error}; it is tried again"),
-            Self::Denied => "The CertificateRequest was denied by an approval controller".to_owned(),
-            Self::Failed(error) => error.to_string(),
-            Self::Issued(_) => "Certificate fetched from issuer successfully".to_owned(),
-        }
-    }
-
-    pub(crate) fn event(&self) -> Event {
-        let (type_, reason) = match self {
-            Self::Waiting(reason, _) => (EventType::Normal, *reason),
-            Self::Retrying(_) | Self::Failed(_) => (EventType::Warning, "SigningError"),
-            Self::Denied => (EventType::Warning, "Denied"),
-            Self::Issued(_) => (EventType::Normal, "CertificateIssued"),
-        };
-        event(type_, reason, "Sign", &self.message())
+/// The Ready condition's status and reason (cert-manager's documentation of CertificateRequest conditions).
+fn ready(outcome: &Outcome) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Unapproved | Outcome::Waiting(..) | Outcome::Retrying(_) => ("False", "Pending"),
+        Outcome::Denied => ("False", "Denied"),
+        Outcome::Failed(_) => ("False", "Failed"),
+        Outcome::Issued(_) => ("True", "Issued"),
     }
 }
 
-/// The apply patch that brings a request's status to `outcome`; `None` where it says that already.
+/// The apply patch that brings a CertificateRequest's status to `outcome`; `None` where it says that already.
 pub(crate) fn request_patch(request: &CertificateRequest, outcome: &Outcome, now: Timestamp) -> Option<Value> {
-    let (status, reason) = outcome.ready();
+    let (status, reason) = ready(outcome);
     let message = outcome.message();
     let before = request.condition("Ready");
     if before.is_some_and(|c| c.status == status && c.reason == reason && c.message == message) {
@@ -111,7 +55,7 @@ pub(crate) fn request_patch(request: &CertificateRequest, outcome: &Outcome, now
         }
         // Without it cert-manager never makes a new request in place of this one.
         Outcome::Denied | Outcome::Failed(_) => body["failureTime"] = json!(seconds(now)),
-        Outcome::Waiting(..) | Outcome::Retrying(_) => {}
+        Outcome::Unapproved | Outcome::Waiting(..) | Outcome::Retrying(_) => {}
     }
     Some(json!({
         "apiVersion": "cert-manager.io/v1",
@@ -125,32 +69,33 @@ pub(crate) fn request_patch(request: &CertificateRequest, outcome: &Outcome, now
     }))
 }
 
-/// Whether an issuer can sign, and why.
-#[derive(Debug)]
-pub(crate) struct Judgement {
-    pub(crate) ready: bool,
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
-    warning: bool,
+/// The apply patch that makes a CertificateSigningRequest failed, for good.
+pub(crate) fn failed_signing_request(
+    request: &CertificateSigningRequest,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> Value {
+    let now = seconds(now);
+    let condition = json!({
+        "type": "Failed", "status": "True", "reason": reason, "message": message,
+        "lastUpdateTime": now, "lastTransitionTime": now,
+    });
+    signing_request_patch(request, &json!({ "conditions": [condition] }))
 }
 
-impl Judgement {
-    pub(crate) fn ready(reason: &'static str, message: String) -> Self {
-        Self { ready: true, reason, message, warning: false }
-    }
+/// The apply patch that hands out a CertificateSigningRequest's certificate: the whole chain, without the root.
+pub(crate) fn issued_signing_request(request: &CertificateSigningRequest, issued: &Issued) -> Value {
+    signing_request_patch(request, &json!({ "certificate": base64(&issued.certificate) }))
+}
 
-    pub(crate) fn ready_with_warning(reason: &'static str, message: String) -> Self {
-        Self { ready: true, reason, message, warning: true }
-    }
-
-    pub(crate) fn not_ready(reason: &'static str, message: String) -> Self {
-        Self { ready: false, reason, message, warning: true }
-    }
-
-    pub(crate) fn event(&self) -> Event {
-        let type_ = if self.warning { EventType::Warning } else { EventType::Normal };
-        event(type_, self.reason, "CheckCA", &self.message)
-    }
+fn signing_request_patch(request: &CertificateSigningRequest, status: &Value) -> Value {
+    json!({
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": { "name": request.name_any(), "resourceVersion": request.resource_version() },
+        "status": status,
+    })
 }
 
 /// The apply patch for an issuer's status; `None` where it says that already.
@@ -193,17 +138,10 @@ fn base64(text: &str) -> Value {
     json!(k8s_openapi::ByteString(text.as_bytes().to_vec()))
 }
 
-fn event(type_: EventType, reason: &str, action: &str, message: &str) -> Event {
-    let mut note = message.to_owned();
-    if note.len() > MAX_NOTE {
-        note.truncate(note.floor_char_boundary(MAX_NOTE));
-        note.push('…');
-    }
-    Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None }
-}
-
 #[cfg(test)]
 mod tests {
+    use tandem_issuer_core::Error;
+
     use super::*;
     use crate::api::issuer::{CaSource, IssuerSpec, LeafBeyondCa};
 
@@ -284,21 +222,6 @@ mod tests {
         assert_eq!(status.get("failureTime"), None);
     }
 
-    /// Each class of error has its outcome; a fault that may heal never ends a request.
-    #[test]
-    fn errors_keep_their_class() {
-        let ready = |error| Outcome::of_signing(Err(error)).ready().1;
-        assert_eq!(ready(Error::NoNames), "Failed");
-        assert_eq!(ready(Error::Signer("busy".to_owned())), "Pending");
-        assert_eq!(ready(Error::KeyMismatch), "Pending");
-    }
-
-    #[test]
-    fn a_long_message_fits_an_event() {
-        let event = event(EventType::Normal, "Reason", "Action", &"ä".repeat(2000));
-        assert!(event.note.unwrap().len() < 1024);
-    }
-
     #[test]
     fn an_issuers_condition_carries_its_generation_and_is_written_once() {
         let ca = CaSource {
@@ -307,10 +230,10 @@ mod tests {
             ocsp_servers: Vec::new(),
             issuing_certificate_urls: Vec::new(),
         };
-        let spec = IssuerSpec { ca: Some(ca), leaf_beyond_ca: LeafBeyondCa::Refuse };
+        let spec = IssuerSpec { ca: Some(ca), leaf_beyond_ca: LeafBeyondCa::Refuse, backdate: None };
         let mut issuer = Issuer::new("ca", &IssuerKind::Cluster.resource(), spec);
         issuer.metadata.generation = Some(3);
-        let judgement = Judgement::not_ready("ErrGetKeyPair", "no Secret".to_owned());
+        let judgement = Judgement::not_ready("ErrGetKeyPair", "SecretMissing", "no Secret".to_owned());
         let patch = issuer_patch(&issuer, IssuerKind::Cluster, &judgement, &[], now()).unwrap();
         assert_eq!(patch["kind"], "TandemClusterIssuer");
         assert_eq!(patch["status"]["conditions"][0]["observedGeneration"], 3);

@@ -2,11 +2,17 @@
 //!
 //! <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.CertificateRequest>
 
-use jiff::SignedDuration;
-use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::Time};
-use kube::CustomResource;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{ByteString, api::authorization::v1::SubjectAccessReview, apimachinery::pkg::apis::meta::v1::Time};
+use kube::{Api, Client, CustomResource, ResourceExt};
 use serde::{Deserialize, Serialize};
-use tandem_issuer_core::decide::{Approval, Request};
+use tandem_issuer_core::{
+    Error,
+    decide::{self, Approval, Request},
+};
+
+use super::{IssuerId, Publication, SigningRequest};
+use crate::{outcome::Outcome, status};
 
 #[derive(Clone, Debug, Deserialize, Serialize, CustomResource)]
 #[kube(
@@ -67,12 +73,6 @@ impl CertificateRequest {
         self.condition(type_).is_some_and(|condition| condition.status == "True")
     }
 
-    /// Whether nothing will change any more: issued, failed, denied, or invalid.
-    pub(crate) fn finished(&self) -> bool {
-        let settled = |ready: &RequestCondition| matches!(ready.reason.as_str(), "Issued" | "Failed" | "Denied");
-        self.is_true("InvalidRequest") || self.condition("Ready").is_some_and(settled)
-    }
-
     fn approval(&self) -> Approval {
         match () {
             () if self.is_true("Denied") => Approval::Denied,
@@ -80,32 +80,72 @@ impl CertificateRequest {
             () => Approval::Undecided,
         }
     }
+}
 
-    /// The request in the core's terms.
-    pub(crate) fn to_core(&self) -> Request<'_> {
+impl SigningRequest for CertificateRequest {
+    const WAITING_FOR_APPROVAL: &'static str = "WaitingForApproval";
+
+    fn issuer(&self) -> Option<IssuerId> {
+        IssuerId::referred(&self.spec.issuer_ref, self.namespace())
+    }
+
+    /// Issued, failed, denied, or invalid.
+    fn finished(&self) -> bool {
+        let settled = |ready: &RequestCondition| matches!(ready.reason.as_str(), "Issued" | "Failed" | "Denied");
+        self.is_true("InvalidRequest") || self.condition("Ready").is_some_and(settled)
+    }
+
+    fn to_core(&self) -> Request<'_> {
         Request {
+            api: decide::Api::CertManager,
             finished: self.finished(),
             approval: self.approval(),
             csr: &self.spec.request.0,
-            duration: self.spec.duration.as_deref().map(|text| duration(text).unwrap_or(SignedDuration::MAX)),
+            duration: self.spec.duration.as_deref().map(|text| duration(text).ok_or(text)).transpose(),
             is_ca: self.spec.is_ca,
             usages: &self.spec.usages,
         }
     }
+
+    /// A request refers to issuers of its own namespace and to cluster issuers only.
+    fn reviews(&self, _: &IssuerId) -> Vec<SubjectAccessReview> {
+        Vec::new()
+    }
+
+    fn failure_reason(_: &Error) -> &'static str {
+        "SigningError"
+    }
+
+    fn publication(&self, outcome: &Outcome, now: Timestamp) -> Publication {
+        match outcome {
+            // Its status is left alone until somebody has decided.
+            Outcome::Unapproved => Publication::Event,
+            _ => status::request_patch(self, outcome, now).map_or(Publication::Nothing, Publication::Status),
+        }
+    }
+
+    fn api(&self, client: Client) -> Api<Self> {
+        Api::namespaced(client, &self.namespace().unwrap_or_default())
+    }
+
+    fn strip(&mut self) {
+        self.metadata.managed_fields = None;
+        self.metadata.annotations = None;
+        self.metadata.labels = None;
+    }
 }
 
-/// A duration as Go writes it, such as `2160h0m0s`. `None` where it is none, or more than can be held: in its place the
-/// core refuses the largest.
+/// A duration as Go writes it, such as `2160h0m0s`. `None` where it is none, or more than can be held.
 ///
 /// By jiff: kube's own type of this name panics at a sign within the text and at too large a number.
-fn duration(text: &str) -> Option<SignedDuration> {
+pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     text.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{IssuerId, IssuerKind};
+    use crate::api::IssuerKind;
 
     fn with(conditions: &[(&str, &str, &str)]) -> CertificateRequest {
         let conditions: Vec<_> = conditions
@@ -122,7 +162,7 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        assert_eq!(with(&[]).to_core().duration, Some(SignedDuration::from_mins(90)));
+        assert_eq!(with(&[]).to_core().duration, Ok(Some(SignedDuration::from_mins(90))));
         for (text, seconds) in [
             ("2160h0m0s", 7_776_000.0),
             ("1.5h", 5400.0),

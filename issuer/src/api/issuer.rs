@@ -12,7 +12,7 @@ use kube::{
     core::{ApiResource, GroupVersionKind, Object},
 };
 use serde::{Deserialize, Serialize};
-use tandem_issuer_core::{authority::Description, decide, grant::Urls};
+use tandem_issuer_core::authority::Description;
 
 use super::certificate_request::IssuerRef;
 
@@ -39,6 +39,9 @@ pub(crate) const VERSION: &str = "v1alpha1";
 )]
 #[x_kube(validation = Rule::new("[has(self.ca)].filter(given, given).size() == 1")
     .message("exactly one source of certificates must be given: ca"))]
+#[x_kube(validation = Rule::new("!has(self.backdate) || (self.backdate.matches('^([0-9]+(\\\\.[0-9]+)?(ns|us|ms|s|m|h))+$') \
+    && duration(self.backdate) <= duration('24h'))")
+    .message("backdate must be a duration such as 1m or 1h30m, of at most 24h"))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IssuerSpec {
     /// Signs with a CA whose certificate and key are in a Secret. The fields are those of cert-manager's own CA issuer.
@@ -49,6 +52,11 @@ pub(crate) struct IssuerSpec {
     /// CA issuer does.
     #[serde(default, rename = "leafBeyondCA")]
     pub(crate) leaf_beyond_ca: LeafBeyondCa,
+    /// How far the beginning of each certificate lies in the past, for verifiers whose clocks are behind; a duration such
+    /// as 1m (the default) or 1h30m, up to 24h. The end moves with it: the duration stays what was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub(crate) backdate: Option<String>,
 }
 
 /// What happens to a certificate that would be valid for longer than its CA.
@@ -205,26 +213,6 @@ impl fmt::Display for IssuerId {
         match &self.namespace {
             Some(namespace) => write!(f, "{} {namespace}/{}", self.kind.kind(), self.name),
             None => write!(f, "{} {}", self.kind.kind(), self.name),
-        }
-    }
-}
-
-impl From<LeafBeyondCa> for decide::LeafBeyondCa {
-    fn from(setting: LeafBeyondCa) -> Self {
-        match setting {
-            LeafBeyondCa::Refuse => Self::Refuse,
-            LeafBeyondCa::Truncate => Self::Truncate,
-            LeafBeyondCa::Permit => Self::Permit,
-        }
-    }
-}
-
-impl From<&CaSource> for Urls {
-    fn from(ca: &CaSource) -> Self {
-        Self {
-            crl_distribution_points: ca.crl_distribution_points.clone(),
-            ocsp_servers: ca.ocsp_servers.clone(),
-            issuing_certificate_urls: ca.issuing_certificate_urls.clone(),
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The Kubernetes objects that the issuer reads and writes.
 
 pub(crate) mod certificate_request;
+mod certificate_signing_request;
 pub(crate) mod issuer;
+mod request;
+mod settings;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
 pub(crate) use certificate_request::CertificateRequest;
 pub(crate) use issuer::{Issuer, IssuerId, IssuerKind};
+pub(crate) use request::{Publication, SigningRequest};
 
 /// The CustomResourceDefinition of one kind. Both are made from the same types: only names and scope differ.
 pub(crate) fn crd(kind: IssuerKind) -> CustomResourceDefinition {
