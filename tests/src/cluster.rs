@@ -30,6 +30,7 @@ const CLUSTER_SCOPED: &[&str] = &[
     "ClusterRoleBinding",
     "ClusterIssuer",
     "TandemClusterIssuer",
+    "CertificateSigningRequest",
 ];
 
 /// A connection to a server.

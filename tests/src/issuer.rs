@@ -37,8 +37,16 @@ impl IssuerProcess {
     /// # Errors
     /// As [`IssuerProcess::start`].
     pub async fn start_with(control_plane: &ControlPlane, variables: &[(&str, &str)]) -> Result<Self> {
+        Self::start_at(control_plane, None, variables).await
+    }
+
+    /// The same, but it reaches the API server by another address, such as that of a proxy.
+    ///
+    /// # Errors
+    /// As [`IssuerProcess::start`].
+    pub async fn start_at(control_plane: &ControlPlane, url: Option<&str>, variables: &[(&str, &str)]) -> Result<Self> {
         let kubeconfig = control_plane.folder().join("issuer.kubeconfig");
-        write_kubeconfig(control_plane, &kubeconfig).await?;
+        write_kubeconfig(control_plane, url, &kubeconfig).await?;
         let mut command = Command::new(tools::program("tandem-issuer")?);
         // Nothing of the caller's surroundings may help it: only its own token counts.
         command.env_clear().envs(variables.iter().copied()).arg("run").arg("--kubeconfig").arg(kubeconfig);
@@ -84,7 +92,7 @@ pub async fn install(cluster: &Cluster) -> Result<()> {
 }
 
 /// The administrator's kubeconfig with the ServiceAccount's token in place of the administrator's.
-async fn write_kubeconfig(control_plane: &ControlPlane, path: &Path) -> Result<()> {
+async fn write_kubeconfig(control_plane: &ControlPlane, url: Option<&str>, path: &Path) -> Result<()> {
     let cluster = control_plane.cluster().await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), NAMESPACE);
     let request: TokenRequest = serde_json::from_value(serde_json::json!({"spec": {"audiences": []}}))?;
@@ -94,6 +102,11 @@ async fn write_kubeconfig(control_plane: &ControlPlane, path: &Path) -> Result<(
     let mut kubeconfig = serde_json::to_value(Kubeconfig::read_from(control_plane.kubeconfig())?)?;
     for user in kubeconfig["users"].as_array_mut().into_iter().flatten() {
         user["user"] = serde_json::json!({"token": token});
+    }
+    if let Some(url) = url {
+        for cluster in kubeconfig["clusters"].as_array_mut().into_iter().flatten() {
+            cluster["cluster"] = serde_json::json!({"server": url});
+        }
     }
     for context in kubeconfig["contexts"].as_array_mut().into_iter().flatten() {
         context["context"]["namespace"] = NAMESPACE.into();

@@ -53,6 +53,9 @@ async fn admission_refuses_a_spec_that_means_nothing() -> Result<()> {
         ("{ca: {secretName: ''}}", "spec.ca.secretName"),
         ("{ca: {secretName: a, secretname: b}}", ".spec.ca.secretname: field not declared in schema"),
         ("{ca: {secretName: a}, leafBeyondCA: Never}", "Unsupported value: \\\"Never\\\""),
+        ("{ca: {secretName: a}, backdate: soon}", "backdate must be a duration such as 1m"),
+        ("{ca: {secretName: a}, backdate: -1m}", "backdate must be a duration such as 1m"),
+        ("{ca: {secretName: a}, backdate: 25h}", "of at most 24h"),
         ("{ca: {secretName: a, ocspServers: ['http://with space']}}", "spec.ca.ocspServers[0]"),
     ] {
         for kind in ["TandemIssuer", "TandemClusterIssuer"] {

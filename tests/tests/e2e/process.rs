@@ -1,13 +1,18 @@
 //! The issuer as a process: it stops when told to, and goes on where it was.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use kube::api::DynamicObject;
 use serde_json::json;
 use tandem_tests::{
-    IssuerProcess,
+    ControlPlane, IssuerProcess,
     certificates::{OpenSsl, csr},
-    cluster::condition,
+    cluster::{PATIENCE, condition},
+    issuer,
+    tools::root,
 };
+use tokio::time::timeout;
 
 use crate::{
     environment::{Environment, with_issuer},
@@ -33,6 +38,27 @@ async fn it_stops_cleanly_and_takes_up_what_waited_meanwhile() -> Result<()> {
     let issued = issued(&space, "meanwhile").await?;
     OpenSsl::new()?.verify(&issued.chain, &ca.as_ref().pem(), &[])?;
     ensure!(get(&space, "before").await? == finished, "a finished request was written to");
+    Ok(())
+}
+
+/// What it watches may not be there yet, and then it waits for it; but not when it is told to stop.
+#[tokio::test]
+async fn it_stops_cleanly_where_it_never_got_going() -> Result<()> {
+    let control_plane = ControlPlane::start_with(&["--cert-manager-controllers=none"])?;
+    let cluster = control_plane.cluster().await?;
+    // Its account and its rights, but no CRDs.
+    let rbac = std::fs::read_to_string(root().join("charts/tandem-issuer/rbac.yaml"))?;
+    cluster.apply(&rbac, issuer::NAMESPACE).await?;
+    let mut issuer = IssuerProcess::start(&control_plane).await?;
+    let mut look = tokio::time::interval(Duration::from_millis(20));
+    let told = async {
+        while !issuer.log()?.contains("is it installed? `tandem-issuer crds` prints ours") {
+            look.tick().await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(PATIENCE, told).await.with_context(|| issuer.log().unwrap_or_default())??;
+    ensure!(issuer.process().stop()?, "SIGTERM did not end it with code 0:\n{}", issuer.log()?);
     Ok(())
 }
 

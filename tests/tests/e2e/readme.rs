@@ -1,17 +1,39 @@
-//! The README's commands, run as they stand, in order, on a control plane of their own.
+//! The commands of the README and of the guides, run as they stand, in order, on a control plane of their own.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use tandem_tests::{
-    ControlPlane,
+    ControlPlane, Space,
+    cluster::CERTIFICATE_REQUEST,
     tools::{self, root},
 };
 
-/// The lines of the README's `sh` blocks.
-fn commands(readme: &str) -> String {
-    let blocks = readme.split("```sh\n").skip(1);
+use crate::{environment::Environment, requests::touched};
+
+/// The lines of a text's `sh` blocks.
+fn commands(text: &str) -> String {
+    let blocks = text.split("```sh\n").skip(1);
     blocks.filter_map(|block| block.split_once("```")).map(|(commands, _)| commands).collect()
+}
+
+/// Runs a script as a reader would: in a folder of its own, with what it names of the repository.
+fn run(script: &str, control_plane: &ControlPlane) -> Result<()> {
+    let folder = control_plane.folder().join("reader");
+    std::fs::create_dir(&folder)?;
+    for name in ["charts", "examples"] {
+        std::os::unix::fs::symlink(root().join(name), folder.join(name))?;
+    }
+    let kubectl = control_plane.kubectl();
+    let kubectl = std::path::Path::new(kubectl.get_program()).parent().context("no folder")?;
+    let path = format!("{}:{}", kubectl.display(), std::env::var("PATH")?);
+    tools::run(
+        Command::new("sh")
+            .args(["-ec", script])
+            .current_dir(folder)
+            .env("PATH", path)
+            .env("KUBECONFIG", control_plane.kubeconfig()),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,23 +52,24 @@ async fn every_command_of_the_readme_works() -> Result<()> {
         .replace("cargo build --release --locked\n", "")
         .replace("target/release/", &format!("{}/", built.display()));
     ensure!(!script.contains("cargo"), "an unknown build command");
-    let folder = control_plane.folder().join("readme");
-    std::fs::create_dir(&folder)?;
-    for name in ["charts", "examples"] {
-        std::os::unix::fs::symlink(root().join(name), folder.join(name))?;
-    }
-    let kubectl = control_plane.kubectl();
-    let kubectl = std::path::Path::new(kubectl.get_program()).parent().context("no folder")?;
-    let path = format!("{}:{}", kubectl.display(), std::env::var("PATH")?);
     let stop = "trap 'kill $!; wait $!' EXIT\n";
     let script = script.replace("issuer.kubeconfig &\n", &format!("issuer.kubeconfig 2>issuer.log &\n{stop}"));
-    tools::run(
-        Command::new("sh")
-            .args(["-ec", &script])
-            .current_dir(folder)
-            .env("PATH", path)
-            .env("KUBECONFIG", control_plane.kubeconfig()),
-    )
+    run(&script, &control_plane)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_way_from_the_ca_issuer_works() -> Result<()> {
+    let guide = std::fs::read_to_string(root().join("docs/from-the-ca-issuer.md"))?;
+    let commands = commands(&guide);
+    ensure!(commands.contains("openssl verify -CAfile ca.crt before.crt after.crt"), "trust is not looked at");
+    let environment = Environment::start(&[], &[("CLUSTER_RESOURCE_NAMESPACE", "cert-manager")]).await?;
+    // Before and after are certificates of the one CA by different issuers.
+    let script = format!("{commands}\n! cmp -s before.crt after.crt\n");
+    run(&script, &environment.control_plane)?;
+    let shop = Space { cluster: environment.control_plane.cluster().await?, name: "shop".to_owned() };
+    let by_us = shop.list(CERTIFICATE_REQUEST).await?.iter().filter(|request| touched(request)).count();
+    ensure!(by_us == 1, "{by_us} requests were signed by tandem-issuer, not one");
+    Ok(())
 }
 
 /// `make` itself cannot be run here; that its targets exist can be seen.

@@ -86,6 +86,8 @@ fn check_requests(audit: &str) -> Result<()> {
         ("watch secrets", 1..=3),
         ("list certificaterequests", 1..=2),
         ("watch certificaterequests", 1..=3),
+        ("list certificatesigningrequests", 1..=2),
+        ("watch certificatesigningrequests", 1..=3),
         ("list tandemissuers", 1..=2),
         ("watch tandemissuers", 1..=3),
         ("list tandemclusterissuers", 1..=2),

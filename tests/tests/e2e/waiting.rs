@@ -41,7 +41,7 @@ async fn a_request_goes_on_as_soon_as_the_ca_secret_appears() -> Result<()> {
     ask_plainly(&space, "waits").await?;
     let message = format!("TandemIssuer {}/internal-ca is not ready: {why}", space.name);
     assert_eq!(pending(&space, "waits").await?, message);
-    space.event((CERTIFICATE_REQUEST.1, "waits"), "IssuerNotReady", &message).await?;
+    space.event((CERTIFICATE_REQUEST.1, "waits"), "SecretMissing", &message).await?;
 
     put(&space, &root_ca("late", &PKCS_ECDSA_P256_SHA256)?).await?;
     assert_went_on_at_once(&space, "waits").await?;
