@@ -113,7 +113,7 @@ pub enum Error {
     #[error("the certificate did not pass verification and was not published: {0}")]
     Unverified(String),
 
-    /// More than one rule is broken: every one of them, in the rules' order. Made by [`Error::all`].
+    /// More than one rule is broken: every one of them, in the rules' order.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Several(Vec<Error>),
 
