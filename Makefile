@@ -19,7 +19,7 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@exec target/debug/demo
 
 .PHONY: test
-test: tools check deny control-plane ## All tests, with what they need installed
+test: tools check deny control-plane judges ## All tests, with what they need installed
 	shellcheck tests/*.sh .ci/run
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
@@ -53,6 +53,10 @@ measure: control-plane ## Time to the first certificate and idle memory of the i
 .PHONY: control-plane
 control-plane: cargo
 	@$(MAKE) --no-print-directory -C tests/control-plane OUT=$(CURDIR)/target/control-plane
+
+.PHONY: judges
+judges:
+	@$(MAKE) --no-print-directory -C tests/judges OUT=$(CURDIR)/target/judges
 
 # What `make test` and `make demo` need besides Rust, Go and make; installed as root, else named in one line.
 .PHONY: tools tools-demo

@@ -38,6 +38,20 @@ pub fn build_control_plane() -> Result<()> {
     })
 }
 
+/// Builds the judges of `tests/judges`, once per process.
+///
+/// # Errors
+/// What `make` said.
+pub fn judges() -> Result<PathBuf> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    let folder = target().join("judges");
+    once(&DONE, || {
+        let out = format!("OUT={}", target().join("judges").display());
+        run(Command::new("make").arg("-C").arg(root().join("tests/judges")).arg(out))
+    })?;
+    Ok(folder.join("judges"))
+}
+
 /// One of the workspace's programs, built as this one was (debug or release).
 ///
 /// # Errors

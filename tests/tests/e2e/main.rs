@@ -14,6 +14,7 @@ mod framing;
 mod granted;
 mod installed;
 mod issuers;
+mod judges;
 mod names;
 mod process;
 mod quiet;
