@@ -45,6 +45,11 @@ crds: cargo ## Write the CRDs from the Rust types into the chart
 	@$(CARGO) run --quiet --locked -p tandem-issuer -- crds > target/crds.yaml
 	@mv target/crds.yaml charts/tandem-issuer/crds/crds.yaml
 
+.PHONY: facts
+facts: cargo ## Write into docs/facts.md which tests show which fact
+	@$(CARGO) build --quiet --locked --workspace
+	@exec target/debug/facts
+
 .PHONY: measure
 measure: control-plane ## Time to the first certificate and idle memory of the issuer
 	@$(CARGO) build --locked --release --workspace

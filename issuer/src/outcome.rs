@@ -121,7 +121,7 @@ fn event(type_: EventType, reason: &str, action: &str, message: &str) -> Event {
 mod tests {
     use super::*;
 
-    /// Each class of error has its outcome; a fault that may heal never ends a request.
+    /// Fact 5: each class of error has its outcome; a fault that may heal never ends a request.
     #[test]
     fn errors_keep_their_class() {
         let of = |error| Outcome::of_signing(Err(error));

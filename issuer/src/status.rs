@@ -170,6 +170,7 @@ mod tests {
         Outcome::Waiting("IssuerNotReady", "it waits".to_owned())
     }
 
+    /// Fact 2: Approved and Denied are in no patch of ours.
     #[test]
     fn only_ours_is_written_and_only_on_what_was_seen() {
         let patch = request_patch(&request(None), &waiting(), now()).unwrap();
@@ -208,6 +209,7 @@ mod tests {
         Outcome::Issued(Box::new(issued))
     }
 
+    /// Facts 3, 4: reasons, failureTime, and the certificate with its CA.
     #[test]
     fn what_is_final_says_when_it_failed_and_what_is_issued_does_not() {
         let status = |outcome: &Outcome| request_patch(&request(None), outcome, now()).unwrap()["status"].clone();
@@ -222,6 +224,7 @@ mod tests {
         assert_eq!(status.get("failureTime"), None);
     }
 
+    /// Fact 6: observedGeneration.
     #[test]
     fn an_issuers_condition_carries_its_generation_and_is_written_once() {
         let ca = CaSource {

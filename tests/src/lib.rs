@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod control_plane;
 pub mod events;
+pub mod facts;
 pub mod faults;
 pub mod issuer;
 pub mod process;

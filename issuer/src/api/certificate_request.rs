@@ -180,6 +180,7 @@ mod tests {
         }
     }
 
+    /// Fact 2: both may be set where nothing is validated.
     #[test]
     fn denied_wins_over_approved() {
         assert_eq!(with(&[]).approval(), Approval::Undecided);
@@ -188,6 +189,7 @@ mod tests {
         assert_eq!(with(&[("Approved", "True", ""), ("Denied", "True", "")]).approval(), Approval::Denied);
     }
 
+    /// Fact 3: by Ready's reason, or by InvalidRequest.
     #[test]
     fn what_is_final_stays_so() {
         for reason in ["Issued", "Failed", "Denied"] {
@@ -198,6 +200,7 @@ mod tests {
         assert!(!with(&[("Ready", "False", "Pending")]).finished());
     }
 
+    /// Fact 1: an empty group is cert-manager's, and an unknown kind is nobody's of ours.
     #[test]
     fn only_our_group_and_kinds_are_ours() {
         let referred = |group: Option<&str>, kind: Option<&str>| {

@@ -31,6 +31,7 @@ async fn assert_left_alone(space: &Space, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Fact 1: by group and by kind; without validation, and approved.
 #[tokio::test]
 async fn a_foreign_issuer_ref_is_left_alone() -> Result<()> {
     // Without validation the approver approves these, too: only the reference keeps us from signing.
@@ -60,6 +61,7 @@ async fn a_foreign_issuer_ref_is_left_alone() -> Result<()> {
     Ok(())
 }
 
+/// Facts 2, 17: without a word in its status; an event tells of it.
 #[tokio::test]
 async fn an_unapproved_request_is_left_alone_until_it_is_approved() -> Result<()> {
     let space = without_approver()?.space("unapproved").await?;
@@ -84,6 +86,7 @@ async fn an_unapproved_request_is_left_alone_until_it_is_approved() -> Result<()
     Ok(())
 }
 
+/// Facts 2, 4: Denied wins, and its condition stays as it is.
 #[tokio::test]
 async fn a_denied_request_is_marked_and_never_signed() -> Result<()> {
     let space = without_approver()?.control_plane.cluster().await?.space_without_validation("denied").await?;
@@ -118,6 +121,7 @@ async fn a_denied_request_is_marked_and_never_signed() -> Result<()> {
     Ok(())
 }
 
+/// Fact 3: not even where it would be issued now.
 #[tokio::test]
 async fn a_finished_request_is_never_looked_at_again() -> Result<()> {
     let space = space("finished").await?;

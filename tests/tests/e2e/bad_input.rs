@@ -34,6 +34,7 @@ async fn not_ready(space: &Space, reason: &str, message: &str) -> Result<Dynamic
     Ok(issuer)
 }
 
+/// Facts 5, 17, 24, 27: as condition and as event; requests wait.
 #[tokio::test]
 async fn a_bad_ca_secret_is_described() -> Result<()> {
     let space = space("bad-ca").await?;
@@ -93,6 +94,7 @@ async fn a_bad_ca_secret_is_described() -> Result<()> {
     assert_untold(shared()?, &space, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
+/// Fact 24: and says so; the new one follows when it is whole.
 #[tokio::test]
 async fn a_half_updated_secret_leaves_the_last_good_ca_in_use() -> Result<()> {
     let (space, ca) = space_with_issuer("half").await?;
@@ -111,6 +113,7 @@ async fn a_half_updated_secret_leaves_the_last_good_ca_in_use() -> Result<()> {
     Ok(())
 }
 
+/// Fact 29: and they do.
 #[tokio::test]
 async fn a_secret_that_no_role_opens_is_described_with_the_commands_that_open_it() -> Result<()> {
     let space = space("forbidden").await?;

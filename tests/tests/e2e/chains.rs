@@ -41,6 +41,7 @@ async fn issuer(space: &Space, name: &str, ca: &Ca, certificates: &str, roots: O
     make_issuer(space, name).await
 }
 
+/// Fact 9: as cert-manager hands it on, for each way to write the CA's Secret.
 #[tokio::test]
 async fn the_chain_is_complete_and_the_root_apart() -> Result<()> {
     let space = space("chains").await?;

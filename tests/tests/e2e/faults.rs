@@ -38,6 +38,7 @@ fn troubles() -> Box<Fault> {
     })
 }
 
+/// Fact 5: a fault of the API server fails nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_in_trouble_is_tried_again_in_its_time_and_nobody_fails() -> Result<()> {
     let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;

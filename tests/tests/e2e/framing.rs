@@ -18,6 +18,7 @@ fn pem(label: &str, content: &[u8]) -> String {
     pem::encode_config(&pem::Pem::new(label, content), pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF))
 }
 
+/// Fact 10: through cert-manager's webhook.
 #[tokio::test]
 async fn what_cert_manager_takes_is_taken() -> Result<()> {
     // With cert-manager's webhook, which has to take it first.
@@ -39,6 +40,7 @@ async fn what_cert_manager_takes_is_taken() -> Result<()> {
     Ok(())
 }
 
+/// Facts 10, 19: framing, signature, key and hash.
 #[tokio::test]
 async fn what_is_not_one_request_signed_by_its_own_key_fails() -> Result<()> {
     let (space, _) = unvalidated_space_with_issuer("unsigned").await?;

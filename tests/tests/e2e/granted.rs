@@ -22,6 +22,7 @@ fn config(extensions: &str) -> String {
     format!("[req]\nprompt = no\ndistinguished_name = dn\n{asked}\n[dn]\nCN = leaf\n[ext]\n{extensions}\n")
 }
 
+/// Facts 12, 14: the defaults as well; an unknown extension is dropped.
 #[tokio::test]
 async fn usages_are_those_of_the_spec_in_its_order() -> Result<()> {
     const BOTH: &str = "TLS Web Client Authentication, TLS Web Server Authentication";
@@ -63,6 +64,7 @@ async fn usages_are_those_of_the_spec_in_its_order() -> Result<()> {
     Ok(())
 }
 
+/// Fact 11: a mismatch fails, nothing is merged.
 #[tokio::test]
 async fn what_the_request_encodes_must_be_what_its_spec_asks_for() -> Result<()> {
     let cases = [
@@ -102,6 +104,7 @@ async fn what_the_request_encodes_must_be_what_its_spec_asks_for() -> Result<()>
     Ok(())
 }
 
+/// Facts 14, 26: what they forbid is not signed.
 #[tokio::test]
 async fn a_ca_keeps_path_length_and_name_constraints_and_is_held_to_them() -> Result<()> {
     let (space, root) = space_with_issuer("constrained").await?;
@@ -142,6 +145,7 @@ async fn a_ca_keeps_path_length_and_name_constraints_and_is_held_to_them() -> Re
     Ok(())
 }
 
+/// Facts 12, 16: as Go writes durations; 90 days where none is named.
 #[tokio::test]
 async fn the_validity_is_the_duration_asked_for() -> Result<()> {
     let (space, _) = space_with_issuer("durations").await?;
@@ -173,6 +177,7 @@ async fn the_validity_is_the_duration_asked_for() -> Result<()> {
     Ok(())
 }
 
+/// Fact 28: also for the same request again.
 #[tokio::test]
 async fn serial_numbers_are_long_positive_and_never_the_same() -> Result<()> {
     const MANY: usize = 24;
@@ -197,6 +202,7 @@ async fn serial_numbers_are_long_positive_and_never_the_same() -> Result<()> {
     Ok(())
 }
 
+/// Fact 31: the CA's own where it has one.
 #[tokio::test]
 async fn key_identifiers_are_the_cas_own_and_gos() -> Result<()> {
     let space = space("identifiers").await?;

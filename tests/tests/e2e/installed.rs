@@ -3,9 +3,18 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use tandem_tests::{cluster::CERTIFICATE, tools};
+use serde_json::json;
+use tandem_tests::{
+    ControlPlane,
+    certificates::csr,
+    cluster::{CERTIFICATE, CERTIFICATE_REQUEST, condition},
+    issuer, tools,
+};
 
-use crate::environment::{shared, space, space_with_issuer};
+use crate::{
+    environment::{shared, space, space_with_issuer},
+    requests::{ask, get},
+};
 
 /// kubectl's outcome: what it printed, of either kind.
 fn kubectl(arguments: &[&str]) -> Result<String> {
@@ -73,6 +82,7 @@ async fn admission_refuses_a_spec_that_means_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Facts 21, 29: by the API server's own answer.
 #[tokio::test]
 async fn the_rights_are_narrow() -> Result<()> {
     let space = space("rights").await?;
@@ -100,5 +110,36 @@ async fn the_rights_are_narrow() -> Result<()> {
     ] {
         ensure!(!may(verb, resource, namespace)?, "it may {verb} {resource} in {namespace}");
     }
+    Ok(())
+}
+
+/// Fact 18: cert-manager's approver approves nothing for us before it may, and for both kinds once the shipped RBAC lets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn cert_managers_approver_approves_by_the_rbac_that_is_shipped() -> Result<()> {
+    let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
+    let cluster = control_plane.cluster().await?;
+    let chart = tools::root().join("charts/tandem-issuer");
+    cluster.apply_crds(&chart.join("crds/crds.yaml")).await?;
+    let space = cluster.space("approver").await?;
+    let reference = |group: &str, kind: &str| json!({"issuerRef": {"group": group, "kind": kind, "name": "any"}});
+    let approved =
+        |name: &'static str| space.wait(CERTIFICATE_REQUEST, name, |request| condition(request, "Approved").is_some());
+    let ours = [("namespaced", "TandemIssuer"), ("cluster", "TandemClusterIssuer")];
+    for (name, kind) in ours {
+        ask(&space, name, &csr(&["leaf.test"])?, reference("pki.tandem.internal", kind)).await?;
+    }
+    ask(&space, "cert-managers", &csr(&["leaf.test"])?, reference("cert-manager.io", "Issuer")).await?;
+    approved("cert-managers").await?;
+    for (name, _) in ours {
+        ensure!(condition(&get(&space, name).await?, "Approved").is_none(), "{name}: nothing is left to be allowed");
+    }
+    cluster.apply(&std::fs::read_to_string(chart.join("rbac.yaml"))?, issuer::NAMESPACE).await?;
+    for (name, _) in ours {
+        let (status, reason, _) = condition(&approved(name).await?, "Approved").unwrap_or_default();
+        ensure!((status.as_str(), reason.as_str()) == ("True", "cert-manager.io"), "{name}: {status} {reason}");
+    }
+    // Where cert-manager's own chart grants the right, the guide says with which value.
+    let guide = std::fs::read_to_string(tools::root().join("docs/from-the-ca-issuer.md"))?;
+    ensure!(guide.contains("approveSignerNames"), "the guide does not name the value");
     Ok(())
 }

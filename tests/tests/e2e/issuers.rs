@@ -47,6 +47,7 @@ spec:
     OpenSsl::new()?.verify(&space.secret("leaf", "tls.crt").await?, &ca.as_ref().pem(), &[])
 }
 
+/// Fact 29: neither kind.
 #[tokio::test]
 async fn an_issuer_reads_no_secret_of_another_namespace() -> Result<()> {
     // The namespaced one has a Secret of its name in `tandem`, the cluster issuer one in another namespace.
@@ -96,22 +97,27 @@ async fn the_status_describes_the_ca() -> Result<()> {
     Ok(())
 }
 
+/// Facts 29, 30: they are embedded, and nobody calls them.
 #[tokio::test]
 async fn the_urls_of_the_spec_are_in_every_certificate() -> Result<()> {
     let (space, ca) = space_with_issuer("urls").await?;
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    listener.set_nonblocking(true)?;
+    let here = format!("http://{}", listener.local_addr()?);
     space
         .apply(
-            "
+            &"
 apiVersion: pki.tandem.internal/v1alpha1
 kind: TandemIssuer
 metadata: {name: internal-ca}
 spec:
   ca:
     secretName: internal-ca
-    crlDistributionPoints: ['http://crl.test/a.crl', 'http://crl.test/b.crl']
-    ocspServers: ['http://ocsp.test']
-    issuingCertificateURLs: ['http://ca.test/ca.crt']
-",
+    crlDistributionPoints: ['HERE/a.crl', 'HERE/b.crl']
+    ocspServers: [HERE]
+    issuingCertificateURLs: ['HERE/ca.crt']
+"
+            .replace("HERE", &here),
         )
         .await?;
     space.wait_ready(ISSUER, "internal-ca").await?;
@@ -120,10 +126,13 @@ spec:
     openssl.verify(&chain, &ca.as_ref().pem(), &[])?;
     let lists = openssl.extension(&chain, "crlDistributionPoints")?;
     assert_eq!(lists.matches("Full Name:").count(), 2, "each URL is a distribution point of its own:\n{lists}");
-    assert!(lists.contains("URI:http://crl.test/a.crl") && lists.contains("URI:http://crl.test/b.crl"), "{lists}");
+    for file in ["a.crl", "b.crl"] {
+        assert!(lists.contains(&format!("URI:{here}/{file}")), "{lists}");
+    }
     assert_eq!(
         openssl.extension(&chain, "authorityInfoAccess")?,
-        "Authority Information Access:\nOCSP - URI:http://ocsp.test\nCA Issuers - URI:http://ca.test/ca.crt"
+        format!("Authority Information Access:\nOCSP - URI:{here}\nCA Issuers - URI:{here}/ca.crt")
     );
+    assert!(listener.accept().is_err(), "somebody called a URL of the spec");
     Ok(())
 }

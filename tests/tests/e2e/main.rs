@@ -8,7 +8,10 @@ mod requests;
 
 mod approval;
 mod bad_input;
+mod cert_manager;
 mod chains;
+mod conditions;
+mod events;
 mod faults;
 mod framing;
 mod granted;

@@ -55,6 +55,7 @@ SUBJECT
 subjectAltName = DNS:leaf.test
 ";
 
+/// Fact 13: every string type that OpenSSL writes.
 #[tokio::test]
 async fn the_subject_keeps_every_byte() -> Result<()> {
     // Name, OpenSSL's mask of string types, the subject, and what OpenSSL must see in the request for the test to count.
@@ -85,6 +86,7 @@ async fn the_subject_keeps_every_byte() -> Result<()> {
     Ok(())
 }
 
+/// Fact 13: and the CN is not among them.
 #[tokio::test]
 async fn alternative_names_of_every_kind_are_kept() -> Result<()> {
     // A DNS name, and others: whoever copies only what he knows loses some. CN and SAN do not mix.
@@ -126,6 +128,7 @@ CN = in a directory
     Ok(())
 }
 
+/// Fact 13: and a CN alone makes no SAN.
 #[tokio::test]
 async fn an_empty_subject_makes_the_alternative_names_critical_and_no_name_at_all_fails() -> Result<()> {
     let (space, ca) = unvalidated_space_with_issuer("nameless").await?;
@@ -152,6 +155,7 @@ async fn an_empty_subject_makes_the_alternative_names_critical_and_no_name_at_al
     Ok(())
 }
 
+/// Fact 15: with string types that nobody would choose today.
 #[tokio::test]
 async fn the_issuer_name_is_the_cas_subject_byte_for_byte() -> Result<()> {
     let space = space("issuer-name").await?;

@@ -36,6 +36,7 @@ fn run(script: &str, control_plane: &ControlPlane) -> Result<()> {
     )
 }
 
+/// Fact 32: on a new server the CRDs come first, and the first request after them is approved and issued.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_of_the_readme_works() -> Result<()> {
     let readme = std::fs::read_to_string(root().join("README.md"))?;

@@ -27,6 +27,7 @@ fn shapes(key: &str) -> Vec<String> {
     shapes
 }
 
+/// Fact 29: by the audit log, no Secret but the CA's is read.
 #[tokio::test]
 async fn no_key_is_logged_even_where_everything_is() -> Result<()> {
     let mut environment = Environment::start(&[AUDIT], &[("RUST_LOG", "trace")]).await?;

@@ -30,6 +30,7 @@ spec:
     space.apply(&text).await.map(|_| ())
 }
 
+/// Fact 8: cert-manager takes each, and OpenSSL finds the Secret's own key in it.
 #[tokio::test]
 async fn every_key_that_cert_manager_makes_is_certified() -> Result<()> {
     const KEYS: &[(&str, &str, &str)] = &[
@@ -60,6 +61,7 @@ async fn every_key_that_cert_manager_makes_is_certified() -> Result<()> {
     Ok(())
 }
 
+/// Fact 31: as OpenSSL reads it.
 #[tokio::test]
 async fn every_key_of_a_ca_signs_with_the_hash_that_fits_it() -> Result<()> {
     static CAS: &[(&str, &SignatureAlgorithm, &str)] = &[
@@ -97,6 +99,7 @@ fn assert_signature(openssl: &OpenSsl, certificate: &str, algorithm: &str) -> Re
     Ok(())
 }
 
+/// Fact 24: as OpenSSL writes them.
 #[tokio::test]
 async fn a_ca_key_may_be_pkcs1_pkcs8_or_sec1() -> Result<()> {
     const PARAMETERS: &str = "EC PARAMETERS";

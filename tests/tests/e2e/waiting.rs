@@ -28,6 +28,7 @@ async fn assert_went_on_at_once(space: &Space, waited: &str) -> Result<()> {
     Ok(())
 }
 
+/// Facts 5, 6, 17: Pending with what is awaited, and events of both.
 #[tokio::test]
 async fn a_request_goes_on_as_soon_as_the_ca_secret_appears() -> Result<()> {
     let space = space("late-secret").await?;
@@ -50,6 +51,7 @@ async fn a_request_goes_on_as_soon_as_the_ca_secret_appears() -> Result<()> {
     Ok(())
 }
 
+/// Facts 6, 7: Pending at once, and not a moment longer than needed.
 #[tokio::test]
 async fn a_request_goes_on_as_soon_as_the_issuer_appears() -> Result<()> {
     let space = space("late-issuer").await?;
@@ -82,6 +84,7 @@ async fn a_new_issuer_of_the_same_name_signs_with_its_own_ca() -> Result<()> {
     OpenSsl::new()?.verify(&chain, &other.as_ref().pem(), &[])
 }
 
+/// Facts 6, 24: the swap is whole.
 #[tokio::test]
 async fn a_replaced_ca_is_noticed_at_once() -> Result<()> {
     let (space, old) = space_with_issuer("replaced").await?;

@@ -15,6 +15,7 @@ fn refusal(certificates: &str, key: &str, roots: Option<&str>) -> String {
     error.to_string()
 }
 
+/// Fact 24: PKCS#1, PKCS#8 and SEC1.
 #[test]
 fn keys_come_in_every_framing() {
     let certificate = include_str!("../data/ca-sec1.crt");
@@ -38,6 +39,7 @@ fn an_encrypted_key_is_named_as_such() {
     assert_eq!(message, "tls.key: the private key is encrypted; store it unencrypted");
 }
 
+/// Fact 24: each key of the Secret by name.
 #[test]
 fn a_half_written_secret_names_what_is_missing() {
     let ca = p256("half");
@@ -59,6 +61,7 @@ fn a_half_written_secret_names_what_is_missing() {
     assert_eq!(from(Some(&certificate), Some("garbage")), "tls.key: it does not hold exactly one private key in PEM");
 }
 
+/// Fact 24: it signs something, and the certificate verifies it.
 #[test]
 fn the_key_must_be_the_certificates() {
     let (one, other) = (p256("one"), p256("other"));
@@ -66,6 +69,7 @@ fn the_key_must_be_the_certificates() {
     assert_eq!(message, "tls.key is not the private key of the first certificate in tls.crt");
 }
 
+/// Fact 24: CA:TRUE, and keyCertSign where there is key usage.
 #[test]
 fn only_a_ca_signs() {
     let key = KeyPair::generate().unwrap();
@@ -87,12 +91,14 @@ fn a_ca_without_key_usage_may_sign() {
     read(&params.self_signed(&key).unwrap().pem(), &key.serialize_pem(), None).unwrap();
 }
 
+/// Fact 19: SHA-1.
 #[test]
 fn weak_signatures_are_refused_in_the_ca_too() {
     let message = refusal(include_str!("../data/ca-rsa-sha1.crt"), include_str!("../data/ca-rsa-sha1.key"), None);
     assert!(message.contains("sha1WithRSAEncryption"), "{message}");
 }
 
+/// Fact 9: at the end of tls.crt, in ca.crt, or nowhere: then the topmost stands in.
 #[test]
 fn the_root_is_found_wherever_it_is() {
     let top = p256("root");
@@ -121,6 +127,7 @@ fn the_root_is_found_wherever_it_is() {
     assert!(authority.intermediates().is_empty());
 }
 
+/// Fact 24: the CA first, then its issuers upwards.
 #[test]
 fn the_chain_is_in_order() {
     let top = p256("root");
@@ -131,6 +138,7 @@ fn the_chain_is_in_order() {
     assert_eq!(message, "tls.crt: certificate 1 was not issued by certificate 2; order them from the CA upwards");
 }
 
+/// Fact 26: path length, over the whole chain.
 #[test]
 fn path_lengths_leave_room_or_not() {
     let mut params = ca_params("root");
@@ -147,6 +155,7 @@ fn path_lengths_leave_room_or_not() {
     assert!(read(&[&lower, &middle, &top]).unwrap_err().to_string().contains("longer than a path length"));
 }
 
+/// Facts 24, 27: the first to end or the last to begin counts.
 #[test]
 fn validity_is_checked_over_the_whole_chain() {
     let mut params = ca_params("short");

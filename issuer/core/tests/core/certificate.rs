@@ -35,6 +35,7 @@ fn value<'a>(certificate: &'a X509Certificate<'a>, arc: &str) -> Option<(&'a [u8
     certificate.iter_extensions().find(|e| e.oid.to_id_string() == arc).map(|e| (e.value, e.critical))
 }
 
+/// Fact 31: the signature's hash by the CA's key.
 #[test]
 fn every_ca_signs_every_key_with_the_hash_that_fits() {
     let algorithms = [
@@ -58,6 +59,7 @@ fn every_ca_signs_every_key_with_the_hash_that_fits() {
     }
 }
 
+/// Facts 14, 31: with their criticality, and identifiers as Go makes them.
 #[test]
 fn the_usual_extensions_are_there() {
     let ca = root("CA", &rcgen::PKCS_ECDSA_P256_SHA256);
@@ -88,6 +90,7 @@ fn the_usual_extensions_are_there() {
     assert_eq!(key_id, tlv(0x04, &[&expected.as_ref()[..20]]));
 }
 
+/// Fact 28: whatever the random bytes are.
 #[test]
 fn serials_are_positive_and_20_octets() {
     for bytes in [[0xff; 20], [0; 20]] {
@@ -97,6 +100,7 @@ fn serials_are_positive_and_20_octets() {
     }
 }
 
+/// Fact 16: NotAfter moves with NotBefore.
 #[test]
 fn the_duration_is_exact_though_the_beginning_lies_in_the_past() {
     let ca = root("CA", &rcgen::PKCS_ECDSA_P256_SHA256);
@@ -112,6 +116,7 @@ fn the_duration_is_exact_though_the_beginning_lies_in_the_past() {
     }
 }
 
+/// Fact 13: SAN is not critical beside a subject, whatever the request says.
 #[test]
 fn names_are_the_requests_bytes() {
     let ca = root("CA", &rcgen::PKCS_ECDSA_P256_SHA256);
@@ -125,6 +130,7 @@ fn names_are_the_requests_bytes() {
     assert_eq!(value(&leaf, "2.5.29.17"), Some((names.as_slice(), false)));
 }
 
+/// Facts 12, 14: name constraints with their criticality; an unknown extension is dropped.
 #[test]
 fn a_ca_gets_its_constraints_and_a_leaf_does_not() {
     let ca = root("CA", &rcgen::PKCS_ECDSA_P256_SHA256);
@@ -149,6 +155,7 @@ fn a_ca_gets_its_constraints_and_a_leaf_does_not() {
     assert_eq!(value(&leaf, "2.5.29.30"), None);
 }
 
+/// Fact 14: key usage is critical, extended key usage is not.
 #[test]
 fn usages_keep_their_order() {
     let ca = root("CA", &rcgen::PKCS_ECDSA_P256_SHA256);
@@ -164,6 +171,7 @@ fn usages_keep_their_order() {
     assert_eq!(value(&leaf, "2.5.29.15"), Some((&[3, 2, 2, 4][..], true)));
 }
 
+/// Fact 30: each where it belongs.
 #[test]
 fn the_issuers_urls_are_embedded() {
     let ca = root("CA", &rcgen::PKCS_ECDSA_P256_SHA256);
@@ -199,6 +207,7 @@ fn the_issuers_urls_are_embedded() {
     assert!(found.contains("http://crl.example.com/ca"), "{found}");
 }
 
+/// Fact 9: and the root apart.
 #[test]
 fn the_chain_is_published_leaf_first_and_without_the_root() {
     let top = root("root", &rcgen::PKCS_ECDSA_P256_SHA256);
@@ -217,6 +226,7 @@ fn the_chain_is_published_leaf_first_and_without_the_root() {
     assert!(!issued.certificate.contains('\r'));
 }
 
+/// Fact 8: each of key, names, dates and the rest is compared with what was granted.
 #[test]
 fn what_is_not_right_is_never_published() {
     let (ca, other) = (root("CA", &rcgen::PKCS_ECDSA_P256_SHA256), root("CA", &rcgen::PKCS_ECDSA_P256_SHA256));
@@ -259,6 +269,7 @@ fn what_is_not_right_is_never_published() {
     assert_eq!(try_with(&grant, &authority, another, &to_sign, &good), "its serial number differs");
 }
 
+/// Fact 26: name constraints.
 #[test]
 fn what_the_chain_forbids_is_never_published() {
     let mut params = ca_params("constrained");
@@ -274,6 +285,7 @@ fn what_the_chain_forbids_is_never_published() {
     assert!(error.to_string().contains("NameConstraintViolation"), "{error}");
 }
 
+/// Fact 26: extended key usage.
 #[test]
 fn a_ca_above_that_restricts_usages_is_honoured() {
     let top = root("root", &rcgen::PKCS_ECDSA_P256_SHA256);

@@ -24,6 +24,7 @@ fn short_lived() -> Authority {
     authority(&rcgen::CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
 }
 
+/// Facts 2, 3: whatever is the matter with the issuer.
 #[test]
 fn approval_comes_first() {
     let ca = authority(&root("CA", &rcgen::PKCS_ECDSA_P256_SHA256));
@@ -40,6 +41,7 @@ fn approval_comes_first() {
     assert_eq!(decide(&denied, &Issuer::Missing, now()), Decision::Deny);
 }
 
+/// Facts 5, 6: nothing is judged before the issuer is ready.
 #[test]
 fn a_request_waits_for_its_issuer_even_if_it_is_garbage() {
     let garbage = request("garbage");
@@ -50,6 +52,7 @@ fn a_request_waits_for_its_issuer_even_if_it_is_garbage() {
     assert!(matches!(decide(&garbage, &ready(&ca), now()), Decision::Fail(Error::RequestNotPem(_))));
 }
 
+/// Fact 27: and one that is not valid yet.
 #[test]
 fn an_expired_ca_makes_requests_wait() {
     let ca = short_lived();
@@ -60,6 +63,7 @@ fn an_expired_ca_makes_requests_wait() {
     }
 }
 
+/// Fact 25: three settings; a refusal names both dates.
 #[test]
 fn a_leaf_does_not_outlive_its_ca_unseen() {
     let ca = short_lived();
@@ -104,6 +108,7 @@ fn durations_that_no_certificate_can_have_fail() {
     }
 }
 
+/// Fact 16: and is as long as asked for nevertheless.
 #[test]
 fn a_certificate_does_not_begin_before_its_ca() {
     let mut params = ca_params("new");
@@ -119,6 +124,7 @@ fn a_certificate_does_not_begin_before_its_ca() {
     }
 }
 
+/// Fact 13: an empty subject without SAN fails.
 #[test]
 fn a_request_names_somebody() {
     let ca = authority(&root("CA", &rcgen::PKCS_ECDSA_P256_SHA256));
@@ -132,6 +138,7 @@ fn a_request_names_somebody() {
     assert!(matches!(decision(&[rdn(&[(3, 0x0c, b"db")])], &[]), Decision::Sign(_)));
 }
 
+/// Facts 12, 22: cert sign, and the shortest duration.
 #[test]
 fn the_two_apis_differ_in_little() {
     let ca = authority(&root("CA", &rcgen::PKCS_ECDSA_P256_SHA256));

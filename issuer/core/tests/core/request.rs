@@ -21,6 +21,7 @@ fn san() -> Vec<u8> {
     extension(17, false, &tlv(SEQUENCE, &[&tlv(0x82, &[b"a.example.com"])]))
 }
 
+/// Fact 10: as cert-manager takes it.
 #[test]
 fn text_before_and_white_space_after_are_fine() {
     let plain = csr();
@@ -30,6 +31,7 @@ fn text_before_and_white_space_after_are_fine() {
     read(&plain.replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")).unwrap();
 }
 
+/// Fact 10: one block, with a request's label.
 #[test]
 fn anything_else_around_it_is_refused() {
     let plain = csr();
@@ -59,12 +61,14 @@ fn a_private_key_is_not_echoed() {
     }
 }
 
+/// Fact 10: also where only white space makes it large.
 #[test]
 fn the_size_is_capped_before_parsing() {
     let padded = format!("{}{}", " ".repeat(MAX_REQUEST_BYTES), csr());
     assert!(matches!(read(&padded), Err(Error::RequestTooLarge { limit: MAX_REQUEST_BYTES, .. })));
 }
 
+/// Fact 10: not one byte.
 #[test]
 fn nothing_may_follow_within_the_der() {
     let mut der = crafted(0, &[], &[extension_request(&[san()])]);
@@ -79,6 +83,7 @@ fn only_version_1_exists() {
     assert!(ValidRequest::from_der(&der).unwrap_err().to_string().contains("version 2 instead of 1"));
 }
 
+/// Fact 10: proof of possession.
 #[test]
 fn the_signature_is_by_the_requests_own_key() {
     let der = pem::parse(csr()).unwrap().into_contents();
@@ -89,6 +94,7 @@ fn the_signature_is_by_the_requests_own_key() {
     assert_eq!(ValidRequest::from_der(&forged), Err(Error::RequestSignature));
 }
 
+/// Fact 19: SHA-1, MD5, other curves, RSA below 2048 bits.
 #[test]
 fn weak_and_unknown_algorithms_are_refused_by_name() {
     for (csr, name) in [
@@ -105,6 +111,7 @@ fn weak_and_unknown_algorithms_are_refused_by_name() {
     assert!(problem(include_str!("../data/p-256-compressed.csr")).contains("point is compressed"));
 }
 
+/// Fact 19: RSA, three curves, Ed25519.
 #[test]
 fn every_accepted_algorithm_is_read() {
     read(include_str!("../data/rsa-pss.csr")).unwrap();
@@ -128,6 +135,7 @@ fn an_attribute_or_extension_given_twice_is_refused() {
     assert!(matches!(ValidRequest::from_der(&crafted(0, &[subject], &values)), Err(Error::RequestMalformed(_))));
 }
 
+/// Fact 13: order, repeated attributes, string types, otherName.
 #[test]
 fn names_keep_their_bytes() {
     // Two OUs, an RDN of two attributes, and a string type that nobody would choose today (T61String).
@@ -142,6 +150,7 @@ fn names_keep_their_bytes() {
     assert_eq!(request.unwrap().subject_alt_name, Some(names));
 }
 
+/// Fact 11: key usage as a set, extended key usage in order.
 #[test]
 fn what_is_encoded_must_be_what_the_spec_asks_for() {
     let key = KeyPair::generate().unwrap();
@@ -164,6 +173,7 @@ fn what_is_encoded_must_be_what_the_spec_asks_for() {
     assert!(matches!(check(&[], true), Err(Error::Mismatch { field: "key usage", .. })));
 }
 
+/// Fact 11: basic constraints.
 #[test]
 fn is_ca_must_agree_where_it_is_encoded() {
     let constraints = tlv(SEQUENCE, &[&[0x01, 0x01, 0xff]]);
@@ -181,6 +191,7 @@ fn a_request_without_extensions_fits_any_usages() {
     request.check_against(&Usages::from_names(&["client auth"], false).unwrap(), false).unwrap();
 }
 
+/// Fact 12: two where none is named.
 #[test]
 fn usages_are_those_of_cert_managers_api() {
     assert_eq!(Usages::from_names(&["server  auth"], false), Err(Error::UnknownUsage("server  auth".to_owned())));

@@ -1,0 +1,75 @@
+//! What cert-manager itself makes of what the issuer says of a request.
+
+use anyhow::{Context, Result, ensure};
+use kube::ResourceExt;
+use rcgen::PKCS_ECDSA_P256_SHA256;
+use tandem_tests::{
+    Space,
+    certificates::{OpenSsl, ca_params, root_ca_of},
+    cluster::{CERTIFICATE, CERTIFICATE_REQUEST, condition, is_ready},
+};
+
+use crate::environment::{allow_secrets, make_issuer, space, with_issuer};
+
+const SECRET: (&str, &str) = ("v1", "Secret");
+
+/// Applies the Certificate `leaf`, which is valid for `duration`.
+async fn certificate(space: &Space, duration: &str) -> Result<()> {
+    let text = format!(
+        "
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {{name: leaf, annotations: {{cert-manager.io/issue-temporary-certificate: 'true'}}}}
+spec:
+  secretName: leaf
+  dnsNames: [leaf.test]
+  duration: {duration}
+  privateKey: {{algorithm: ECDSA}}
+  issuerRef: {{group: pki.tandem.internal, kind: TandemIssuer, name: internal-ca}}
+"
+    );
+    space.apply(&text).await.map(|_| ())
+}
+
+/// Facts 5, 7: cert-manager hands out a temporary certificate only once it knows that the request waits.
+#[tokio::test]
+async fn a_temporary_certificate_is_there_while_the_request_waits() -> Result<()> {
+    let space = space("temporary").await?;
+    certificate(&space, "24h").await?;
+    space.wait(SECRET, "leaf", |secret| secret.data["data"]["tls.crt"].is_string()).await?;
+    let openssl = OpenSsl::new()?;
+    let temporary = space.secret("leaf", "tls.crt").await?;
+    assert_eq!(openssl.show(&temporary, &["-issuer", "-nameopt", "RFC2253"])?, "issuer=CN=cert-manager.local");
+
+    let ca = with_issuer(&space).await?;
+    space.wait_ready(CERTIFICATE, "leaf").await?;
+    openssl.verify(&space.secret("leaf", "tls.crt").await?, &ca.as_ref().pem(), &[])
+}
+
+/// Fact 4: a request that failed is replaced as soon as its Certificate is put right.
+#[tokio::test]
+async fn a_failed_request_is_replaced() -> Result<()> {
+    let space = space("replaced-request").await?;
+    allow_secrets(&space).await?;
+    let mut params = ca_params("Ends one day");
+    params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+    let ca = root_ca_of(params, &PKCS_ECDSA_P256_SHA256)?;
+    space.put_tls("internal-ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
+    make_issuer(&space, "internal-ca").await?;
+
+    certificate(&space, "876600h").await?;
+    let failed = |object: &_| {
+        condition(object, "Issuing")
+            .is_some_and(|(status, reason, _)| (status.as_str(), reason.as_str()) == ("False", "Failed"))
+    };
+    let told = space.wait(CERTIFICATE, "leaf", failed).await?;
+    let (_, _, message) = condition(&told, "Issuing").context("no Issuing")?;
+    ensure!(message.contains("the certificate would end at"), "its user is not told why: {message}");
+    let first = space.wait(CERTIFICATE_REQUEST, "leaf-1", |request| is_ready(request, "False", "Failed")).await?;
+
+    certificate(&space, "24h").await?;
+    space.wait_ready(CERTIFICATE, "leaf").await?;
+    let second = space.wait(CERTIFICATE_REQUEST, "leaf-1", |request| is_ready(request, "True", "Issued")).await?;
+    ensure!(first.uid() != second.uid(), "the request that failed was used again");
+    Ok(())
+}
