@@ -28,6 +28,7 @@ pub mod request;
 mod rules;
 pub mod settings;
 pub mod signer;
+pub mod subject;
 pub mod usage;
 pub mod verify;
 

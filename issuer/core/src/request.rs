@@ -11,16 +11,12 @@ use x509_cert::{
         },
     },
 };
-use x509_parser::{
-    asn1_rs::{Any, Tag},
-    prelude::FromDer,
-    x509::X509Name,
-};
 
 use crate::{
     Error,
     algorithm::{self, Rejected},
     encoding::{RequestInfo, Signed, Spki},
+    subject::{self, SubjectAttribute, is_minimal},
     usage::{Usages, describe_extended, describe_key_usage},
 };
 
@@ -29,6 +25,9 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// The attribute in which a request carries extensions (RFC 2985 clause 5.4.2).
 const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
+
+/// The attribute type commonName (RFC 5280 appendix A.1).
+pub(crate) const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// A request that is well formed and signed by its own key. What it asks for has not been granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +40,8 @@ pub struct ValidRequest {
     pub subject_alt_name: Option<Vec<u8>>,
     /// The same names, read.
     pub names: Vec<GeneralName>,
+    /// The subject's attributes, in order, common names included.
+    pub subject_attributes: Vec<SubjectAttribute>,
     /// The subject's common names, in order.
     pub common_names: Vec<String>,
     /// NameConstraints, DER, and whether it is critical.
@@ -79,13 +80,16 @@ impl ValidRequest {
         check_possession(&public_key, &signed, &content)?;
 
         let subject = info.subject.whole().map_err(malformed)?;
-        let common_names = common_names(&subject)?;
+        let attributes = subject::attributes(&decode("subject", &subject)?)
+            .map_err(|problem| Error::RequestMalformed(format!("subject: {problem}")))?;
+        let common_names = attributes.iter().filter(|attribute| attribute.oid == COMMON_NAME);
         let mut request = Self {
             subject,
             public_key,
             subject_alt_name: None,
             names: Vec::new(),
-            common_names,
+            common_names: common_names.map(|attribute| attribute.text.clone()).collect(),
+            subject_attributes: attributes,
             name_constraints: None,
             path_length: None,
             encoded_key_usage: None,
@@ -104,12 +108,17 @@ impl ValidRequest {
         match extension.extn_id {
             SubjectAltName::OID => {
                 let names: SubjectAltName = decode("subject alternative name", value)?;
+                names.0.iter().try_for_each(check_name)?;
                 self.subject_alt_name = (!names.0.is_empty()).then(|| value.to_vec());
                 self.names = names.0;
             }
             KeyUsage::OID => self.encoded_key_usage = Some(decode::<KeyUsage>("key usage", value)?.0),
             ExtendedKeyUsage::OID => {
-                self.encoded_extended = Some(decode::<ExtendedKeyUsage>("extended key usage", value)?.0);
+                let usages: ExtendedKeyUsage = decode("extended key usage", value)?;
+                if usages.0.is_empty() {
+                    return Err(Error::RequestMalformed("extended key usage: it is empty".to_owned()));
+                }
+                self.encoded_extended = Some(usages.0);
             }
             BasicConstraints::OID => {
                 let constraints: BasicConstraints = decode("basic constraints", value)?;
@@ -117,7 +126,8 @@ impl ValidRequest {
                 self.path_length = constraints.path_len_constraint.filter(|_| constraints.ca);
             }
             NameConstraints::OID => {
-                let _: NameConstraints = decode("name constraints", value)?;
+                check_constraints(&decode("name constraints", value)?)
+                    .map_err(|problem| Error::RequestMalformed(format!("name constraints: {problem}")))?;
                 self.name_constraints = Some((value.to_vec(), extension.critical));
             }
             _ => {}
@@ -182,6 +192,10 @@ fn one_block(pem: &[u8]) -> Result<Vec<u8>, Error> {
         PemError::InvalidHeader(_) => not_pem("a line before its base64 is no header"),
         _ => not_pem("its framing is broken"),
     })?;
+    // RFC 7468 has no headers; those that there were (RFC 1421) mostly say that what follows is encrypted.
+    if block.headers().iter().next().is_some() {
+        return Err(not_pem("lines of headers stand before its base64"));
+    }
     const REQUESTS: [&str; 2] = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
     const OTHERS: [&str; 6] =
         ["CERTIFICATE", "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "PUBLIC KEY"];
@@ -211,30 +225,6 @@ fn check_possession(public_key: &[u8], signed: &Signed<'_>, content: &[u8]) -> R
     Ok(())
 }
 
-/// The common names of a Name in DER.
-fn common_names(subject: &[u8]) -> Result<Vec<String>, Error> {
-    let problem = |what: String| Error::RequestMalformed(format!("subject: {what}"));
-    let (_, name) = X509Name::from_der(subject).map_err(|error| problem(error.to_string()))?;
-    let values = name.iter_common_name().map(|attribute| text(attribute.attr_value()));
-    values.collect::<Option<_>>().ok_or_else(|| problem("a common name is no text".to_owned()))
-}
-
-/// The text of a DirectoryString or of an older string type (RFC 5280 clause 4.1.2.4); `None` where it is none.
-fn text(value: &Any<'_>) -> Option<String> {
-    let pairs = || value.data.chunks(2).map(|pair| Some(u16::from_be_bytes(pair.try_into().ok()?)));
-    let quads = || value.data.chunks(4).map(|quad| char::from_u32(u32::from_be_bytes(quad.try_into().ok()?)));
-    match value.tag() {
-        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString => {
-            String::from_utf8(value.data.to_vec()).ok()
-        }
-        // Read as Latin-1, as everybody does.
-        Tag::T61String => Some(value.data.iter().copied().map(char::from).collect()),
-        Tag::BmpString => String::from_utf16(&pairs().collect::<Option<Vec<_>>>()?).ok(),
-        Tag::UniversalString => quads().collect(),
-        _ => None,
-    }
-}
-
 fn is_elliptic(spki: &Spki<'_>) -> bool {
     use pki_types::alg_id::{ECDSA_P256, ECDSA_P384, ECDSA_P521};
     [ECDSA_P256, ECDSA_P384, ECDSA_P521].iter().any(|id| id.as_ref() == spki.algorithm.content)
@@ -261,8 +251,49 @@ fn requested_extensions(info: &RequestInfo<'_>) -> Result<Vec<Extension>, Error>
     Ok(extensions)
 }
 
-fn decode<'a, T: Decode<'a, Error = der::Error>>(what: &str, der: &'a [u8]) -> Result<T, Error> {
-    T::from_der(der).map_err(|error| Error::RequestMalformed(format!("{what}: {error}")))
+/// What the types of a name leave open.
+fn check_name(name: &GeneralName) -> Result<(), Error> {
+    let problem = match name {
+        GeneralName::OtherName(other) if !is_minimal(other.type_id) => "an OID has more octets than it needs",
+        GeneralName::RegisteredId(oid) if !is_minimal(*oid) => "an OID has more octets than it needs",
+        GeneralName::IpAddress(address) if !matches!(address.as_bytes().len(), 4 | 16) => {
+            "an IP address has neither 4 octets nor 16"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::RequestMalformed(format!("subject alternative name: {problem}")))
+}
+
+/// What Go refuses to read in a certificate, and RFC 5280 clause 4.2.1.10 to write.
+fn check_constraints(constraints: &NameConstraints) -> Result<(), &'static str> {
+    let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
+    if subtrees.iter().all(|list| list.as_ref().is_none_or(Vec::is_empty)) {
+        return Err("they constrain nothing");
+    }
+    for subtree in subtrees.into_iter().flatten().flatten() {
+        if subtree.minimum != 0 || subtree.maximum.is_some() {
+            return Err("a subtree has a minimum or a maximum");
+        }
+        let GeneralName::IpAddress(range) = &subtree.base else { continue };
+        let (_, mask) = range.as_bytes().split_at(range.as_bytes().len() / 2);
+        let ones_first =
+            mask.iter().flat_map(|byte| (0..8).map(move |bit| byte << bit & 0x80)).is_sorted_by(|a, b| a >= b);
+        if !matches!(range.as_bytes().len(), 8 | 32) || !ones_first {
+            return Err("an IP range is not an address and a mask");
+        }
+    }
+    Ok(())
+}
+
+/// Reads DER, strictly: what a decoder lets pass though it would encode it in another way (a default that is written
+/// out, a SET in another order) is no DER.
+fn decode<'a, T: Decode<'a, Error = der::Error> + Encode>(what: &str, der: &'a [u8]) -> Result<T, Error> {
+    let problem = |error| Error::RequestMalformed(format!("{what}: {error}"));
+    let value = T::from_der(der).map_err(problem)?;
+    match value.to_der().map_err(problem)? == der {
+        true => Ok(value),
+        false => Err(Error::RequestMalformed(format!("{what}: it is BER, not DER"))),
+    }
 }
 
 fn malformed(error: der::Error) -> Error {
