@@ -5,6 +5,7 @@
 mod authority;
 mod certificate;
 mod decide;
+mod hostile;
 mod properties;
 mod request;
 mod support;

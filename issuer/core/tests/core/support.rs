@@ -136,19 +136,17 @@ pub(crate) fn extension_request(extensions: &[Vec<u8>]) -> Vec<u8> {
     tlv(SEQUENCE, &[&oid, &tlv(SET, &[&list])])
 }
 
+/// CertificationRequestInfo (RFC 2986 clause 4.1) of whole elements.
+pub(crate) fn crafted_info(version: &[u8], subject: &[u8], key: &[u8], attributes: &[u8]) -> Vec<u8> {
+    tlv(SEQUENCE, &[version, subject, key, attributes])
+}
+
 /// A request whose subject (RDNs) and attributes are given as DER, signed as it should be with a P-256 key.
 pub(crate) fn crafted(version: u8, rdns: &[Vec<u8>], attributes: &[Vec<u8>]) -> Vec<u8> {
     let key = KeyPair::generate().unwrap();
-    let join = |parts: &[Vec<u8>]| parts.concat();
-    let info = tlv(
-        SEQUENCE,
-        &[
-            &tlv(0x02, &[&[version]]),
-            &tlv(SEQUENCE, &[&join(rdns)]),
-            &key.subject_public_key_info(),
-            &tlv(0xa0, &[&join(attributes)]),
-        ],
-    );
+    let subject = tlv(SEQUENCE, &[&rdns.concat()]);
+    let attributes = tlv(0xa0, &[&attributes.concat()]);
+    let info = crafted_info(&[2, 1, version], &subject, &key.subject_public_key_info(), &attributes);
     let ecdsa_with_sha256 = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
     let signature = key.sign(&info).unwrap();
     tlv(SEQUENCE, &[&info, &tlv(SEQUENCE, &[&tlv(0x06, &[&ecdsa_with_sha256])]), &tlv(0x03, &[&[0], &signature])])
