@@ -21,7 +21,10 @@ use tandem_issuer_core::{Authority, Error, authority::Material};
 use tokio::{sync::mpsc, task::AbortHandle};
 use zeroize::Zeroize;
 
-use crate::api::{IssuerId, IssuerKind};
+use crate::{
+    api::{IssuerId, IssuerKind},
+    panics::{Panicked, isolate},
+};
 
 /// Which Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +63,11 @@ impl Seen {
         let mut data = secret.data.take().unwrap_or_default();
         let bytes = |key: &str| data.get(key).map(|value| value.0.as_slice());
         let material = Material { certificates: bytes("tls.crt"), key: bytes("tls.key"), roots: bytes("ca.crt") };
-        let seen = match Authority::from_secret(material) {
+        let read = isolate(|| Authority::from_secret(material)).unwrap_or_else(|Panicked| {
+            let problem = "it cannot be read by a fault of the issuer's own, whose log says where".to_owned();
+            Err(Error::SecretInvalid { field: "tls.crt", problem })
+        });
+        let seen = match read {
             Ok(authority) => Self::Valid(Arc::new(authority)),
             Err(error) => Self::Invalid(error, self.last_good()),
         };

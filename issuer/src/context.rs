@@ -6,27 +6,56 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
     runtime::events::{Event, Recorder, Reporter},
 };
 
-use crate::{issuers::Issuers, status::FIELD_MANAGER};
+use crate::{issuers::Issuers, panics::Panicked, status::FIELD_MANAGER};
 
 /// Why a request or an issuer is looked at again later.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The API server did not take what was written.
-    #[error("the API server: {0}")]
+    #[error("the API server: {}", api_error(.0))]
     Api(#[source] kube::Error),
+    /// The object changed while it was looked at.
+    #[error("it has changed meanwhile")]
+    Changed,
     /// Signing failed in a way that may heal; the request stays Pending.
     #[error(transparent)]
-    Sign(tandem_issuer_core::Error),
+    Sign(#[from] tandem_issuer_core::Error),
     /// No randomness for a serial number.
     #[error("the system gave no random bytes")]
     Random,
+    /// It panicked: see [`crate::panics`].
+    #[error("a fault of the issuer's own, whose log says where")]
+    Panicked,
+}
+
+/// What the API server said, in the words of one who waits for a certificate.
+fn api_error(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({} {})", status.message.trim(), status.code, status.reason),
+        other => other.to_string(),
+    }
+}
+
+impl From<Panicked> for Error {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
+    }
+}
+
+impl Error {
+    /// How long the API server wants to be left alone; nothing where it does not say. Of most calls the client itself waits
+    /// so long, but not where the server says so along with an internal error.
+    pub(crate) fn retry_after(&self) -> Duration {
+        let Self::Api(kube::Error::Api(status)) = self else { return Duration::ZERO };
+        let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+        Duration::from_secs(seconds.into())
+    }
 }
 
 /// What every reconciliation has at hand.
@@ -34,13 +63,12 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) issuers: Issuers,
     reporter: Reporter,
-    retries: Mutex<HashMap<String, ExponentialBackoff>>,
     told: Mutex<HashMap<String, Option<String>>>,
 }
 
 impl Context {
     pub(crate) fn new(client: Client, issuers: Issuers) -> Self {
-        Self { client, issuers, reporter: FIELD_MANAGER.into(), retries: Mutex::default(), told: Mutex::default() }
+        Self { client, issuers, reporter: FIELD_MANAGER.into(), told: Mutex::default() }
     }
 
     /// Sends an event. One that does not arrive is only logged: events are a courtesy, the status is what counts.
@@ -63,21 +91,5 @@ impl Context {
             told.clear();
         }
         told.insert(uid, event.note.clone()).is_some_and(|before| before == event.note)
-    }
-
-    /// How long to wait after one more failure at `what`: exponentially longer, with jitter, without end.
-    pub(crate) fn retry(&self, what: String) -> Duration {
-        const LONGEST: Duration = Duration::from_secs(60);
-        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
-        let backoff = retries.entry(what).or_insert_with(|| {
-            let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
-            builder.with_max_delay(LONGEST).with_jitter().without_max_times().build()
-        });
-        backoff.next().unwrap_or(LONGEST)
-    }
-
-    /// What is done need not wait at its next failure as long as after the last.
-    pub(crate) fn succeeded(&self, what: &str) {
-        self.retries.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
     }
 }

@@ -6,7 +6,7 @@
 //!  requests of both APIs (unfinished, ours) ─────────┘
 //! ```
 
-use std::{collections::HashMap, pin::pin, sync::Arc};
+use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -14,8 +14,7 @@ use kube::{
     Api, Client, Config, Resource,
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{
-        WatchStreamExt, applier,
-        controller::{self, Action, trigger_self},
+        WatchStreamExt,
         reflector::{ObjectRef, Store, store::Writer},
         watcher::{self, Event, watcher},
     },
@@ -29,14 +28,12 @@ use crate::{
     api::{CertificateRequest, Issuer, IssuerId, IssuerKind, SigningRequest},
     args::Run,
     ca_secrets::CaSecrets,
-    context::{self, Context},
+    context::Context,
     issuers::Issuers,
     reconcile::reconcile,
     reconcile_issuer,
+    work::work_off,
 };
-
-/// How many requests are in work at once: enough to hide the API server's latency.
-const CONCURRENCY: u16 = 32;
 
 /// Why the command ended.
 #[derive(Debug, thiserror::Error)]
@@ -122,21 +119,18 @@ async fn run_issuers(
     let store = writer.as_reader();
     let api: Api<Issuer> = Api::all_with(context.client.clone(), &kind.resource());
     let forgetful = context.clone();
-    let events = watcher(api, watcher::Config::default()).modify(strip).inspect(move |event| match event {
+    let events = watcher(api, watcher::Config::default()).modify(strip).default_backoff().reflect(writer);
+    let events = events.inspect(move |event| match event {
         Ok(Event::Delete(issuer)) => forgetful.issuers.forget(&IssuerId::of(kind, issuer)),
+        Ok(Event::InitDone) => forgetful.issuers.forget_missing(kind),
         Ok(_) => {}
         Err(error) => report(kind.plural(), error),
     });
-    let changed = trigger_self(events.default_backoff().reflect(writer).applied_objects(), kind.resource());
-    let by_secret = channel(secret_changes).map(move |id| {
-        let mut reference = ObjectRef::new_with(&id.name, kind.resource());
-        reference.namespace = id.namespace;
-        Ok(reference.into())
-    });
-    let queue = stream::select(changed, by_secret);
-    let name = move |issuer: &Issuer| IssuerId::of(kind, issuer).to_string();
-    let flow = move |issuer, context| reconcile_issuer::reconcile(issuer, kind, context);
-    apply(queue, store, context, name, flow, stop).await;
+    let known = store.clone();
+    let changed = events.flat_map(move |event| stream::iter(touched(event, &known, &kind.resource())));
+    let by_secret = channel(secret_changes).map(IssuerId::into_reference);
+    let look = move |issuer| reconcile_issuer::reconcile(issuer, kind, context.clone());
+    work_off(stream::select(changed, by_secret), store, look, stop).await;
 }
 
 /// Reconciles the requests that are ours and unfinished when they or their issuers change. Finished ones are dropped
@@ -159,52 +153,28 @@ async fn run_requests<R: SigningRequest>(
         .inspect_err(|error| report(&R::plural(&()), error))
         .modify(R::strip)
         .try_filter_map(|event| future::ready(Ok(unfinished(event))));
-    let changed = trigger_self(events.default_backoff().reflect(writer).applied_objects(), ());
-    let waiting = store.clone();
-    let by_issuer = channel(woken).flat_map(move |id| stream::iter(referring_to(&waiting, &id)).map(|r| Ok(r.into())));
-    let queue = stream::select(changed, by_issuer);
-    let name = |request: &R| ObjectRef::from_obj(request).to_string();
-    apply(queue, store, context, name, reconcile::<R>, stop).await;
+    let events = events.default_backoff().reflect(writer);
+    let (known, waiting) = (store.clone(), store.clone());
+    let changed = events.flat_map(move |event| stream::iter(touched(event, &known, &())));
+    let by_issuer = channel(woken).flat_map(move |id| stream::iter(referring_to(&waiting, &id)));
+    let look = move |request| reconcile::<R>(request, context.clone());
+    work_off(stream::select(changed, by_issuer), store, look, stop).await;
 }
 
-/// Works off a queue of objects until told to stop, several at once and none twice at once; failures are retried.
-async fn apply<K, E, F>(
-    queue: impl Stream<Item = Result<controller::ReconcileRequest<K>, E>>,
-    store: Store<K>,
-    context: Arc<Context>,
-    name: impl Fn(&K) -> String + Clone + Send + 'static,
-    flow: impl Fn(Arc<K>, Arc<Context>) -> F,
-    stop: impl Future<Output = ()> + Clone + Send + 'static,
-) where
-    K: Resource<DynamicType: Clone + Eq + std::hash::Hash + std::fmt::Debug + Unpin> + Clone + 'static,
-    E: std::error::Error + 'static,
-    F: Future<Output = Result<Action, context::Error>> + Send + 'static,
-{
-    let named = name.clone();
-    let reconciler = move |object: Arc<K>, context: Arc<Context>| {
-        let name = named(&object);
-        let done = flow(object, context.clone());
-        async move { done.await.inspect(|_| context.succeeded(&name)) }.boxed()
-    };
-    let retry = move |object: Arc<K>, error: &context::Error, context: Arc<Context>| {
-        let name = name(&object);
-        let wait = context.retry(name.clone());
-        tracing::warn!(object = name, %error, ?wait, "it is tried again");
-        Action::requeue(wait)
-    };
-    let config = controller::Config::default().concurrency(CONCURRENCY);
-    // Failures have been logged; objects that are gone meanwhile need nothing.
-    let queue = queue.take_until(stop.clone());
-    let work = applier(reconciler, retry, context, store.clone(), queue, config).for_each(|_| future::ready(()));
-    // The applier neither begins nor ends before the first list has come. Then nothing is in hand that would be finished.
-    let idle = async {
-        stop.await;
-        if store.wait_until_ready().now_or_never().is_none() {
-            return;
-        }
-        future::pending().await
-    };
-    future::select(pin!(work), pin!(idle)).await;
+/// The objects that an event of a watch is about. After a list has been read anew these are all: which of them changed
+/// meanwhile is not known, and none is in the store before the list is complete.
+fn touched<K: Resource<DynamicType: Clone + Eq + Hash> + Clone>(
+    event: Result<Event<K>, watcher::Error>,
+    store: &Store<K>,
+    resource: &K::DynamicType,
+) -> Vec<ObjectRef<K>> {
+    let reference = |object: &K| ObjectRef::from_obj_with(object, resource.clone());
+    match event {
+        Ok(Event::Apply(object)) => vec![reference(&object)],
+        Ok(Event::InitDone) => store.state().iter().map(|object| reference(object)).collect(),
+        // What is gone needs nothing, and errors have been logged.
+        Ok(Event::Delete(_) | Event::Init | Event::InitApply(_)) | Err(_) => Vec::new(),
+    }
 }
 
 /// Leaves out what is not ours, and turns what is finished into what is gone.

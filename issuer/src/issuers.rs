@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 use tandem_issuer_core::{Authority, Settings, decide};
 use tokio::sync::mpsc;
 
@@ -81,9 +81,7 @@ impl Issuers {
     }
 
     fn get(&self, id: &IssuerId) -> Option<Arc<Issuer>> {
-        let mut reference = ObjectRef::new_with(&id.name, id.kind.resource());
-        reference.namespace.clone_from(&id.namespace);
-        self.stores.get(&id.kind)?.get(&reference)
+        self.stores.get(&id.kind)?.get(&id.clone().into_reference())
     }
 
     /// Keeps what was concluded, and wakes the issuer's requests.
@@ -98,6 +96,15 @@ impl Issuers {
         self.secrets.forget(id);
         self.concluded.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         self.wake(id);
+    }
+
+    /// All issuers of a kind have been listed anew: some may be gone without a word.
+    pub(crate) fn forget_missing(&self, kind: IssuerKind) {
+        let concluded = self.concluded.read().unwrap_or_else(PoisonError::into_inner);
+        let missing: Vec<_> =
+            concluded.keys().filter(|id| id.kind == kind && self.get(id).is_none()).cloned().collect();
+        drop(concluded);
+        missing.iter().for_each(|id| self.forget(id));
     }
 
     fn wake(&self, id: &IssuerId) {

@@ -10,9 +10,12 @@ mod context;
 mod controller;
 mod issuers;
 mod outcome;
+mod panics;
+mod queue;
 mod reconcile;
 mod reconcile_issuer;
 mod status;
+mod work;
 
 use std::{
     io::{IsTerminal, Write},
@@ -24,6 +27,7 @@ use clap::{CommandFactory, Parser};
 use args::{Args, Command, LogFormat};
 
 fn main() -> ExitCode {
+    panics::end_the_process();
     let args = Args::parse();
     let done = match args.command {
         Command::Run(run) => {

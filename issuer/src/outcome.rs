@@ -5,6 +5,7 @@ use tandem_issuer_core::{Class, Error, Issued, decide::Wait};
 
 use crate::{
     api::{IssuerId, SigningRequest},
+    context,
     issuers::Observed,
 };
 
@@ -18,8 +19,8 @@ pub(crate) enum Outcome {
     Unapproved,
     /// It waits for its issuer: the event's reason and the message.
     Waiting(&'static str, String),
-    /// Signing failed in a way that may heal.
-    Retrying(Error),
+    /// Something failed that may heal.
+    Retrying(context::Error),
     /// Somebody denied it.
     Denied,
     /// It will never be signed.
@@ -45,7 +46,7 @@ impl Outcome {
             Ok(issued) => Self::Issued(Box::new(issued)),
             Err(error) => match error.class() {
                 Class::Permanent => Self::Failed(error),
-                Class::Retryable => Self::Retrying(error),
+                Class::Retryable => Self::Retrying(error.into()),
                 Class::Issuer => Self::Waiting("IssuerNotReady", error.to_string()),
             },
         }
@@ -56,7 +57,7 @@ impl Outcome {
         match self {
             Self::Unapproved => "Not signed until it is approved".to_owned(),
             Self::Waiting(_, message) => message.clone(),
-            Self::Retrying(error) => format!("{error}; it is tried again"),
+            Self::Retrying(error) => retrying(error),
             Self::Denied => Error::Denied.to_string(),
             Self::Failed(error) => error.to_string(),
             Self::Issued(_) => "Certificate fetched from issuer successfully".to_owned(),
@@ -68,13 +69,22 @@ impl Outcome {
         let (type_, reason) = match self {
             Self::Unapproved => (EventType::Normal, R::WAITING_FOR_APPROVAL),
             Self::Waiting(reason, _) => (EventType::Normal, *reason),
-            Self::Retrying(_) => (EventType::Warning, "SigningError"),
+            Self::Retrying(error) => return trouble(error),
             Self::Failed(error) => (EventType::Warning, R::failure_reason(error)),
             Self::Denied => (EventType::Warning, "Denied"),
             Self::Issued(_) => (EventType::Normal, "CertificateIssued"),
         };
         event(type_, reason, "Sign", &self.message())
     }
+}
+
+fn retrying(error: &context::Error) -> String {
+    format!("{error}; it is tried again")
+}
+
+/// The event that tells of a failure that may heal.
+pub(crate) fn trouble(error: &context::Error) -> Event {
+    event(EventType::Warning, "SigningError", "Sign", &retrying(error))
 }
 
 /// Whether an issuer can sign, and why.

@@ -9,7 +9,7 @@ use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams, PostParams},
-    runtime::{controller::Action, reflector::ObjectRef},
+    runtime::reflector::ObjectRef,
 };
 use tandem_issuer_core::{
     Decision, Serial, decide,
@@ -21,7 +21,8 @@ use crate::{
     api::{IssuerId, Publication, SigningRequest},
     context::{Context, Error},
     issuers::Observed,
-    outcome::Outcome,
+    outcome::{Outcome, trouble},
+    panics::isolate,
     status::FIELD_MANAGER,
 };
 
@@ -29,37 +30,66 @@ use crate::{
 /// request would double what is asked of the API server.
 const APPROVERS_TIME: Duration = Duration::from_secs(10);
 
-/// Brings one request forward as far as it goes now.
-pub(crate) async fn reconcile<R: SigningRequest>(request: Arc<R>, ctx: Arc<Context>) -> Result<Action, Error> {
+/// Brings one request forward as far as it goes now. Returns when to look again even where nothing changes.
+pub(crate) async fn reconcile<R: SigningRequest>(
+    request: Arc<R>,
+    ctx: Arc<Context>,
+) -> Result<Option<Duration>, Error> {
     let now = Timestamp::now();
 
     // Observe: the issuer, as far as it is known. It wakes its requests when that changes.
-    let Some(id) = request.issuer() else { return Ok(Action::await_change()) };
-    let Some(issuer) = ctx.issuers.observe(&id) else { return Ok(Action::await_change()) };
-    let seen =
-        if may_refer(request.as_ref(), &id, &issuer, &ctx).await? { issuer.to_core() } else { Issuer::Forbidden };
+    let Some(id) = request.issuer() else { return Ok(None) };
+    let Some(issuer) = ctx.issuers.observe(&id) else { return Ok(None) };
+    let may_refer = may_refer(request.as_ref(), &id, &issuer, &ctx).await;
 
     // Decide: pure, in the core.
-    let outcome = match decide(&request.to_core(), &seen, now) {
-        Decision::Ignore => return Ok(Action::await_change()),
-        Decision::Wait(wait) => Outcome::waiting(wait, &id, &issuer),
-        Decision::Deny => Outcome::Denied,
-        Decision::Fail(error) => Outcome::Failed(error),
-        Decision::Sign(grant) => {
-            let Observed::Ready(ready) = &issuer else { return Ok(Action::await_change()) };
-            Outcome::of_signing(issue(&grant, &ready.authority, new_serial()?, now))
-        }
+    let decided = match may_refer {
+        Ok(may_refer) => isolate(|| conclude(request.as_ref(), &id, &issuer, may_refer, now)).map_err(Error::from),
+        Err(error) => Err(error),
     };
+    let Some(outcome) = decided.unwrap_or_else(|error| Some(Outcome::Retrying(error))) else { return Ok(None) };
     if let (Outcome::Unapproved, Some(rest)) = (&outcome, approvers_rest(request.as_ref(), now)) {
-        return Ok(Action::requeue(rest));
+        return Ok(Some(rest));
     }
 
     // Act: one conditional write of the status, then the event.
-    publish(request.as_ref(), &outcome, &ctx, now).await?;
-    match outcome {
-        Outcome::Retrying(error) => Err(Error::Sign(error)),
-        _ => Ok(Action::await_change()),
+    match (publish(request.as_ref(), &outcome, &ctx, now).await, outcome) {
+        (Ok(()), Outcome::Retrying(error)) => Err(error),
+        (Ok(()), _) => Ok(None),
+        (Err(Error::Changed), _) => Err(Error::Changed),
+        (Err(error), _) => {
+            // An event is the only place left where this can be seen.
+            let event = trouble(&error);
+            if !ctx.has_told(request.uid().unwrap_or_default(), &event) {
+                ctx.announce(&event, &request.object_ref(&())).await;
+            }
+            Err(error)
+        }
     }
+}
+
+/// What becomes of the request; nothing where it is finished.
+fn conclude<R: SigningRequest>(
+    request: &R,
+    id: &IssuerId,
+    issuer: &Observed,
+    may_refer: bool,
+    now: Timestamp,
+) -> Option<Outcome> {
+    let seen = if may_refer { issuer.to_core() } else { Issuer::Forbidden };
+    Some(match decide(&request.to_core(), &seen, now) {
+        Decision::Ignore => return None,
+        Decision::Wait(wait) => Outcome::waiting(wait, id, issuer),
+        Decision::Deny => Outcome::Denied,
+        Decision::Fail(error) => Outcome::Failed(error),
+        Decision::Sign(grant) => {
+            let Observed::Ready(ready) = issuer else { return None };
+            match new_serial() {
+                Ok(serial) => Outcome::of_signing(issue(&grant, &ready.authority, serial, now)),
+                Err(error) => Outcome::Retrying(error),
+            }
+        }
+    })
 }
 
 /// Whether the request may refer to its issuer. Asked of the API server only where the answer counts.
@@ -111,7 +141,8 @@ async fn publish<R: SigningRequest>(
                 Ok(_) => {}
                 // It is gone, and nobody waits for it.
                 Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
-                // It may have changed (409): then this outcome is void, and it is looked at again as it is now.
+                // Then this outcome is void, and it is looked at again as it is now.
+                Err(kube::Error::Api(status)) if status.is_conflict() => return Err(Error::Changed),
                 Err(error) => return Err(Error::Api(error)),
             }
         }

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams},
-    runtime::controller::Action,
 };
 use tandem_issuer_core::{Authority, Error as CoreError};
 
@@ -24,18 +23,23 @@ use crate::{
 const HOW_TO_FILL: &str =
     "put the CA's certificate into tls.crt, then those above it, and its private key into tls.key";
 
-/// Observes the issuer and its Secret, judges them, and says so; then the issuer's requests are woken.
-pub(crate) async fn reconcile(issuer: Arc<Issuer>, kind: IssuerKind, ctx: Arc<Context>) -> Result<Action, Error> {
+/// Observes the issuer and its Secret, judges them, and says so; then the issuer's requests are woken. Returns when to look
+/// again even where nothing changes.
+pub(crate) async fn reconcile(
+    issuer: Arc<Issuer>,
+    kind: IssuerKind,
+    ctx: Arc<Context>,
+) -> Result<Option<Duration>, Error> {
     let now = Timestamp::now();
     let id = IssuerId::of(kind, &issuer);
 
     // Observe. Admission lets no spec pass without a source.
-    let Some(ca) = &issuer.spec.ca else { return Ok(Action::await_change()) };
+    let Some(ca) = &issuer.spec.ca else { return Ok(None) };
     let secret = ctx.issuers.secret_of(&id, ca);
     let seen = ctx.issuers.secrets.look(&id, &secret);
 
     // Decide. Nothing is said before the Secret has been asked for: an answer, of whatever kind, follows.
-    let Some((judgement, authority)) = judge(&seen, &secret, now) else { return Ok(Action::await_change()) };
+    let Some((judgement, authority)) = judge(&seen, &secret, now) else { return Ok(None) };
     let (judgement, ready) = match (authority, issuer.spec.settings()) {
         (Some(authority), Ok(settings)) => (judgement, Some(Ready { authority, settings })),
         (_, Err(problem)) => (Judgement::not_ready("InvalidSpec", "IssuerNotReady", problem), None),
@@ -59,8 +63,7 @@ pub(crate) async fn reconcile(issuer: Arc<Issuer>, kind: IssuerKind, ctx: Arc<Co
     if patch.is_some() {
         ctx.announce(&judgement.event(), &issuer.object_ref(&kind.resource())).await;
     }
-    let next = seen_authority(&seen).and_then(|authority| until_change(authority, now));
-    Ok(next.map_or_else(Action::await_change, Action::requeue))
+    Ok(seen_authority(&seen).and_then(|authority| until_change(authority, now)))
 }
 
 /// Whether an issuer is ready, why, and with which authority; `None` while nothing is known of its Secret.

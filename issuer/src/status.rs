@@ -188,6 +188,18 @@ mod tests {
         );
     }
 
+    /// Fact 5: a retry is Pending, with the cause, and written once.
+    #[test]
+    fn what_is_tried_again_is_pending_with_the_cause() {
+        let outcome = Outcome::of_signing(Err(Error::Signer("the token is busy".to_owned())));
+        let patch = request_patch(&request(None), &outcome, now()).unwrap();
+        let ready = &patch["status"]["conditions"][0];
+        assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("Pending")));
+        assert_eq!(ready["message"], "the CA's key did not sign: the token is busy; it is tried again");
+        assert_eq!(patch["status"].get("failureTime"), None);
+        assert_eq!(request_patch(&request(Some(ready.clone())), &outcome, now()), None);
+    }
+
     #[test]
     fn nothing_is_written_twice() {
         assert_eq!(request_patch(&request(Some(pending("it waits"))), &waiting(), now()), None);

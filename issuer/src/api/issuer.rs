@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{
     CustomResource, KubeSchema, Resource, ResourceExt,
     core::{ApiResource, GroupVersionKind, Object},
+    runtime::reflector::ObjectRef,
 };
 use serde::{Deserialize, Serialize};
 use tandem_issuer_core::authority::Description;
@@ -191,6 +192,13 @@ pub(crate) struct IssuerId {
 impl IssuerId {
     pub(crate) fn of(kind: IssuerKind, issuer: &Issuer) -> Self {
         Self { kind, namespace: issuer.namespace(), name: issuer.name_any() }
+    }
+
+    /// The key of the issuer in its store.
+    pub(crate) fn into_reference(self) -> ObjectRef<Issuer> {
+        let mut reference = ObjectRef::new_with(&self.name, self.kind.resource());
+        reference.namespace = self.namespace;
+        reference
     }
 
     /// The issuer that a request in `namespace` refers to, if it is one of ours. An empty group means cert-manager.io,

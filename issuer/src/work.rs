@@ -1,0 +1,134 @@
+//! Works off what changes: several objects at once and none twice at once, in the order of [`Queue`]. What fails is tried
+//! again, ever later.
+
+use std::{collections::HashMap, hash::Hash, pin::pin, sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
+use kube::{
+    Resource,
+    runtime::reflector::{ObjectRef, Store},
+};
+use tokio_util::time::{DelayQueue, delay_queue::Key};
+
+use crate::{context::Error, queue::Queue};
+
+/// How many objects are in work at once: enough to hide the API server's latency.
+const CONCURRENCY: usize = 32;
+
+/// The longest wait between two looks at an object. Far below what a [`DelayQueue`] can hold.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Looks at each object of `store` that `changed` names, until `stop`; then what is in work is finished. `look` says when
+/// to look again, if at all.
+pub(crate) async fn work_off<K, F>(
+    changed: impl Stream<Item = ObjectRef<K>>,
+    store: Store<K>,
+    look: impl Fn(Arc<K>) -> F,
+    stop: impl Future<Output = ()>,
+) where
+    K: Resource<DynamicType: Clone + Eq + Hash> + Clone + 'static,
+    F: Future<Output = Result<Option<Duration>, Error>>,
+{
+    let mut changed = pin!(changed.fuse());
+    let mut stop = pin!(stop);
+    let mut listed = pin!(store.wait_until_ready().fuse());
+    let mut is_listed = false;
+    let mut queue = Queue::new();
+    let mut later = Later::default();
+    let mut failures = HashMap::new();
+    let mut in_work = FuturesUnordered::new();
+    loop {
+        while is_listed && in_work.len() < CONCURRENCY {
+            let Some(next) = queue.next() else { break };
+            match store.get(&next) {
+                Some(object) => in_work.push(look(object).map(|result| (next, result))),
+                // It is gone, or finished.
+                None => {
+                    queue.done(&next);
+                    failures.remove(&next);
+                }
+            }
+        }
+        tokio::select! {
+            () = &mut stop => break,
+            // The store is filled by what is polled here.
+            Some(object) = changed.next() => {
+                later.cancel(&object);
+                queue.push(object);
+            }
+            _ = &mut listed, if !is_listed => is_listed = true,
+            Some((object, result)) = in_work.next() => {
+                queue.done(&object);
+                if let Some(wait) = when_again(&object, result, &mut failures) {
+                    later.schedule(object, wait);
+                }
+            }
+            object = later.due() => queue.push(object),
+        }
+    }
+    while in_work.next().await.is_some() {}
+}
+
+/// When to look again after this result: where it is a failure, exponentially later with each, with jitter, without end;
+/// and not before the API server wants to be asked again.
+fn when_again<K: Resource<DynamicType: Clone + Eq + Hash>>(
+    object: &ObjectRef<K>,
+    result: Result<Option<Duration>, Error>,
+    failures: &mut HashMap<ObjectRef<K>, ExponentialBackoff>,
+) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(60);
+    match result {
+        Ok(again) => {
+            failures.remove(object);
+            again
+        }
+        Err(error) => {
+            let backoff = failures.entry(object.clone()).or_insert_with(|| {
+                let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
+                builder.with_max_delay(LONGEST).with_jitter().without_max_times().build()
+            });
+            let wait = backoff.next().unwrap_or(LONGEST).max(error.retry_after());
+            tracing::warn!(%object, %error, ?wait, "it is tried again");
+            Some(wait)
+        }
+    }
+}
+
+/// What is looked at again at its time.
+struct Later<K: Resource<DynamicType: Eq + Hash>> {
+    queue: DelayQueue<ObjectRef<K>>,
+    keys: HashMap<ObjectRef<K>, Key>,
+}
+
+impl<K: Resource<DynamicType: Eq + Hash>> Default for Later<K> {
+    fn default() -> Self {
+        Self { queue: DelayQueue::new(), keys: HashMap::new() }
+    }
+}
+
+impl<K: Resource<DynamicType: Clone + Eq + Hash>> Later<K> {
+    fn schedule(&mut self, object: ObjectRef<K>, wait: Duration) {
+        self.cancel(&object);
+        let key = self.queue.insert(object.clone(), wait.min(LONGEST_WAIT));
+        self.keys.insert(object, key);
+    }
+
+    fn cancel(&mut self, object: &ObjectRef<K>) {
+        if let Some(key) = self.keys.remove(object) {
+            self.queue.remove(&key);
+        }
+    }
+
+    /// The next one whose time has come.
+    async fn due(&mut self) -> ObjectRef<K> {
+        match self.queue.next().await {
+            Some(due) => {
+                let object = due.into_inner();
+                self.keys.remove(&object);
+                object
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
