@@ -101,6 +101,16 @@ impl Process {
         lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
     }
 
+    /// Kills it, as `kill -9` does, and waits for its end.
+    ///
+    /// # Errors
+    /// Where the system does not say that it ended.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Sends SIGTERM and waits for the end; kills what does not end. Returns whether it ended with code 0.
     ///
     /// # Errors

@@ -4,12 +4,15 @@
 //! waits for conditions, never for time to pass; that nothing happens is shown by something later that does.
 
 mod environment;
+mod load;
 mod requests;
 
 mod approval;
 mod bad_input;
 mod cert_manager;
 mod chains;
+mod chaos;
+mod chaos_load;
 mod conditions;
 mod events;
 mod faults;
