@@ -1,6 +1,8 @@
 //! What was observed + the time → what is to be done with a request: the way of the flow, in order. The rules that the
 //! request itself has to keep are in module `rules`.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -11,9 +13,10 @@ use crate::{
 };
 
 /// Whether somebody allowed the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Approval {
     /// Nobody has decided.
+    #[default]
     Undecided,
     /// Approved, and not denied.
     Approved,
@@ -22,9 +25,10 @@ pub enum Approval {
 }
 
 /// Where a request was made. The two APIs differ in little.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Api {
     /// cert-manager's CertificateRequest.
+    #[default]
     CertManager,
     /// Kubernetes' CertificateSigningRequest: isCA adds no cert sign, and there is a shortest duration.
     Kubernetes,
@@ -47,6 +51,34 @@ pub struct Request<'a> {
     pub is_ca: bool,
     /// `spec.usages`.
     pub usages: &'a [String],
+    /// Where it was made. `None` for Kubernetes' API, whose requests are of the whole cluster: then a policy allows none
+    /// of its patterns with `${namespace}`, and where it names the namespaces that may use the issuer, nothing at all.
+    pub namespace: Option<Namespace<'a>>,
+}
+
+impl Default for Request<'_> {
+    fn default() -> Self {
+        Self {
+            api: Api::default(),
+            finished: false,
+            approval: Approval::default(),
+            csr: &[],
+            duration: Ok(None),
+            is_ca: false,
+            usages: &[],
+            namespace: None,
+        }
+    }
+}
+
+/// The namespace that a request was made in.
+#[derive(Clone, Copy, Debug)]
+pub struct Namespace<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its labels, where they are known. Only a policy for which [`Policy::needs_labels`](crate::Policy::needs_labels)
+    /// is true looks at them.
+    pub labels: Option<&'a BTreeMap<String, String>>,
 }
 
 /// The issuer that a request refers to, as far as it is known.
@@ -117,8 +149,10 @@ pub fn decide(request: &Request<'_>, issuer: &Issuer<'_>, now: Timestamp) -> Dec
         Ok(case) => case,
         Err(error) => return Decision::Fail(error),
     };
-    match Error::all(rules().filter_map(|rule| (rule.check)(&case).err())) {
-        None => Decision::Sign(Box::new(case.grant())),
+    let broken = rules(settings).filter_map(|rule| (rule.check)(&case).err());
+    let (told, broken): (Vec<_>, Vec<_>) = broken.partition(|error| case.only_tells(error));
+    match Error::all(broken) {
+        None => Decision::Sign(Box::new(case.grant(Error::all(told)))),
         Some(error) => Decision::Fail(error),
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::decide::Api;
+use crate::{decide::Api, policy::Refusal};
 
 /// What an [`Error`] means to whoever waits for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,12 @@ pub enum Error {
     /// Neither subject nor subject alternative name (RFC 5280 clause 4.1.2.6).
     #[error("the request names nobody: both the subject and the subject alternative names are empty")]
     NoNames,
+    /// Names that no certificate carries, each with what is wrong with it.
+    #[error("names that no certificate may carry: {}", .0.join("; "))]
+    BadNames(Vec<String>),
+    /// The issuer's policy does not allow it.
+    #[error("{0}")]
+    Policy(Refusal),
     /// The extension says another thing than the request's spec.
     #[error("the request encodes {field} {encoded}, but its spec asks for {expected}")]
     Mismatch {
@@ -195,6 +201,8 @@ impl Error {
             | Self::RequestAlgorithm(_)
             | Self::RequestSignature
             | Self::NoNames
+            | Self::BadNames(_)
+            | Self::Policy(_)
             | Self::Mismatch { .. }
             | Self::UnknownUsage(_)
             | Self::MayNotRefer

@@ -30,6 +30,8 @@ pub enum Verdict {
     Waits(String),
     /// It is broken: the request fails.
     Broken(Error),
+    /// It is broken, and only told of: the policy is a dry run.
+    Told(Error),
 }
 
 /// Looks at every rule, also beyond the first that is broken, and whatever was decided about approval. Where the issuer
@@ -75,11 +77,15 @@ pub fn explain(request: &Request<'_>, issuer: &Issuer<'_>, now: Timestamp) -> Ve
         Err(error) => findings.push(readable(size, Verdict::Broken(error))),
         Ok(case) => {
             findings.push(readable(size, Verdict::Kept));
-            findings.extend(rules().map(|rule| Finding {
+            findings.extend(rules(settings).map(|rule| Finding {
                 rule: rule.name,
                 source: rule.source,
                 saw: (rule.saw)(&case),
-                verdict: (rule.check)(&case).map_or_else(Verdict::Broken, |()| Verdict::Kept),
+                verdict: match (rule.check)(&case) {
+                    Ok(()) => Verdict::Kept,
+                    Err(error) if case.only_tells(&error) => Verdict::Told(error),
+                    Err(error) => Verdict::Broken(error),
+                },
             }));
         }
     }

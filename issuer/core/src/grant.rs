@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{request::ValidRequest, settings::Urls, usage::Usages};
+use crate::{Error, request::ValidRequest, settings::Urls, usage::Usages};
 
 /// What was granted: all that goes into the certificate besides the authority and the serial number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Grant {
     pub not_after: Timestamp,
     /// Where verifiers find more about the issuer.
     pub urls: Urls,
+    /// What the policy would have refused, were it not a dry run: to be told, not to be certified.
+    pub would_refuse: Option<Error>,
 }
 
 /// A serial number: 20 octets, positive, 158 of its bits random (RFC 5280 clause 4.1.2.2).

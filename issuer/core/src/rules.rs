@@ -7,6 +7,7 @@ use crate::{
     Authority, Error,
     decide::{Api, Request},
     grant::Grant,
+    names, policy,
     request::ValidRequest,
     settings::{LeafBeyondCa, Settings},
     usage::{Usages, describe_extended, describe_key_usage},
@@ -38,9 +39,10 @@ pub(crate) struct Rule {
     pub(crate) check: fn(&Case<'_>) -> Result<(), Error>,
 }
 
-/// All rules, in order.
-pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
-    [RULES].into_iter().flatten()
+/// All rules, in order; those of a policy where there is one.
+pub(crate) fn rules(settings: &Settings) -> impl Iterator<Item = &'static Rule> {
+    let policy = settings.policy.as_ref().map_or(&[][..], |_| policy::rules::RULES);
+    [RULES, names::RULES, policy].into_iter().flatten()
 }
 
 const RULES: &[Rule] = &[
@@ -113,8 +115,23 @@ impl<'a> Case<'a> {
         Ok(Self { request, authority, settings, valid, usages, not_before, wanted_not_after })
     }
 
-    /// What is granted to a request that keeps all rules.
-    pub(crate) fn grant(self) -> Grant {
+    /// What was asked for, in whole seconds.
+    pub(crate) fn duration(&self) -> SignedDuration {
+        self.wanted_not_after.duration_since(self.not_before)
+    }
+
+    /// The namespace that the request comes from.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.request.namespace.map(|namespace| namespace.name)
+    }
+
+    /// Whether a broken rule is only told of: one of a policy in a dry run.
+    pub(crate) fn only_tells(&self, error: &Error) -> bool {
+        matches!(error, Error::Policy(_)) && self.settings.policy.as_ref().is_some_and(|policy| policy.dry_run)
+    }
+
+    /// What is granted to a request that keeps all rules, besides those that are only told of.
+    pub(crate) fn grant(self, would_refuse: Option<Error>) -> Grant {
         let not_after = match self.settings.leaf_beyond_ca {
             LeafBeyondCa::Permit => self.wanted_not_after,
             LeafBeyondCa::Truncate | LeafBeyondCa::Refuse => self.wanted_not_after.min(self.authority.not_after()),
@@ -126,6 +143,7 @@ impl<'a> Case<'a> {
             not_before: self.not_before,
             not_after,
             urls: self.settings.urls.clone(),
+            would_refuse,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use jiff::SignedDuration;
 
+use crate::Policy;
+
 /// What happens to a certificate that would be valid for longer than its CA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LeafBeyondCa {
@@ -34,6 +36,8 @@ pub struct Settings {
     pub leaf_beyond_ca: LeafBeyondCa,
     /// How far NotBefore lies in the past, for verifiers whose clocks are behind. Not negative.
     pub backdate: SignedDuration,
+    /// What may be asked for; `None`: everything.
+    pub policy: Option<Policy>,
 }
 
 impl Settings {
@@ -43,6 +47,6 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { urls: Urls::default(), leaf_beyond_ca: LeafBeyondCa::default(), backdate: Self::BACKDATE }
+        Self { urls: Urls::default(), leaf_beyond_ca: LeafBeyondCa::default(), backdate: Self::BACKDATE, policy: None }
     }
 }

@@ -8,7 +8,7 @@ use kube::{Api, Client, CustomResource, ResourceExt};
 use serde::{Deserialize, Serialize};
 use tandem_issuer_core::{
     Error,
-    decide::{self, Approval, Request},
+    decide::{self, Approval, Namespace, Request},
 };
 
 use super::{IssuerId, Publication, SigningRequest};
@@ -104,6 +104,7 @@ impl SigningRequest for CertificateRequest {
             duration: self.spec.duration.as_deref().map(|text| duration(text).ok_or(text)).transpose(),
             is_ca: self.spec.is_ca,
             usages: &self.spec.usages,
+            namespace: self.metadata.namespace.as_deref().map(|name| Namespace { name, labels: None }),
         }
     }
 

@@ -59,6 +59,7 @@ impl SigningRequest for CertificateSigningRequest {
             },
             is_ca: annotation(IS_CA) == Some("true"),
             usages: self.spec.usages.as_deref().unwrap_or_default(),
+            namespace: None,
         }
     }
 

@@ -23,6 +23,7 @@ impl IssuerSpec {
             urls: self.ca.as_ref().map(Urls::from).unwrap_or_default(),
             leaf_beyond_ca: self.leaf_beyond_ca.into(),
             backdate,
+            policy: None,
         })
     }
 }

@@ -6,6 +6,8 @@ mod authority;
 mod certificate;
 mod decide;
 mod hostile;
+mod names;
+mod policy;
 mod properties;
 mod request;
 mod support;

@@ -1,5 +1,7 @@
 //! CAs and requests, honest ones by rcgen and crooked ones byte by byte.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData,
@@ -8,8 +10,8 @@ use rcgen::{
 use tandem_issuer_core::{
     Authority,
     authority::Material,
-    decide::{Api, Approval, Issuer, Request},
-    settings::{LeafBeyondCa, Settings, Urls},
+    decide::{Approval, Issuer, Request},
+    settings::Settings,
 };
 
 pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
@@ -58,27 +60,11 @@ pub(crate) fn authority(ca: &Ca) -> Authority {
 
 /// An approved request without wishes of its own.
 pub(crate) fn request(csr: &str) -> Request<'_> {
-    Request {
-        api: Api::CertManager,
-        finished: false,
-        approval: Approval::Approved,
-        csr: csr.as_bytes(),
-        duration: Ok(None),
-        is_ca: false,
-        usages: &[],
-    }
+    Request { approval: Approval::Approved, csr: csr.as_bytes(), ..Request::default() }
 }
 
 pub(crate) fn ready(authority: &Authority) -> Issuer<'_> {
-    static PLAIN: Settings = Settings {
-        urls: Urls {
-            crl_distribution_points: Vec::new(),
-            ocsp_servers: Vec::new(),
-            issuing_certificate_urls: Vec::new(),
-        },
-        leaf_beyond_ca: LeafBeyondCa::Refuse,
-        backdate: Settings::BACKDATE,
-    };
+    static PLAIN: LazyLock<Settings> = LazyLock::new(Settings::default);
     Issuer::Ready { authority, settings: &PLAIN }
 }
 

@@ -13,7 +13,7 @@ use rcgen::{CertifiedIssuer, PKCS_ECDSA_P384_SHA384, PublicKeyData};
 use tandem_issuer_core::{
     Authority, Decision, Issued, Serial, Settings,
     authority::Material,
-    decide::{self, Api, Approval, Issuer, Request},
+    decide::{self, Approval, Issuer, Request},
     issue,
     settings::{LeafBeyondCa, Urls},
     signer::{LocalKey, Signer},
@@ -97,13 +97,12 @@ impl Setup {
     fn issue(&self, case: &Case, csr: &str, now: Timestamp) -> Result<Issued> {
         let usages: Vec<_> = case.usages.usages.iter().map(|usage| (*usage).to_owned()).collect();
         let request = Request {
-            api: Api::CertManager,
-            finished: false,
             approval: Approval::Approved,
             csr: csr.as_bytes(),
             duration: Ok(Some(case.duration)),
             is_ca: case.usages.ca.is_some(),
             usages: &usages,
+            ..Request::default()
         };
         let url = |path: &str| if case.urls { vec![format!("http://pki.example.com/{path}")] } else { Vec::new() };
         let settings = Settings {
