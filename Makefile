@@ -10,7 +10,7 @@ CARGO_DENY := $(TOOLS)/bin/cargo-deny
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: tools-demo control-plane ## The main job, on an embedded control plane: one Certificate, one Secret, one VM
@@ -19,7 +19,7 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@exec target/debug/demo
 
 .PHONY: test
-test: tools check deny control-plane judges ## All tests, with what they need installed
+test: tools check deny go-tests ## All tests, with what they need installed
 	shellcheck tests/*.sh .ci/run
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
@@ -31,6 +31,10 @@ check: cargo ## The quick part: format, lints, docs, unit and property tests; no
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	$(CARGO) test --locked --workspace --lib --bins --test core --test vm
+
+.PHONY: conformance
+conformance: go-tests ## cert-manager's own conformance suites alone; `make test` runs them as well
+	$(CARGO) test --locked --workspace --test e2e conformance::
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Licences, sources and banned crates of all dependencies
@@ -59,9 +63,11 @@ measure: control-plane ## Time to the first certificate and idle memory of the i
 control-plane: cargo
 	@$(MAKE) --no-print-directory -C tests/control-plane OUT=$(CURDIR)/target/control-plane
 
-.PHONY: judges
-judges:
+# What tests run that is written in Go; they would build it themselves, but without a word.
+.PHONY: go-tests
+go-tests: control-plane
 	@$(MAKE) --no-print-directory -C tests/judges OUT=$(CURDIR)/target/judges
+	@$(MAKE) --no-print-directory -C tests/conformance OUT=$(CURDIR)/target/conformance
 
 # What `make test` and `make demo` need besides Rust, Go and make; installed as root, else named in one line.
 .PHONY: tools tools-demo

@@ -32,24 +32,35 @@ pub fn control_plane_folder() -> PathBuf {
 /// What `make` said: which tool is missing, or what does not compile.
 pub fn build_control_plane() -> Result<()> {
     static DONE: OnceLock<Result<(), String>> = OnceLock::new();
-    once(&DONE, || {
-        let out = format!("OUT={}", control_plane_folder().display());
-        run(Command::new("make").arg("-C").arg(root().join("tests/control-plane")).arg(out))
-    })
+    build_go(&DONE, "control-plane").map(|_| ())
 }
 
-/// Builds the judges of `tests/judges`, once per process.
+/// Builds cert-manager's conformance suites and ginkgo, once per process; the folder that holds them.
+///
+/// # Errors
+/// What `make` said.
+pub fn conformance() -> Result<PathBuf> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    build_go(&DONE, "conformance")
+}
+
+/// Builds the judges of `tests/judges`, once per process; the command.
 ///
 /// # Errors
 /// What `make` said.
 pub fn judges() -> Result<PathBuf> {
     static DONE: OnceLock<Result<(), String>> = OnceLock::new();
-    let folder = target().join("judges");
-    once(&DONE, || {
-        let out = format!("OUT={}", target().join("judges").display());
-        run(Command::new("make").arg("-C").arg(root().join("tests/judges")).arg(out))
+    Ok(build_go(&DONE, "judges")?.join("judges"))
+}
+
+/// Builds a Go module beneath `tests` into a folder of the same name beneath the target folder, which is returned.
+fn build_go(done: &'static OnceLock<Result<(), String>>, module: &str) -> Result<PathBuf> {
+    let folder = target().join(module);
+    once(done, || {
+        let out = format!("OUT={}", folder.display());
+        run(Command::new("make").arg("-C").arg(root().join("tests").join(module)).arg(out))
     })?;
-    Ok(folder.join("judges"))
+    Ok(folder)
 }
 
 /// One of the workspace's programs, built as this one was (debug or release).

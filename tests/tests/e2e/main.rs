@@ -14,6 +14,7 @@ mod chains;
 mod chaos;
 mod chaos_load;
 mod conditions;
+mod conformance;
 mod events;
 mod faults;
 mod framing;

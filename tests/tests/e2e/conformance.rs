@@ -1,0 +1,116 @@
+//! cert-manager's own conformance suites, and the cases that its later versions added to them.
+//!
+//! The suites are those of cert-manager v1.11, as its maintainers wrote them, run by ginkgo from `tests/conformance` against
+//! both kinds of issuers: the last version that publishes them. What they leave out, and what cert-manager 1.21 (and the
+//! copy of the suites in its issuer-lib) added, is here:
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use tandem_tests::tools;
+
+use crate::environment::shared;
+
+/// What ginkgo's JSON report says of a case.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Spec {
+    container_hierarchy_texts: Option<Vec<String>>,
+    leaf_node_type: String,
+    leaf_node_text: String,
+    state: String,
+    failure: Option<Failure>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Failure {
+    message: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Report {
+    spec_reports: Vec<Spec>,
+}
+
+impl Spec {
+    fn name(&self) -> String {
+        let containers = self.container_hierarchy_texts.iter().flatten().map(String::as_str);
+        containers.chain([self.leaf_node_text.as_str()]).collect::<Vec<_>>().join(": ")
+    }
+}
+
+/// Runs the suites, or the cases that `focus` matches, and returns what became of every case that was not filtered out.
+async fn run(focus: Option<&str>, exceptions: &str) -> Result<Vec<Spec>> {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let environment = shared()?;
+    let folder = environment.control_plane.folder().to_owned();
+    let report = format!("conformance-{}.json", RUNS.fetch_add(1, Ordering::Relaxed));
+    let mut command = Command::new(tools::conformance()?.join("ginkgo"));
+    command.env("KUBECONFIG", environment.control_plane.kubeconfig()).env("CONFORMANCE_EXCEPTIONS", exceptions);
+    command.args(["--procs=4", "--timeout=10m", "--no-color"]);
+    command.arg(format!("--json-report={report}")).arg("--output-dir").arg(&folder);
+    if let Some(focus) = focus {
+        command.arg(format!("--focus={focus}"));
+    }
+    command.arg(tools::conformance()?.join("conformance.test"));
+    let output = tokio::task::spawn_blocking(move || command.output()).await?.context("ginkgo does not start")?;
+    let specs = read(&folder.join(report)).with_context(|| String::from_utf8_lossy(&output.stdout).into_owned())?;
+    let failed = specs.iter().any(|spec| !matches!(spec.state.as_str(), "passed" | "skipped"));
+    let told = String::from_utf8_lossy(&output.stdout);
+    ensure!(failed != output.status.success(), "ginkgo and its report do not agree: {}: {told}", output.status);
+    Ok(specs)
+}
+
+fn read(report: &Path) -> Result<Vec<Spec>> {
+    let reports: Vec<Report> = serde_json::from_slice(&std::fs::read(report)?)?;
+    let cases = reports.into_iter().flat_map(|report| report.spec_reports);
+    // A suite's own steps count only where they failed; what the focus left out is skipped without a word.
+    Ok(cases.filter(|spec| if spec.leaf_node_type == "It" { ran(spec) } else { spec.state != "passed" }).collect())
+}
+
+/// Whether a case ran, or skipped itself for a reason that it told.
+fn ran(spec: &Spec) -> bool {
+    spec.state != "skipped" || spec.failure.as_ref().is_some_and(|failure| !failure.message.is_empty())
+}
+
+#[tokio::test]
+async fn the_suites_of_cert_managers_maintainers_pass() -> Result<()> {
+    let specs = run(None, "").await?;
+    let passed = specs.iter().filter(|spec| spec.state == "passed").count();
+    let mut skipped = Vec::new();
+    for spec in specs.iter().filter(|spec| spec.state != "passed") {
+        ensure!(spec.state == "skipped", "{}: {}: {:?}", spec.name(), spec.state, spec.failure);
+        skipped.push(spec.leaf_node_text.as_str());
+    }
+    // These are of cert-manager's Ingress and Gateway controllers; an issuer plays no part that other cases do not show.
+    skipped.sort_unstable();
+    skipped.dedup();
+    assert_eq!(
+        skipped,
+        [
+            "Creating a Gateway with annotations for issuerRef and other Certificate fields",
+            "should issue a certificate defined by an ingress with certificate field annotations",
+            "should issue a certificate for a single distinct DNS Name defined by an ingress with annotations",
+        ]
+    );
+    assert_eq!(passed, 2 * (22 + 18), "two kinds of issuers, 22 cases of Certificates, 18 of Kubernetes' requests");
+    Ok(())
+}
+
+/// `tests/conformance` leaves out one case, which cert-manager itself no longer fulfils. Should that change, this fails.
+#[tokio::test]
+async fn the_one_case_that_is_left_out_cannot_be_passed() -> Result<()> {
+    let specs = run(Some("TandemIssuer should issue another certificate with the same private key"), "none").await?;
+    let [spec] = specs.as_slice() else { panic!("one case was to run: {specs:?}") };
+    let message = spec.failure.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
+    assert_eq!(spec.state, "failed", "it passes: leave it out no longer");
+    assert!(message.contains("not signed by same private key"), "{message}");
+    Ok(())
+}
