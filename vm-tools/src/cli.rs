@@ -2,16 +2,16 @@
 //! 3: not even that could be written.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use tandem_cli::stdio;
 
 use crate::output::{self, Format};
-use crate::spec::{self, MAX_BYTES};
+use crate::spec::{self, MAX_BYTES, SpecError};
 
 /// Arguments of `tandem-vm`.
 #[derive(Debug, Parser)]
@@ -90,7 +90,7 @@ pub fn run(
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tandem-vm", &mut script);
-            print(stdout, &script)
+            stdio::print(stdout, &script).map_err(one)
         }
     };
     match done {
@@ -106,48 +106,23 @@ pub fn run(
 type Lines = Vec<String>;
 
 fn render(args: &Render, stdin: &mut dyn Read, stdout: &mut dyn Write) -> Result<(), Lines> {
-    let (name, text) = read(args, stdin).map_err(|line| vec![line])?;
+    let (name, text) = stdio::read(&args.file, stdin, MAX_BYTES).map_err(one)?;
+    let text = text.ok_or_else(|| vec![format!("{name}: {}", SpecError::TooLarge)])?;
     let located = |lines: Lines| lines.into_iter().map(|line| format!("{name}: {line}")).collect::<Lines>();
     let vm = spec::parse(&text).map_err(|error| located(error.lines()))?;
     let rendered = crate::render(&vm).map_err(|error| located(vec![error.to_string()]))?;
-    let one = |error: output::OutputError| vec![error.to_string()];
     if args.user_data_only {
-        return print(stdout, rendered.user_data.as_bytes());
+        return stdio::print(stdout, rendered.user_data.as_bytes()).map_err(one);
     }
     match &args.output_dir {
         Some(dir) => output::write_dir(&rendered.manifests, args.output, dir).map_err(one),
-        None => print(stdout, output::stream(&rendered.manifests, args.output).map_err(one)?.as_bytes()),
-    }
-}
-
-/// Name for messages, and content. Never reads more than the limit, whatever the file's size.
-fn read(args: &Render, stdin: &mut dyn Read) -> Result<(String, String), String> {
-    let from_stdin = args.file.as_os_str() == "-";
-    let name = if from_stdin { "standard input".to_owned() } else { args.file.display().to_string() };
-    let mut bytes = Vec::new();
-    let limit = MAX_BYTES as u64 + 1;
-    let done = if from_stdin {
-        stdin.take(limit).read_to_end(&mut bytes)
-    } else {
-        File::open(&args.file).and_then(|file| file.take(limit).read_to_end(&mut bytes))
-    };
-    done.map_err(|error| format!("{name}: {error}; give a file that can be read, or - for standard input"))?;
-    if bytes.len() > MAX_BYTES {
-        return Err(format!("{name}: {}", spec::SpecError::TooLarge));
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok((name, text)),
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            Err(format!("{name}: byte {at} is not UTF-8; save the document as UTF-8"))
+        None => {
+            let text = output::stream(&rendered.manifests, args.output).map_err(one)?;
+            stdio::print(stdout, text.as_bytes()).map_err(one)
         }
     }
 }
 
-fn print(stdout: &mut dyn Write, bytes: &[u8]) -> Result<(), Lines> {
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        // The reader, such as `head`, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done.map_err(|error| vec![format!("standard output: {error}")]),
-    }
+fn one(error: impl ToString) -> Lines {
+    vec![error.to_string()]
 }

@@ -1,13 +1,13 @@
 //! The input: YAML text → [`Document`] (its shape is right) → [`DatabaseVm`] (its values are, too).
 
-mod bounded;
 mod check;
 mod document;
 mod error;
 mod values;
 
 pub use document::*;
-pub use error::{Problem, SpecError};
+pub use error::SpecError;
+pub use tandem_cli::Problem;
 
 /// Most bytes of a document. A real one has a few hundred; the bound keeps hostile nesting and aliases cheap.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -36,19 +36,19 @@ pub fn parse(text: &str) -> Result<DatabaseVm, SpecError> {
     if text.lines().all(nothing) {
         return Err(SpecError::Empty);
     }
-    let values = bounded::values(text).map_err(|error| error::from_yaml(&error))?;
+    let values = tandem_cli::yaml::document(text, 2 * MAX_BYTES).map_err(|error| error::from_yaml(&error))?;
     // Before its fields are called unknown: perhaps the file is simply another one.
     let header = |key: &str| values.get(key).and_then(serde_yaml::Value::as_str);
     if let (Some(version), Some(kind)) = (header("apiVersion"), header("kind"))
         && (version, kind) != (API_VERSION, KIND)
     {
-        let found = values::shown(&format!("{version} {kind}"));
+        let found = tandem_cli::shown(&format!("{version} {kind}"));
         let message = format!("found `{found}`; write {API_VERSION} and {KIND}");
         return Err(SpecError::field("apiVersion, kind", message));
     }
     // From values, not from the text: that way a number does not pass for a string.
     let document = serde_path_to_error::deserialize(values);
-    check(document.map_err(error::from_serde)?)
+    check(document.map_err(|error| SpecError::Fields(vec![tandem_cli::problem::from_serde(error)]))?)
 }
 
 /// Checks the values of a document that was made in code or read in another way.

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use super::document::{API_VERSION, Algorithm, ClientAuth, ClientCertificate, Document, KIND, Spec};
-use super::error::Problem;
-use super::{SpecError, values};
+use super::{Problem, SpecError, values};
 use crate::names::{HOST_SUFFIX, Names};
 
 /// Collects every problem, so that one run shows them all.
@@ -24,10 +23,10 @@ impl Problems {
 pub(super) fn document(document: &Document) -> Result<(), SpecError> {
     let mut problems = Problems(Vec::new());
     if document.api_version != API_VERSION {
-        problems.add("apiVersion", format!("`{}`; write {API_VERSION}", values::shown(&document.api_version)));
+        problems.add("apiVersion", format!("`{}`; write {API_VERSION}", tandem_cli::shown(&document.api_version)));
     }
     if document.kind != KIND {
-        problems.add("kind", format!("`{}`; write {KIND}", values::shown(&document.kind)));
+        problems.add("kind", format!("`{}`; write {KIND}", tandem_cli::shown(&document.kind)));
     }
     // The VM is called NAME-vm, which is also a host name and a label: at most 63 bytes.
     let name = values::service_label(&document.metadata.name, 63 - HOST_SUFFIX.len());
@@ -54,7 +53,10 @@ fn database(spec: &Spec, problems: &mut Problems) {
     if parts.is_none_or(|(major, _)| major < 5) {
         problems.add(
             "spec.database.mongodb.version",
-            format!("`{}` is not a release series of 5.0 or later; write one such as \"8.0\"", values::shown(version)),
+            format!(
+                "`{}` is not a release series of 5.0 or later; write one such as \"8.0\"",
+                tandem_cli::shown(version)
+            ),
         );
     }
 }
@@ -104,18 +106,22 @@ fn certificate(spec: &Spec, problems: &mut Problems) {
         } else {
             ""
         };
-        let message =
-            format!("`{}` is not a kind of {}; write {}{group}", values::shown(kind), issuer.group, kinds.join(" or "));
+        let message = format!(
+            "`{}` is not a kind of {}; write {}{group}",
+            tandem_cli::shown(kind),
+            issuer.group,
+            kinds.join(" or ")
+        );
         problems.add(path, message);
     } else if kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        problems.add(path, format!("`{}` is not a kind; write the issuer's kind", values::shown(kind)));
+        problems.add(path, format!("`{}` is not a kind; write the issuer's kind", tandem_cli::shown(kind)));
     }
     if let Some(name) = &certificate.common_name
         && (name.trim().is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control))
     {
         let message = format!(
             "`{}` is empty, has control characters or more than 64; shorten it or leave the field out",
-            values::shown(name)
+            tandem_cli::shown(name)
         );
         problems.add("spec.certificate.commonName", message);
     }
@@ -190,7 +196,7 @@ fn clients(document: &Document, problems: &mut Problems) {
         if !seen.insert(client.name.as_str()) {
             problems.add(
                 format!("{path}.name"),
-                format!("`{}` is there twice; give each client a name of its own", values::shown(&client.name)),
+                format!("`{}` is there twice; give each client a name of its own", tandem_cli::shown(&client.name)),
             );
         }
         problems.check(format!("{path}.image"), values::image(&client.image));

@@ -1,21 +1,6 @@
-//! What is wrong with a document, for people: the field, what was found, and what to write instead.
+//! Why a text is no DatabaseVM.
 
-use std::fmt;
-
-/// One thing wrong with a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Path of the field, such as `spec.clients[0].image`; empty for the document as a whole.
-    pub field: String,
-    /// What was found and what to write, as the rest of a line that begins with the field.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.field.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.field, self.message) }
-    }
-}
+use tandem_cli::{Problem, shown};
 
 /// Why a text is no [`super::DatabaseVm`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +34,7 @@ impl SpecError {
     }
 
     pub(super) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Fields(vec![Problem { field: field.into(), message: message.into() }])
+        Self::Fields(vec![Problem::new(field, message)])
     }
 }
 
@@ -63,75 +48,5 @@ pub(super) fn from_yaml(error: &serde_yaml::Error) -> SpecError {
     if text.contains("more than one document") {
         return SpecError::SeveralDocuments;
     }
-    SpecError::Yaml(super::values::shown(&text))
-}
-
-/// Turns serde's wording into ours. What it does not know it passes on as it is, so a change of serde's wording costs
-/// clarity and nothing else.
-pub(super) fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> SpecError {
-    let path = match error.path().to_string() {
-        path if path == "." => String::new(),
-        path => path,
-    };
-    let text = &error.into_inner().to_string();
-    if let Some(field) = between(text, "missing field `", "`") {
-        return SpecError::field(join(&path, field), "is missing; add it");
-    }
-    if let Some(field) = between(text, "unknown field `", "`") {
-        let path = if path == field || path.ends_with(&format!(".{field}")) { path } else { join(&path, field) };
-        return SpecError::field(path, format!("unknown field; {}", expected_names(field, text)));
-    }
-    if let Some(value) = between(text, "unknown variant `", "`") {
-        let value_shown = super::values::shown(value);
-        return SpecError::field(path, format!("`{value_shown}` is unknown; {}", expected_names(value, text)));
-    }
-    let kind = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
-    if let Some((found, expected)) = kind.and_then(|rest| rest.split_once(", expected ")) {
-        let found = super::values::shown(&kind_of(found));
-        let (expected, remedy) = match expected {
-            "a string" if found.starts_with("the ") => ("a string", "write it in quotes"),
-            "a string" => ("a string", "write one value"),
-            "a sequence" => ("a list", "begin each entry with -"),
-            other if other.starts_with("struct ") => ("a mapping", "write its fields as key: value"),
-            other => (other, "write one of that kind"),
-        };
-        return SpecError::field(path, format!("expected {expected}, found {found}; {remedy}"));
-    }
-    SpecError::field(path, format!("{}; correct it", super::values::shown(text)))
-}
-
-fn join(path: &str, field: &str) -> String {
-    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
-}
-
-fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {
-    let (_, rest) = text.split_once(start)?;
-    rest.split_once(end).map(|(inner, _)| inner)
-}
-
-/// `integer `5`` → `the number 5`; containers → `a list`, `a mapping`.
-fn kind_of(found: &str) -> String {
-    let value = between(found, "`", "`");
-    match (found.split(' ').next().unwrap_or(found), value) {
-        ("integer" | "floating", Some(value)) => format!("the number {value}"),
-        ("boolean", Some(value)) => format!("the truth value {value}"),
-        ("map", _) => "a mapping".to_owned(),
-        ("sequence", _) => "a list".to_owned(),
-        ("unit", _) => "nothing".to_owned(),
-        _ => found.to_owned(),
-    }
-}
-
-/// The nearest of the names that serde expected, and then all of them.
-fn expected_names(found: &str, text: &str) -> String {
-    let expected = text.split_once(", expected ").map_or("", |(_, names)| names);
-    let names: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    let distance = |name: &&&str| strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
-    let near =
-        names.iter().min_by_key(distance).filter(|name| distance(name) <= 3 && distance(name) < name.len() / 2 + 1);
-    let all = names.join(", ");
-    match near {
-        Some(near) if names.len() > 1 => format!("did you mean {near}? Known here: {all}"),
-        _ => format!("known here: {all}"),
-    }
+    SpecError::Yaml(shown(&text))
 }

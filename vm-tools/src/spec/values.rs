@@ -1,6 +1,8 @@
 //! Rules for single values. Each returns what is wrong with the value and what to write, as the end of a sentence that
 //! begins with the field's path.
 
+use tandem_cli::shown;
+
 type Check = Result<(), String>;
 
 /// An RFC 1123 label: Kubernetes names that become part of a DNS name.
@@ -148,13 +150,4 @@ pub(super) fn ssh_public_key(value: &str) -> Check {
     }
     // The value is not repeated: it could be a private key put there by mistake.
     Err("is not an SSH public key; write one line as in a .pub file, such as ssh-ed25519 AAAA… name".to_owned())
-}
-
-/// A value as an error shows it: short, and without control characters that could disturb a terminal.
-pub(super) fn shown(value: &str) -> String {
-    let mut text: String = value.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if value.chars().nth(80).is_some() {
-        text.push('…');
-    }
-    text
 }

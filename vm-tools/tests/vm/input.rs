@@ -47,7 +47,7 @@ fn values_of_the_wrong_kind() {
     );
     refused(
         with("  storage:\n", "  machine: {cores: -1}\n  storage:\n"),
-        &["spec.machine.cores: expected u32, found the number -1; write one of that kind"],
+        &["spec.machine.cores: expected a whole number, found the number -1; write one without quotes"],
     );
     refused(
         with("  storage:\n", "  machine: small\n  storage:\n"),

@@ -1,4 +1,5 @@
 //! YAML text → values, within a budget. Aliases let a short text stand for gigabytes; here it is refused long before.
+//! JSON is read as the YAML that it is.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,12 +7,45 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Mapping, Value};
 
-/// Most values, and bytes of text in them, that a document may stand for once its aliases are replaced.
-const BUDGET: usize = 2 * super::MAX_BYTES;
+/// Reads the one document of a text. `budget` is the most values, and bytes of text in them, that it may stand for once
+/// its aliases are replaced.
+///
+/// # Errors
+/// Where it is not YAML, holds several documents, or exceeds the budget.
+pub fn document(text: &str, budget: usize) -> Result<Value, serde_yaml::Error> {
+    Budget(&Cell::new(budget)).deserialize(serde_yaml::Deserializer::from_str(text))
+}
 
-/// Reads the one document of a text.
-pub(super) fn values(text: &str) -> Result<Value, serde_yaml::Error> {
-    Budget(&Cell::new(BUDGET)).deserialize(serde_yaml::Deserializer::from_str(text))
+/// Brackets that may be open at once. The scanner's time grows with the square of their number; what is read afterwards
+/// allows far fewer.
+const MAX_OPEN: usize = 10_000;
+
+/// Reads all documents of a text, empty ones as null, within one budget. After an error there are no more.
+pub fn documents(text: &str, budget: usize) -> impl Iterator<Item = Result<Value, serde_yaml::Error>> {
+    let left = Cell::new(budget);
+    let too_deep = opens_too_many(text);
+    let mut failed = false;
+    serde_yaml::Deserializer::from_str(if too_deep { "" } else { text }).map_while(move |document| {
+        let read = (!failed).then(|| match too_deep {
+            true => Err(serde_yaml::Error::custom("it is nested too deep; write it flatter")),
+            false => Budget(&left).deserialize(document),
+        })?;
+        failed = read.is_err();
+        Some(read)
+    })
+}
+
+/// Counts brackets wherever they stand, in quoted texts as well: no manifest comes near the limit.
+fn opens_too_many(text: &str) -> bool {
+    let mut open = 0_usize;
+    text.bytes().any(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > MAX_OPEN
+    })
 }
 
 #[derive(Clone, Copy)]
@@ -67,6 +101,11 @@ impl<'de> Visitor<'de> for Budget<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    /// A text without a document.
+    fn visit_none<E: Error>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
 

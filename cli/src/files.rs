@@ -1,0 +1,79 @@
+//! Files that are either whole or not there.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// A file to write.
+#[derive(Clone)]
+pub struct Wanted {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its content.
+    pub content: String,
+    /// Its permissions, such as `0o600`.
+    pub mode: u32,
+}
+
+/// Files could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The output folder is something else.
+    #[error("{}: is not a folder; give --output-dir a folder", .0.display())]
+    NotAFolder(PathBuf),
+    /// A file or folder cannot be written.
+    #[error("{}: {source}; give --output-dir a folder that can be written", path.display())]
+    Write {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Writes all files into `dir`, which is made if it is missing. Other files in it are left alone, and so are files that
+/// already have the right content. All contents are on disk under temporary names before the first file is renamed.
+///
+/// # Errors
+/// [`Error`]; files that were there are then as they were, unless it is a rename that failed.
+pub fn write(dir: &Path, files: &[Wanted]) -> Result<(), Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Write { path, source }
+    };
+    if dir.exists() && !dir.is_dir() {
+        return Err(Error::NotAFolder(dir.to_owned()));
+    }
+    fs::create_dir_all(dir).map_err(failed(dir))?;
+    let mut staged = Vec::new();
+    for file in files {
+        let path = dir.join(&file.name);
+        if path.is_dir() {
+            return Err(failed(&path)(io::ErrorKind::IsADirectory.into()));
+        }
+        if unchanged(&path, file) {
+            continue;
+        }
+        // Made with mode 0600, and never wider than wanted at any time.
+        let mut temporary = NamedTempFile::new_in(dir).map_err(failed(dir))?;
+        temporary.write_all(file.content.as_bytes()).map_err(failed(&path))?;
+        temporary.as_file().set_permissions(Permissions::from_mode(file.mode)).map_err(failed(&path))?;
+        temporary.as_file().sync_all().map_err(failed(&path))?;
+        staged.push((temporary, path));
+    }
+    for (temporary, path) in staged {
+        temporary.persist(&path).map_err(|error| failed(&path)(error.error))?;
+    }
+    Ok(())
+}
+
+/// A file that cannot be read counts as changed: replacing it needs no right to read it.
+fn unchanged(path: &Path, file: &Wanted) -> bool {
+    let Ok(found) = fs::symlink_metadata(path) else { return false };
+    let narrow_enough = found.permissions().mode() & 0o777 & !file.mode == 0;
+    found.is_file() && narrow_enough && fs::read(path).is_ok_and(|content| content == file.content.as_bytes())
+}

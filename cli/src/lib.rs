@@ -1,0 +1,13 @@
+//! What Tandem's commands have in common.
+//!
+//! ```text
+//! stdio::read ─▶ yaml::documents ─▶ serde ──▶ … ──▶ files::write, stdio::print
+//!                                     └─ problem: what is wrong with a field, for people
+//! ```
+
+pub mod files;
+pub mod problem;
+pub mod stdio;
+pub mod yaml;
+
+pub use problem::{Problem, shown};
