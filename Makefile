@@ -30,7 +30,7 @@ check: cargo ## The quick part: format, lints, docs, unit and property tests; no
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
-	$(CARGO) test --locked --workspace --lib --bins --test core --test vm
+	$(CARGO) test --locked --workspace --lib --bins --test core --test offline --test vm
 
 .PHONY: conformance
 conformance: go-tests ## cert-manager's own conformance suites alone; `make test` runs them as well

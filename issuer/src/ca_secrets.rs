@@ -58,7 +58,7 @@ pub(crate) enum Seen {
 
 impl Seen {
     /// The state after the Secret was read anew. A valid CA replaces the last one in one step.
-    fn read(&self, secret: Option<Secret>) -> Self {
+    pub(crate) fn read(&self, secret: Option<Secret>) -> Self {
         let Some(mut secret) = secret else { return Self::Missing };
         let mut data = secret.data.take().unwrap_or_default();
         let bytes = |key: &str| data.get(key).map(|value| value.0.as_slice());

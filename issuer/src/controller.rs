@@ -6,7 +6,7 @@
 //!  requests of both APIs (unfinished, ours) ─────────┘
 //! ```
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{collections::HashMap, hash::Hash, path::Path, sync::Arc};
 
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -38,8 +38,6 @@ use crate::{
 /// Why the command ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("standard output: {0}")]
-    Output(#[source] std::io::Error),
     #[error("starting: {0}")]
     Start(#[source] std::io::Error),
     #[error("the kubeconfig: {0}; name another one with --kubeconfig or $KUBECONFIG")]
@@ -55,19 +53,24 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
     // One thread: the API server is waited for most of the time, and a thread saved is memory saved.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     runtime.block_on(async {
-        let config = match &args.kubeconfig {
-            Some(path) => {
-                let kubeconfig = Kubeconfig::read_from(path).map_err(Error::Kubeconfig)?;
-                let options = KubeConfigOptions::default();
-                Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(Error::Kubeconfig)?
-            }
-            None => Config::infer().await.map_err(Error::NoCluster)?,
-        };
-        let client = Client::try_from(config).map_err(Error::Client)?;
+        let client = connect(args.kubeconfig.as_deref()).await?;
         let namespace = args.cluster_resource_namespace.unwrap_or_else(|| client.default_namespace().to_owned());
         control(client, namespace, stop_signal()?).await;
         Ok(())
     })
+}
+
+/// A client for the cluster of the kubeconfig, or the one that kubectl would find.
+pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(Error::Kubeconfig)?;
+            let options = KubeConfigOptions::default();
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(Error::Kubeconfig)?
+        }
+        None => Config::infer().await.map_err(Error::NoCluster)?,
+    };
+    Client::try_from(config).map_err(Error::Client)
 }
 
 /// Ends at the first SIGTERM or SIGINT.

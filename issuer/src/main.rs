@@ -1,7 +1,7 @@
 //! tandem-issuer: a cert-manager external issuer that signs from an internal CA.
 //!
 //! The way of a CertificateRequest: [`controller`] watches → [`reconcile`] observes, has the core decide, and acts
-//! → [`status`] says what is written.
+//! → [`status`] says what is written. [`offline`] goes the same way without a cluster.
 
 mod api;
 mod args;
@@ -9,6 +9,7 @@ mod ca_secrets;
 mod context;
 mod controller;
 mod issuers;
+mod offline;
 mod outcome;
 mod panics;
 mod queue;
@@ -17,10 +18,7 @@ mod reconcile_issuer;
 mod status;
 mod work;
 
-use std::{
-    io::{IsTerminal, Write},
-    process::ExitCode,
-};
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 
@@ -32,27 +30,31 @@ fn main() -> ExitCode {
     let done = match args.command {
         Command::Run(run) => {
             log_to_stderr(run.log_format);
-            controller::run(run)
+            controller::run(run).map_err(|error| error.to_string())
         }
-        Command::Crds => print(&api::crds_yaml().unwrap_or_default()),
+        Command::Sign(args) => return offline::sign(&args).map_or_else(|end| end.tell(), |()| ExitCode::SUCCESS),
+        Command::Explain(args) => return offline::explain(&args).map_or_else(|end| end.tell(), |()| ExitCode::SUCCESS),
+        Command::Crds => print(api::crds_yaml().unwrap_or_default().as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), env!("CARGO_PKG_NAME"), &mut script);
-            print(&String::from_utf8_lossy(&script))
+            print(&script)
+        }
+        Command::Man { folder } => {
+            clap_mangen::generate_to(Args::command(), &folder).map_err(|error| format!("{}: {error}", folder.display()))
         }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to do where even this cannot be written.
-            let _ = writeln!(std::io::stderr(), "{}: {error}", env!("CARGO_PKG_NAME"));
+            offline::note(&[error]);
             ExitCode::FAILURE
         }
     }
 }
 
-fn print(text: &str) -> Result<(), controller::Error> {
-    std::io::stdout().lock().write_all(text.as_bytes()).map_err(controller::Error::Output)
+fn print(bytes: &[u8]) -> Result<(), String> {
+    tandem_cli::stdio::print(&mut std::io::stdout().lock(), bytes)
 }
 
 /// Logs in words on a terminal, in JSON lines elsewhere; `RUST_LOG` sets what is logged.

@@ -7,13 +7,13 @@ use aws_lc_rs::rand;
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::{
-    Api, ResourceExt,
+    Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
     runtime::reflector::ObjectRef,
 };
 use tandem_issuer_core::{
     Decision, Serial, decide,
-    decide::{Approval, Issuer},
+    decide::{Approval, Issuer, Request},
     issue,
 };
 
@@ -40,11 +40,11 @@ pub(crate) async fn reconcile<R: SigningRequest>(
     // Observe: the issuer, as far as it is known. It wakes its requests when that changes.
     let Some(id) = request.issuer() else { return Ok(None) };
     let Some(issuer) = ctx.issuers.observe(&id) else { return Ok(None) };
-    let may_refer = may_refer(request.as_ref(), &id, &issuer, &ctx).await;
+    let may_refer = may_refer(request.as_ref(), &id, &issuer, &ctx.client).await;
 
     // Decide: pure, in the core.
     let decided = match may_refer {
-        Ok(may_refer) => isolate(|| conclude(request.as_ref(), &id, &issuer, may_refer, now)).map_err(Error::from),
+        Ok(may_refer) => isolate(|| conclude(&request.to_core(), &id, &issuer, may_refer, now)).map_err(Error::from),
         Err(error) => Err(error),
     };
     let Some(outcome) = decided.unwrap_or_else(|error| Some(Outcome::Retrying(error))) else { return Ok(None) };
@@ -69,15 +69,15 @@ pub(crate) async fn reconcile<R: SigningRequest>(
 }
 
 /// What becomes of the request; nothing where it is finished.
-fn conclude<R: SigningRequest>(
-    request: &R,
+pub(crate) fn conclude(
+    request: &Request<'_>,
     id: &IssuerId,
     issuer: &Observed,
     may_refer: bool,
     now: Timestamp,
 ) -> Option<Outcome> {
     let seen = if may_refer { issuer.to_core() } else { Issuer::Forbidden };
-    Some(match decide(&request.to_core(), &seen, now) {
+    Some(match decide(request, &seen, now) {
         Decision::Ignore => return None,
         Decision::Wait(wait) => Outcome::waiting(wait, id, issuer),
         Decision::Deny => Outcome::Denied,
@@ -93,18 +93,18 @@ fn conclude<R: SigningRequest>(
 }
 
 /// Whether the request may refer to its issuer. Asked of the API server only where the answer counts.
-async fn may_refer<R: SigningRequest>(
+pub(crate) async fn may_refer<R: SigningRequest>(
     request: &R,
     id: &IssuerId,
     issuer: &Observed,
-    ctx: &Context,
+    client: &Client,
 ) -> Result<bool, Error> {
     let core = request.to_core();
     if core.finished || core.approval != Approval::Approved || matches!(issuer, Observed::Missing) {
         return Ok(true);
     }
     let reviews = request.reviews(id);
-    let api: Api<SubjectAccessReview> = Api::all(ctx.client.clone());
+    let api: Api<SubjectAccessReview> = Api::all(client.clone());
     for review in &reviews {
         let answer = api.create(&PostParams::default(), review).await.map_err(Error::Api)?;
         if answer.status.is_some_and(|status| status.allowed) {

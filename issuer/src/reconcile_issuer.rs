@@ -11,7 +11,10 @@ use kube::{
 use tandem_issuer_core::{Authority, Error as CoreError};
 
 use crate::{
-    api::{Issuer, IssuerId, IssuerKind, issuer::AuthorityStatus},
+    api::{
+        Issuer, IssuerId, IssuerKind,
+        issuer::{AuthorityStatus, IssuerSpec},
+    },
     ca_secrets::{SecretId, Seen},
     context::{Context, Error},
     issuers::{Observed, Ready, version},
@@ -39,11 +42,8 @@ pub(crate) async fn reconcile(
     let seen = ctx.issuers.secrets.look(&id, &secret);
 
     // Decide. Nothing is said before the Secret has been asked for: an answer, of whatever kind, follows.
-    let Some((judgement, authority)) = judge(&seen, &secret, now) else { return Ok(None) };
-    let (judgement, ready) = match (authority, issuer.spec.settings()) {
-        (Some(authority), Ok(settings)) => (judgement, Some(Ready { authority, settings })),
-        (_, Err(problem)) => (Judgement::not_ready("InvalidSpec", "IssuerNotReady", problem), None),
-        (None, _) => (judgement, None),
+    let Some((judgement, observed)) = observe(&seen, &secret, &issuer.spec, now) else {
+        return Ok(None);
     };
 
     // Act.
@@ -55,15 +55,30 @@ pub(crate) async fn reconcile(
         api(&ctx.client, &id).patch_status(&id.name, &params, &Patch::Apply(patch)).await.map_err(Error::Api)?;
         tracing::info!(issuer = %id, reason = judgement.reason, "{}", judgement.message);
     }
-    let observed = match ready {
-        Some(ready) => Observed::Ready(Arc::new(ready)),
-        None => Observed::NotReady(judgement.clone()),
-    };
     ctx.issuers.conclude(id, version(&issuer), observed);
     if patch.is_some() {
         ctx.announce(&judgement.event(), &issuer.object_ref(&kind.resource())).await;
     }
     Ok(seen_authority(&seen).and_then(|authority| until_change(authority, now)))
+}
+
+/// Whether an issuer with this spec and Secret can sign, in words and for its requests; `None` while nothing is known of
+/// the Secret.
+pub(crate) fn observe(
+    seen: &Seen,
+    secret: &SecretId,
+    spec: &IssuerSpec,
+    now: Timestamp,
+) -> Option<(Judgement, Observed)> {
+    let (judgement, authority) = judge(seen, secret, now)?;
+    Some(match (authority, spec.settings()) {
+        (Some(authority), Ok(settings)) => (judgement, Observed::Ready(Arc::new(Ready { authority, settings }))),
+        (_, Err(problem)) => {
+            let judgement = Judgement::not_ready("InvalidSpec", "IssuerNotReady", problem);
+            (judgement.clone(), Observed::NotReady(judgement))
+        }
+        (None, _) => (judgement.clone(), Observed::NotReady(judgement)),
+    })
 }
 
 /// Whether an issuer is ready, why, and with which authority; `None` while nothing is known of its Secret.
@@ -136,7 +151,7 @@ fn how_to_allow(secret: &SecretId) -> String {
     )
 }
 
-fn api(client: &Client, id: &IssuerId) -> Api<Issuer> {
+pub(crate) fn api(client: &Client, id: &IssuerId) -> Api<Issuer> {
     match &id.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &id.kind.resource()),
         None => Api::all_with(client.clone(), &id.kind.resource()),

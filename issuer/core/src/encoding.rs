@@ -13,6 +13,9 @@ use x509_cert::{attr::Attribute, ext::Extension, time::Validity};
 /// PEM label of a certificate (RFC 7468 clause 5).
 pub const CERTIFICATE: &str = "CERTIFICATE";
 
+/// PEM label of a certification request (RFC 7468 clause 7).
+pub const CERTIFICATE_REQUEST: &str = "CERTIFICATE REQUEST";
+
 /// A DER SEQUENCE whose content is kept as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RawSequence<'a> {

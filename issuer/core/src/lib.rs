@@ -25,6 +25,7 @@ pub mod error;
 pub mod explain;
 pub mod grant;
 mod names;
+pub mod new_request;
 pub mod policy;
 pub mod request;
 mod rules;

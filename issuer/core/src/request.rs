@@ -24,7 +24,7 @@ use crate::{
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// The attribute in which a request carries extensions (RFC 2985 clause 5.4.2).
-const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
+pub(crate) const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
 
 /// The attribute type commonName (RFC 5280 appendix A.1).
 pub(crate) const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use aws_lc_rs::{
+    encoding::{AsDer, EcPrivateKeyRfc5915Der, Pkcs8V1Der, PublicKeyX509Der},
+    error::Unspecified,
     rand::SystemRandom,
     rsa,
     signature::{
@@ -10,6 +12,8 @@ use aws_lc_rs::{
         Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
     },
 };
+use der::{Decode, Sequence, asn1::OctetStringRef};
+use pem::{EncodeConfig, LineEnding, Pem};
 use pki_types::{AlgorithmIdentifier, alg_id};
 use zeroize::Zeroizing;
 
@@ -74,8 +78,11 @@ impl LocalKey {
         })
     }
 
-    /// Tries each kind of key that is accepted; `der` does not always tell by itself which it is.
-    fn from_der(der: &[u8]) -> Option<Self> {
+    /// Reads a key in DER, in the same forms as [`LocalKey::from_pem`]; `None` where it is none that is accepted.
+    ///
+    /// Tries each kind of key: `der` does not always tell by itself which it is.
+    #[must_use]
+    pub fn from_der(der: &[u8]) -> Option<Self> {
         let ecdsa = [
             (&ECDSA_P256_SHA256_ASN1_SIGNING, alg_id::ECDSA_SHA256),
             (&ECDSA_P384_SHA384_ASN1_SIGNING, alg_id::ECDSA_SHA384),
@@ -92,6 +99,101 @@ impl LocalKey {
         let key = rsa::KeyPair::from_pkcs8(der).or_else(|_| rsa::KeyPair::from_der(der)).ok()?;
         Some(Self(Inner::Rsa(Box::new(key))))
     }
+}
+
+/// What kind of key it is, with its size in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RSA, by the length of its modulus.
+    Rsa(usize),
+    /// ECDSA on P-256, P-384 or P-521.
+    Ecdsa(usize),
+    /// Ed25519.
+    Ed25519,
+}
+
+/// How a private key is encoded, under the names of cert-manager's `privateKey.encoding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyEncoding {
+    /// What the kind had before PKCS#8: PKCS#1 (RFC 8017) for RSA, SEC1 (RFC 5915) for ECDSA. Ed25519 has nothing but
+    /// PKCS#8.
+    Pkcs1,
+    /// PKCS#8 (RFC 5208), for all kinds.
+    Pkcs8,
+}
+
+/// `PrivateKeyInfo` (RFC 5208 clause 5).
+#[derive(Sequence)]
+struct PrivateKeyInfo<'a> {
+    version: u8,
+    algorithm: RawSequence<'a>,
+    key: &'a OctetStringRef,
+}
+
+impl LocalKey {
+    /// Its kind and size.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        match &self.0 {
+            Inner::Rsa(key) => KeyKind::Rsa(key.public_modulus_len() * 8),
+            Inner::Ecdsa(_, id) if *id == alg_id::ECDSA_SHA256 => KeyKind::Ecdsa(256),
+            Inner::Ecdsa(_, id) if *id == alg_id::ECDSA_SHA384 => KeyKind::Ecdsa(384),
+            Inner::Ecdsa(..) => KeyKind::Ecdsa(521),
+            Inner::Ed25519(_) => KeyKind::Ed25519,
+        }
+    }
+
+    /// Its SubjectPublicKeyInfo (DER).
+    ///
+    /// # Errors
+    /// [`Error::Signer`] where the library does not write it.
+    pub fn public_key_info(&self) -> Result<Vec<u8>, Error> {
+        let der: Result<PublicKeyX509Der<'_>, Unspecified> = match &self.0 {
+            Inner::Rsa(key) => key.public_key().as_der(),
+            Inner::Ecdsa(key, _) => key.public_key().as_der(),
+            Inner::Ed25519(key) => key.public_key().as_der(),
+        };
+        der.map(|der| der.as_ref().to_vec()).map_err(unwritten)
+    }
+
+    /// The private key, encoded: its PEM label, and its DER.
+    ///
+    /// # Errors
+    /// [`Error::Signer`] where the library does not write it.
+    pub fn to_der(&self, encoding: KeyEncoding) -> Result<(&'static str, Zeroizing<Vec<u8>>), Error> {
+        let pkcs8 = |der: &[u8]| ("PRIVATE KEY", Zeroizing::new(der.to_vec()));
+        match (&self.0, encoding) {
+            (Inner::Rsa(key), _) => {
+                let der: Pkcs8V1Der<'_> = key.as_der().map_err(unwritten)?;
+                if encoding == KeyEncoding::Pkcs8 {
+                    return Ok(pkcs8(der.as_ref()));
+                }
+                let info = PrivateKeyInfo::from_der(der.as_ref()).map_err(|_| unwritten(Unspecified))?;
+                Ok(("RSA PRIVATE KEY", Zeroizing::new(info.key.as_bytes().to_vec())))
+            }
+            (Inner::Ecdsa(key, _), KeyEncoding::Pkcs8) => Ok(pkcs8(key.to_pkcs8v1().map_err(unwritten)?.as_ref())),
+            (Inner::Ecdsa(key, _), KeyEncoding::Pkcs1) => {
+                let key = key.private_key();
+                let der: EcPrivateKeyRfc5915Der<'_> = key.as_der().map_err(unwritten)?;
+                Ok(("EC PRIVATE KEY", Zeroizing::new(der.as_ref().to_vec())))
+            }
+            (Inner::Ed25519(key), _) => Ok(pkcs8(key.to_pkcs8v1().map_err(unwritten)?.as_ref())),
+        }
+    }
+
+    /// The private key in PEM, lines ended by `\n`.
+    ///
+    /// # Errors
+    /// As [`LocalKey::to_der`].
+    pub fn to_pem(&self, encoding: KeyEncoding) -> Result<Zeroizing<String>, Error> {
+        let (label, der) = self.to_der(encoding)?;
+        let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
+        Ok(Zeroizing::new(pem::encode_config(&Pem::new(label, der.to_vec()), config)))
+    }
+}
+
+fn unwritten(_: Unspecified) -> Error {
+    Error::Signer("the cryptographic library did not encode it".to_owned())
 }
 
 impl Signer for LocalKey {

@@ -1,0 +1,104 @@
+//! Files, folders and standard input → documents, each with the place where it stands.
+
+use std::{
+    fmt,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use serde_yaml::Value;
+use tandem_cli::{shown, stdio, yaml};
+
+/// Most bytes of one file; a request with its manifest has about three thousand.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where a document stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    file: String,
+    /// Which of the file's documents, from 1.
+    document: usize,
+    /// Which entry of a List, from 1.
+    item: Option<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: document {}", self.file, self.document)?;
+        self.item.map_or(Ok(()), |item| write!(f, ", item {item}"))
+    }
+}
+
+/// One object as it was written, and where. It has no `Debug`: it may be a Secret.
+pub(crate) struct Document {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
+}
+
+/// Reads everything that `paths` name. Of a folder: its files that end in `.yaml`, `.yml` or `.json`, in the order of
+/// their names, as kubectl does. Lists are taken apart.
+///
+/// # Errors
+/// A line for each file that cannot be read.
+pub(crate) fn read(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<Vec<Document>, Vec<String>> {
+    let mut all = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        match files(path) {
+            Ok(files) => {
+                for file in files {
+                    problems.extend(read_file(&file, stdin, &mut all).err());
+                }
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
+}
+
+/// The file itself, or those of the folder.
+fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let manifest = |path: &PathBuf| path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+    let entries = path.read_dir().and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.map_err(|error| format!("{}: {error}; give a folder that can be read", path.display()))?;
+    let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(manifest).collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(format!("{}: no .yaml, .yml or .json file is in this folder; name another", path.display()));
+    }
+    Ok(files)
+}
+
+fn read_file(path: &Path, stdin: &mut dyn Read, all: &mut Vec<Document>) -> Result<(), String> {
+    let (name, text) = stdio::read(path, stdin, MAX_BYTES)?;
+    let text = text.ok_or_else(|| format!("{name}: more than {MAX_BYTES} bytes; split it into several files"))?;
+    let before = all.len();
+    for (index, value) in yaml::documents(&text, 2 * MAX_BYTES).enumerate() {
+        let place = Place { file: name.clone(), document: index + 1, item: None };
+        match value {
+            Ok(value) => take_apart(place, value, all),
+            Err(error) => return Err(format!("{place}: not readable as YAML or JSON: {}", shown(&error.to_string()))),
+        }
+    }
+    if all.len() == before {
+        return Err(format!("{name}: no document is in it; write Kubernetes manifests"));
+    }
+    Ok(())
+}
+
+/// A document, or the entries of one that is a List, as `kubectl get --output yaml` prints.
+fn take_apart(place: Place, value: Value, all: &mut Vec<Document>) {
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    match (text("apiVersion"), text("kind"), value.get("items").and_then(Value::as_sequence)) {
+        (Some("v1"), Some("List"), Some(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                all.push(Document { place: Place { item: Some(index + 1), ..place.clone() }, value: item.clone() });
+            }
+        }
+        _ if value.is_null() => {}
+        _ => all.push(Document { place, value }),
+    }
+}

@@ -1,0 +1,75 @@
+//! No message tells a private key, wherever it stands in the input.
+
+use serde_json::{Value, json};
+
+use crate::support::{CA, ca_secret, certificate, request, request_of, run_with, stderr, stdout, stream};
+
+/// A part of each line of the CA's key, of which none may be told.
+fn assert_untold(text: &str, what: &str) {
+    let key = CA.key().serialize_pem();
+    let lines = key.lines().filter(|line| !line.starts_with("-----"));
+    for canary in lines.map(|line| line.chars().take(20).collect::<String>()).filter(|line| line.len() == 20) {
+        assert!(!text.contains(&canary), "{what}: a part of the key was told: {text}");
+    }
+}
+
+#[test]
+fn keys_in_wrong_places_are_not_told() {
+    let key = CA.key().serialize_pem();
+    let bare: String = key.lines().filter(|line| !line.starts_with("-----")).collect();
+    let secret = |field: &str, data: Value| {
+        let mut secret = ca_secret();
+        secret.as_object_mut().unwrap().remove("stringData");
+        secret[field] = data;
+        format!("{secret}\n---\n{}", certificate(json!({})))
+    };
+    let texts = [
+        ("a Secret as a text", secret("data", json!(key))),
+        ("a Secret as a list", secret("stringData", json!([key]))),
+        ("PEM in data", secret("data", json!({"tls.key": key}))),
+        ("a list in stringData", secret("stringData", json!({"tls.key": [key]}))),
+        ("a mapping in data", secret("data", json!({"tls.key": {"a": bare}}))),
+        ("the type", secret("type", json!([key]))),
+        (
+            "in place of the certificate",
+            stream(&[json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other"}, "stringData": {"tls.crt": key},
+            })]),
+        ),
+        ("in place of the request", stream(&[request_of("a", &key)])),
+        (
+            "bare in place of the request",
+            stream(&[{
+                let mut request = request("a");
+                request["spec"]["request"] = json!(key);
+                request
+            }]),
+        ),
+        ("not YAML", format!("{}\n  tls.key: |\n{key}\n: [", stream(&[]))),
+        ("a key that does not fit", {
+            let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+            stream(&[certificate(json!({}))]).replace(&json!(key).to_string(), &json!(other).to_string())
+        }),
+        ("a cut key", {
+            let cut: String = key.chars().take(key.len() - 60).collect();
+            stream(&[certificate(json!({}))]).replace(&json!(key).to_string(), &json!(cut).to_string())
+        }),
+    ];
+    for (what, text) in texts {
+        for command in ["sign", "explain"] {
+            let done = run_with(&text, &[command, "-"]);
+            assert_ne!(done.status.code(), Some(0), "{command}, {what}");
+            assert!(!stderr(&done).is_empty() || command == "explain", "{command}, {what}");
+            assert_untold(&stderr(&done), what);
+            assert_untold(&stdout(&done), what);
+        }
+    }
+}
+
+#[test]
+fn explain_never_prints_a_key() {
+    let done = run_with(stream(&[certificate(json!({}))]), &["explain", "-", "-o", "json"]);
+    assert_eq!(done.status.code(), Some(0));
+    assert_untold(&stdout(&done), "explain");
+    assert!(!stdout(&done).contains("PRIVATE"), "{}", stdout(&done));
+}
