@@ -70,7 +70,13 @@ async fn answer(space: &Space, name: &str, type_: &str) -> Result<()> {
 }
 
 /// Makes a request and approves it.
-async fn ask_approved(space: &Space, name: &str, signer: &str, more: &Value, annotations: &Value) -> Result<()> {
+pub(crate) async fn ask_approved(
+    space: &Space,
+    name: &str,
+    signer: &str,
+    more: &Value,
+    annotations: &Value,
+) -> Result<()> {
     ask(&space.cluster.client, name, signer, more, annotations).await?;
     answer(space, name, "Approved").await
 }
@@ -87,7 +93,7 @@ async fn end(space: &Space, name: &str) -> Result<Result<String, (String, String
     Ok(Ok(String::from_utf8(bytes.0)?))
 }
 
-async fn issued(space: &Space, name: &str) -> Result<String> {
+pub(crate) async fn issued(space: &Space, name: &str) -> Result<String> {
     end(space, name).await?.map_err(|(reason, message)| anyhow::anyhow!("{name} failed: {reason}: {message}"))
 }
 
