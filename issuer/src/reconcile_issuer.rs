@@ -71,13 +71,17 @@ pub(crate) fn observe(
     now: Timestamp,
 ) -> Option<(Judgement, Observed)> {
     let (judgement, authority) = judge(seen, secret, now)?;
+    let not_ready = |judgement: Judgement| (judgement.clone(), Observed::NotReady(judgement));
     Some(match (authority, spec.settings()) {
-        (Some(authority), Ok(settings)) => (judgement, Observed::Ready(Arc::new(Ready { authority, settings }))),
-        (_, Err(problem)) => {
-            let judgement = Judgement::not_ready("InvalidSpec", "IssuerNotReady", problem);
-            (judgement.clone(), Observed::NotReady(judgement))
-        }
-        (None, _) => (judgement.clone(), Observed::NotReady(judgement)),
+        (Some(authority), Ok(settings)) => match authority.check_refused_keys(&settings) {
+            Ok(()) => (judgement, Observed::Ready(Arc::new(Ready { authority, settings }))),
+            Err(error) => {
+                let message = format!("the Secret {secret}: {error}; put another CA there");
+                not_ready(Judgement::not_ready("ErrInvalidKeyPair", "SecretInvalidData", message))
+            }
+        },
+        (_, Err(problem)) => not_ready(Judgement::not_ready("InvalidSpec", "IssuerNotReady", problem)),
+        (None, _) => not_ready(judgement),
     })
 }
 

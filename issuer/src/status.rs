@@ -245,7 +245,8 @@ mod tests {
             ocsp_servers: Vec::new(),
             issuing_certificate_urls: Vec::new(),
         };
-        let spec = IssuerSpec { ca: Some(ca), leaf_beyond_ca: LeafBeyondCa::Refuse, backdate: None };
+        let spec =
+            IssuerSpec { ca: Some(ca), leaf_beyond_ca: LeafBeyondCa::Refuse, backdate: None, refused_keys: vec![] };
         let mut issuer = Issuer::new("ca", &IssuerKind::Cluster.resource(), spec);
         issuer.metadata.generation = Some(3);
         let judgement = Judgement::not_ready("ErrGetKeyPair", "SecretMissing", "no Secret".to_owned());

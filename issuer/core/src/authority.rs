@@ -1,15 +1,21 @@
 //! PEM of a CA Secret → [`Authority`]: a certificate that may sign, the key that does, and the chain above it.
 
-use der::Decode;
+use der::{Decode, oid::ObjectIdentifier};
 use jiff::Timestamp;
 use pki_types::CertificateDer;
-use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer};
+use x509_cert::ext::pkix::name::GeneralName;
 
+pub use crate::link::Description;
 use crate::{
     Error,
-    algorithm::{self, key_id, verify_signed},
-    encoding::{Signed, Spki},
+    algorithm::{self, key_id},
+    chain::{check_names, check_order, check_own_names, check_usages, path_room},
+    encoding::Spki,
+    link::Link,
+    name_constraints::Constraints,
+    settings::Settings,
     signer::{LocalKey, Signer},
+    weak_keys::Weakness,
 };
 
 /// The bytes of a CA Secret, as Kubernetes keeps them. `Debug` is not implemented: one of them is a private key.
@@ -23,41 +29,14 @@ pub struct Material<'a> {
     pub roots: Option<&'a [u8]>,
 }
 
-/// One certificate of the CA's chain, with what is needed of it.
-#[derive(Clone, Debug)]
-struct Link {
-    der: CertificateDer<'static>,
-    subject: Vec<u8>,
-    issuer: Vec<u8>,
-    public_key: Vec<u8>,
-    description: Description,
-    basic_constraints: Option<(bool, Option<u32>)>,
-    cert_sign: Option<bool>,
-    key_id: Option<Vec<u8>>,
-}
-
-/// A CA certificate in words, for the issuer's status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Description {
-    /// Subject as text (RFC 4514).
-    pub subject: String,
-    /// SHA-256 of the certificate's DER, lower-case hexadecimal.
-    pub fingerprint: String,
-    /// Subject key identifier, lower-case hexadecimal; ours where the certificate has none.
-    pub subject_key_id: String,
-    /// Beginning of its validity.
-    pub not_before: Timestamp,
-    /// End of its validity.
-    pub not_after: Timestamp,
-}
-
 /// A CA that can sign: checked certificate, matching key, known chain.
 #[derive(Debug)]
 pub struct Authority {
     ca: Link,
     intermediates: Vec<CertificateDer<'static>>,
     anchors: Vec<CertificateDer<'static>>,
-    chain: Vec<Description>,
+    /// From the CA to the topmost certificate that is known, that included.
+    chain: Vec<Link>,
     path_room: Option<i64>,
     signer: Box<dyn Signer>,
 }
@@ -93,24 +72,24 @@ impl Authority {
             }
             chain.pop();
             anchors.push(topmost);
-        } else if let Some(root) = roots.iter().find(|root| root.signed_by(root) && topmost.signed_by(root)) {
+        } else if let Some(root) =
+            roots.iter().find(|root| root.is_ca() && root.signed_by(root) && topmost.signed_by(root))
+        {
             anchors.push(root.clone());
         } else {
             anchors.push(topmost);
         }
-        let whole: Vec<&Link> = {
-            let first = anchors.iter().take(1).filter(|root| chain.last().is_none_or(|last| last.der != root.der));
-            chain.iter().chain(first).collect()
-        };
+        let top = anchors.iter().take(1).filter(|root| chain.last().is_none_or(|last| last.der != root.der));
+        let whole: Vec<Link> = chain.iter().chain(top).cloned().collect();
         let path_room = path_room(&whole)?;
-        let descriptions = whole.iter().map(|link| link.description.clone()).collect();
+        check_own_names(&whole)?;
         for root in roots {
             if root.signed_by(&root) && anchors.iter().all(|known| known.der != root.der) {
                 anchors.push(root);
             }
         }
         let bare = |links: Vec<Link>| links.into_iter().map(|link| link.der).collect();
-        Ok(Self { ca, intermediates: bare(chain), anchors: bare(anchors), chain: descriptions, path_room, signer })
+        Ok(Self { ca, intermediates: bare(chain), anchors: bare(anchors), chain: whole, path_room, signer })
     }
 
     /// Whether every certificate of the chain is within its validity at `now`.
@@ -118,7 +97,7 @@ impl Authority {
     /// # Errors
     /// [`Error::CaExpired`] or [`Error::CaNotYetValid`] for the first one that is not.
     pub fn check_time(&self, now: Timestamp) -> Result<(), Error> {
-        for Description { subject, not_before, not_after, .. } in &self.chain {
+        for Description { subject, not_before, not_after, .. } in self.chain.iter().map(|link| &link.description) {
             if now > *not_after {
                 return Err(Error::CaExpired { subject: subject.clone(), not_after: *not_after });
             }
@@ -132,13 +111,13 @@ impl Authority {
     /// When the first certificate of the chain ends: nothing that is issued counts beyond it.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
-        self.chain.iter().map(|link| link.not_after).min().unwrap_or(self.ca.description.not_after)
+        self.chain.iter().map(|link| link.description.not_after).min().unwrap_or(self.ca.description.not_after)
     }
 
     /// When the last certificate of the chain begins.
     #[must_use]
     pub fn not_before(&self) -> Timestamp {
-        self.chain.iter().map(|link| link.not_before).max().unwrap_or(self.ca.description.not_before)
+        self.chain.iter().map(|link| link.description.not_before).max().unwrap_or(self.ca.description.not_before)
     }
 
     /// The CA's own certificate in words.
@@ -183,62 +162,59 @@ impl Authority {
         self.path_room.is_none_or(|room| room >= 1)
     }
 
+    /// How many CAs may follow one another beneath this one; `None`: any number.
+    #[must_use]
+    pub fn path_room(&self) -> Option<i64> {
+        self.path_room
+    }
+
+    /// Whether none of the issuer's refused keys is in the chain.
+    ///
+    /// # Errors
+    /// Of class issuer, for the first certificate that has one.
+    pub fn check_refused_keys(&self, settings: &Settings) -> Result<(), Error> {
+        self.chain.iter().find_map(|link| Some((link, settings.refused(&link.public_key)?))).map_or(
+            Ok(()),
+            |(link, hash)| {
+                let subject = &link.description.subject;
+                let problem =
+                    format!("the certificate {subject:?}: its public key is refused: {}", Weakness::Refused(hash));
+                Err(Error::SecretInvalid { field: "tls.crt", problem })
+            },
+        )
+    }
+
+    /// Whether the name constraints of the chain allow a certificate of this subject (Name, DER) and these names.
+    ///
+    /// # Errors
+    /// One for each name and constraint that it breaks (RFC 5280 clause 4.2.1.10).
+    pub fn check_names(&self, subject: &[u8], alternative: &[GeneralName]) -> Result<(), Error> {
+        check_names(&self.chain, subject, alternative).map_or(Ok(()), Err)
+    }
+
+    /// Whether the chain allows these extended key usages.
+    ///
+    /// # Errors
+    /// One for each certificate of the chain that does not (RFC 5280 clause 4.2.1.12).
+    pub fn check_usages(&self, extended: &[ObjectIdentifier]) -> Result<(), Error> {
+        check_usages(&self.chain, extended).map_or(Ok(()), Err)
+    }
+
+    /// Whether all name constraints of the chain are such as webpki compares.
+    pub(crate) fn has_plain_constraints(&self) -> bool {
+        self.chain.iter().filter_map(|link| link.name_constraints.as_ref()).all(Constraints::are_plain)
+    }
+
+    /// The chain's constraints in words, for people: how many certificates constrain names, and how many usages.
+    pub(crate) fn constraining(&self) -> (usize, usize) {
+        let names = self.chain.iter().filter(|link| link.name_constraints.is_some()).count();
+        (names, self.chain.iter().filter(|link| link.extended.is_some()).count())
+    }
+
     /// Who holds the key.
     #[must_use]
     pub fn signer(&self) -> &dyn Signer {
         self.signer.as_ref()
-    }
-}
-
-impl Link {
-    fn from_der(field: &'static str, der: Vec<u8>) -> Result<Self, Error> {
-        let invalid = |problem: String| Error::SecretInvalid { field, problem };
-        let (rest, parsed) =
-            X509Certificate::from_der(&der).map_err(|error| invalid(format!("not an X.509 certificate: {error}")))?;
-        if !rest.is_empty() {
-            return Err(invalid("bytes follow a certificate within its PEM block".to_owned()));
-        }
-        let signed = Signed::from_der(&der).and_then(|signed| signed.algorithm.whole());
-        let algorithm = signed.map_err(|error| invalid(format!("not DER: {error}")))?;
-        algorithm::check_accepted(&algorithm)
-            .map_err(|name| invalid(format!("a certificate is signed with {name}, which is not accepted")))?;
-        let extension = |error| invalid(format!("a certificate's extensions: {error}"));
-        let basic = parsed.basic_constraints().map_err(extension)?;
-        let usage = parsed.key_usage().map_err(extension)?;
-        let own_id = parsed.iter_extensions().find_map(|e| match e.parsed_extension() {
-            ParsedExtension::SubjectKeyIdentifier(id) if !id.0.is_empty() => Some(id.0.to_vec()),
-            _ => None,
-        });
-        let public_key = parsed.public_key().raw.to_vec();
-        let time = |time: x509_parser::time::ASN1Time| {
-            Timestamp::from_second(time.timestamp()).map_err(|error| invalid(format!("its validity: {error}")))
-        };
-        let description = Description {
-            subject: parsed.subject().to_string(),
-            fingerprint: hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der).as_ref()),
-            subject_key_id: hex(own_id.as_deref().unwrap_or(&key_id(&public_key))),
-            not_before: time(parsed.validity().not_before)?,
-            not_after: time(parsed.validity().not_after)?,
-        };
-        Ok(Self {
-            subject: parsed.subject().as_raw().to_vec(),
-            issuer: parsed.issuer().as_raw().to_vec(),
-            public_key,
-            description,
-            basic_constraints: basic.map(|b| (b.value.ca, b.value.path_len_constraint)),
-            cert_sign: usage.map(|u| u.value.key_cert_sign()),
-            key_id: own_id,
-            der: CertificateDer::from(der),
-        })
-    }
-
-    /// Whether `issuer`'s key signed this certificate, and the names agree.
-    fn signed_by(&self, issuer: &Self) -> bool {
-        self.issuer == issuer.subject && verify_signed(&self.der, &issuer.public_key)
-    }
-
-    fn is_ca(&self) -> bool {
-        matches!(self.basic_constraints, Some((true, _))) && self.cert_sign != Some(false)
     }
 }
 
@@ -285,39 +261,4 @@ fn check_key(ca: &Link, signer: &dyn Signer) -> Result<(), Error> {
     let algorithm =
         signer.algorithm_der().map_err(|e| Error::SecretInvalid { field: "tls.key", problem: e.to_string() })?;
     algorithm::verify(&ca.public_key, &algorithm, PROOF, &signature).map_err(|_| Error::KeyMismatch)
-}
-
-/// Each certificate of `tls.crt` was signed by the next, which is a CA.
-fn check_order(chain: &[Link]) -> Result<(), Error> {
-    for (index, pair) in chain.windows(2).enumerate() {
-        let [lower, upper] = pair else { continue };
-        if !lower.signed_by(upper) || !upper.is_ca() {
-            let problem = format!(
-                "certificate {} was not issued by certificate {}; order them from the CA upwards",
-                index + 1,
-                index + 2
-            );
-            return Err(Error::SecretInvalid { field: "tls.crt", problem });
-        }
-    }
-    Ok(())
-}
-
-/// How many CAs may still follow beneath the first certificate, by every path length in the chain; `None`: any number.
-fn path_room(chain: &[&Link]) -> Result<Option<i64>, Error> {
-    let room = (0_i64..)
-        .zip(chain)
-        .filter_map(|(beneath, link)| link.basic_constraints?.1.map(|length| i64::from(length) - beneath))
-        .min();
-    match room {
-        Some(room) if room < 0 => Err(Error::SecretInvalid {
-            field: "tls.crt",
-            problem: "the chain is longer than a path length in it allows".to_owned(),
-        }),
-        room => Ok(room),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

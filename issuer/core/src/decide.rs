@@ -142,7 +142,7 @@ pub fn decide(request: &Request<'_>, issuer: &Issuer<'_>, now: Timestamp) -> Dec
         Issuer::NotReady(why) => return Decision::Wait(Wait::IssuerNotReady((*why).to_owned())),
         Issuer::Ready { authority, settings } => (authority, settings),
     };
-    if let Err(error) = authority.check_time(now) {
+    if let Err(error) = authority.check_time(now).and_then(|()| authority.check_refused_keys(settings)) {
         return Decision::Wait(Wait::IssuerNotReady(error.to_string()));
     }
     let case = match Case::read(request, authority, settings, now) {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{decide::Api, policy::Refusal};
+use crate::{decide::Api, policy::Refusal, weak_keys::Weakness};
 
 /// What an [`Error`] means to whoever waits for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,9 @@ pub enum Error {
     /// The signature is not by the request's own key: no proof of possession.
     #[error("the request's signature does not match its public key")]
     RequestSignature,
+    /// A key that protects nothing, or is known to others.
+    #[error("the request's public key is refused: {0}; make a new key")]
+    WeakKey(Weakness),
     /// Neither subject nor subject alternative name (RFC 5280 clause 4.1.2.6).
     #[error("the request names nobody: both the subject and the subject alternative names are empty")]
     NoNames,
@@ -107,6 +110,39 @@ pub enum Error {
     /// The CA's path length allows no further CA beneath it (RFC 5280 clause 4.2.1.9).
     #[error("a CA certificate was asked for, but the path length of the issuing CA's chain allows none beneath it")]
     PathLength,
+    /// The request encodes a path length that the chain does not leave (RFC 5280 clause 4.2.1.9).
+    #[error(
+        "the request encodes path length {wanted}, but the issuing CA's chain leaves {left}; ask for less, or for none"
+    )]
+    PathLengthBeyond {
+        /// As encoded.
+        wanted: u8,
+        /// The greatest that has a meaning.
+        left: i64,
+    },
+    /// A name that a CA of the chain does not leave to those beneath it (RFC 5280 clause 4.2.1.10).
+    #[error("the {name} breaks the name constraints of the CA {ca:?}: {problem}")]
+    NameConstraint {
+        /// Form and value of the name.
+        name: String,
+        /// What they say about it.
+        problem: String,
+        /// Subject of the constraining CA (RFC 4514).
+        ca: String,
+    },
+    /// Name constraints apply, but not all names can be read.
+    #[error("{0} cannot be read, and so not be compared with the name constraints of the CA's chain")]
+    NameUnreadable(&'static str),
+    /// An extended key usage that a CA of the chain does not allow beneath it (RFC 5280 clause 4.2.1.12).
+    #[error("the CA {ca:?} restricts extended key usages to {allowed}: no verifier would take {wanted} beneath it")]
+    ExtendedUsage {
+        /// Those that it does not allow.
+        wanted: String,
+        /// Those that it allows.
+        allowed: String,
+        /// Subject of the restricting CA (RFC 4514).
+        ca: String,
+    },
     /// Too long to be kept by cert-manager.
     #[error("the chain has {size} bytes; cert-manager takes at most {limit}")]
     ChainTooLarge {
@@ -200,6 +236,7 @@ impl Error {
             | Self::RequestMalformed(_)
             | Self::RequestAlgorithm(_)
             | Self::RequestSignature
+            | Self::WeakKey(_)
             | Self::NoNames
             | Self::BadNames(_)
             | Self::Policy(_)
@@ -211,6 +248,10 @@ impl Error {
             | Self::DurationTooShort { .. }
             | Self::BeyondCa { .. }
             | Self::PathLength
+            | Self::PathLengthBeyond { .. }
+            | Self::NameConstraint { .. }
+            | Self::NameUnreadable(_)
+            | Self::ExtendedUsage { .. }
             | Self::ChainTooLarge { .. }
             | Self::Unverified(_)
             // Rules are of requests: what breaks one never heals.

@@ -62,7 +62,7 @@ pub fn explain(request: &Request<'_>, issuer: &Issuer<'_>, now: Timestamp) -> Ve
         Issuer::Ready { authority, settings } => (authority, settings),
     };
     let ca = &authority.description().subject;
-    findings.push(match authority.check_time(now) {
+    findings.push(match authority.check_time(now).and_then(|()| authority.check_refused_keys(settings)) {
         Ok(()) => ready(format!("the CA {ca:?}, valid until {}", authority.not_after()), Verdict::Kept),
         Err(error) => ready(error.to_string(), Verdict::Waits("a CA that is valid".to_owned())),
     });

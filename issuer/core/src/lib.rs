@@ -19,11 +19,15 @@
 pub mod algorithm;
 pub mod authority;
 pub mod certificate;
+mod chain;
 pub mod decide;
 pub mod encoding;
 pub mod error;
 pub mod explain;
+mod general_name;
 pub mod grant;
+mod link;
+mod name_constraints;
 mod names;
 pub mod new_request;
 pub mod policy;
@@ -34,6 +38,7 @@ pub mod signer;
 pub mod subject;
 pub mod usage;
 pub mod verify;
+pub mod weak_keys;
 
 pub use authority::Authority;
 pub use certificate::{Issued, issue};

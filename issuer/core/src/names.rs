@@ -52,7 +52,7 @@ fn check(name: &GeneralName) -> Result<(), &'static str> {
 }
 
 /// The bases of subtrees in which a CA is to be held (RFC 5280 clause 4.2.1.10): a name, or the part of it that counts.
-fn check_constraint(base: &GeneralName) -> Result<(), &'static str> {
+pub(crate) fn check_constraint(base: &GeneralName) -> Result<(), &'static str> {
     // A dot before it says "beneath"; nothing at all says "any".
     let domain = |name: &str| match name.strip_prefix('.').unwrap_or(name) {
         "" => Ok(()),

@@ -6,7 +6,7 @@
 //!  ValidRequest, namespace, usages … ───┘
 //! ```
 
-mod keys;
+pub(crate) mod keys;
 mod namespaces;
 mod patterns;
 pub(crate) mod rules;

@@ -15,9 +15,11 @@ use x509_cert::{
 use crate::{
     Error,
     algorithm::{self, Rejected},
-    encoding::{RequestInfo, Signed, Spki},
+    encoding::{RequestInfo, Signed},
+    name_constraints::Constraints,
     subject::{self, SubjectAttribute, is_minimal},
     usage::{Usages, describe_extended, describe_key_usage},
+    weak_keys,
 };
 
 /// More bytes of PEM than any honest request has: an RSA key of 8192 bits and a thousand names fit.
@@ -126,7 +128,7 @@ impl ValidRequest {
                 self.path_length = constraints.path_len_constraint.filter(|_| constraints.ca);
             }
             NameConstraints::OID => {
-                check_constraints(&decode("name constraints", value)?)
+                Constraints::new(decode("name constraints", value)?)
                     .map_err(|problem| Error::RequestMalformed(format!("name constraints: {problem}")))?;
                 self.name_constraints = Some((value.to_vec(), extension.critical));
             }
@@ -214,20 +216,12 @@ fn check_possession(public_key: &[u8], signed: &Signed<'_>, content: &[u8]) -> R
     algorithm::verify(public_key, &algorithm, content, signature).map_err(|rejected| match rejected {
         Rejected::Malformed => Error::RequestMalformed("its public key is not DER".to_owned()),
         Rejected::Algorithm(name) => Error::RequestAlgorithm(name),
-        Rejected::Signature => Error::RequestSignature,
-    })?;
-    // RFC 5480 leaves compressed points optional, and Go does not read them: cert-manager would discard the result.
-    let spki = Spki::from_der(public_key).map_err(malformed)?;
-    let compressed = matches!(spki.key.raw_bytes().first(), Some(2 | 3)) && is_elliptic(&spki);
-    if compressed {
-        return Err(Error::RequestMalformed("its elliptic-curve point is compressed".to_owned()));
-    }
-    Ok(())
-}
-
-fn is_elliptic(spki: &Spki<'_>) -> bool {
-    use pki_types::alg_id::{ECDSA_P256, ECDSA_P384, ECDSA_P521};
-    [ECDSA_P256, ECDSA_P384, ECDSA_P521].iter().any(|id| id.as_ref() == spki.algorithm.content)
+        // Many a weak key verifies nothing: that is the better reason.
+        Rejected::Signature => match weak_keys::check(public_key) {
+            Err(weakness) => Error::WeakKey(weakness),
+            Ok(()) => Error::RequestSignature,
+        },
+    })
 }
 
 /// The extensions in the request's extensionRequest attribute; an attribute or an extension given twice is an error.
@@ -262,27 +256,6 @@ fn check_name(name: &GeneralName) -> Result<(), Error> {
         _ => return Ok(()),
     };
     Err(Error::RequestMalformed(format!("subject alternative name: {problem}")))
-}
-
-/// What Go refuses to read in a certificate, and RFC 5280 clause 4.2.1.10 to write.
-fn check_constraints(constraints: &NameConstraints) -> Result<(), &'static str> {
-    let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
-    if subtrees.iter().all(|list| list.as_ref().is_none_or(Vec::is_empty)) {
-        return Err("they constrain nothing");
-    }
-    for subtree in subtrees.into_iter().flatten().flatten() {
-        if subtree.minimum != 0 || subtree.maximum.is_some() {
-            return Err("a subtree has a minimum or a maximum");
-        }
-        let GeneralName::IpAddress(range) = &subtree.base else { continue };
-        let (_, mask) = range.as_bytes().split_at(range.as_bytes().len() / 2);
-        let ones_first =
-            mask.iter().flat_map(|byte| (0..8).map(move |bit| byte << bit & 0x80)).is_sorted_by(|a, b| a >= b);
-        if !matches!(range.as_bytes().len(), 8 | 32) || !ones_first {
-            return Err("an IP range is not an address and a mask");
-        }
-    }
-    Ok(())
 }
 
 /// Reads DER, strictly: what a decoder lets pass though it would encode it in another way (a default that is written

@@ -11,6 +11,7 @@ use crate::{
     request::ValidRequest,
     settings::{LeafBeyondCa, Settings},
     usage::{Usages, describe_extended, describe_key_usage},
+    weak_keys::{self, Weakness},
 };
 
 /// cert-manager's default where a request names no duration: 90 days.
@@ -70,13 +71,42 @@ const RULES: &[Rule] = &[
         check: |case| case.valid.check_against(&case.usages, case.request.is_ca),
     },
     Rule {
+        name: "the public key is sound",
+        source: "FIPS 186-5 clause 5; CVE-2017-15361; CVE-2022-26320; RFC 8032; the issuer's spec.refusedKeys",
+        saw: |case| policy::keys::read(&case.valid.public_key).map_or("another".to_owned(), |key| key.to_string()),
+        check: |case| {
+            let key = &case.valid.public_key;
+            let refused = || case.settings.refused(key).map_or(Ok(()), |hash| Err(Weakness::Refused(hash)));
+            weak_keys::check(key).and_then(|()| refused()).map_err(Error::WeakKey)
+        },
+    },
+    Rule {
         name: "the CA's path length leaves room",
         source: "RFC 5280 clause 4.2.1.9",
-        saw: |case| if case.request.is_ca { "a CA is asked for" } else { "no CA is asked for" }.to_owned(),
-        check: |case| match case.request.is_ca && !case.authority.may_sign_ca() {
-            true => Err(Error::PathLength),
-            false => Ok(()),
+        saw: |case| {
+            let left = case.authority.path_room().map_or("any number of".to_owned(), |room| room.to_string());
+            let wanted = if case.request.is_ca { "a CA" } else { "no CA" };
+            format!("{wanted} is asked for; {left} may follow one another")
         },
+        check: |case| match (case.request.is_ca, case.valid.path_length, case.authority.path_room()) {
+            (true, _, Some(..=0)) => Err(Error::PathLength),
+            (true, Some(wanted), Some(room)) if i64::from(wanted) >= room => {
+                Err(Error::PathLengthBeyond { wanted, left: room - 1 })
+            }
+            _ => Ok(()),
+        },
+    },
+    Rule {
+        name: "the CA's chain allows the names",
+        source: "RFC 5280 clause 4.2.1.10",
+        saw: |case| format!("{} of the chain's certificates constrain names", case.authority.constraining().0),
+        check: |case| case.authority.check_names(&case.valid.subject, &case.valid.names),
+    },
+    Rule {
+        name: "the CA's chain allows the extended key usages",
+        source: "RFC 5280 clause 4.2.1.12",
+        saw: |case| format!("{} of the chain's certificates restrict them", case.authority.constraining().1),
+        check: |case| case.authority.check_usages(&case.usages.extended),
     },
     Rule {
         name: "the certificate does not outlive its CA",

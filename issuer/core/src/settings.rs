@@ -1,8 +1,11 @@
 //! What an issuer's spec says about the certificates that it signs.
 
+use std::collections::BTreeSet;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use jiff::SignedDuration;
 
-use crate::Policy;
+use crate::{Policy, link::hex};
 
 /// What happens to a certificate that would be valid for longer than its CA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,15 +41,31 @@ pub struct Settings {
     pub backdate: SignedDuration,
     /// What may be asked for; `None`: everything.
     pub policy: Option<Policy>,
+    /// Public keys that are known to others: SHA-256 over their SubjectPublicKeyInfo (DER), lower-case hexadecimal.
+    pub refused_keys: BTreeSet<String>,
 }
 
 impl Settings {
     /// [`Settings::backdate`] where the issuer's spec names none.
     pub const BACKDATE: SignedDuration = SignedDuration::from_mins(1);
+
+    /// The hash of a public key (SubjectPublicKeyInfo, DER), if it is among [`Settings::refused_keys`].
+    pub(crate) fn refused(&self, public_key: &[u8]) -> Option<String> {
+        if self.refused_keys.is_empty() {
+            return None;
+        }
+        Some(hex(digest(&SHA256, public_key).as_ref())).filter(|hash| self.refused_keys.contains(hash))
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { urls: Urls::default(), leaf_beyond_ca: LeafBeyondCa::default(), backdate: Self::BACKDATE, policy: None }
+        Self {
+            urls: Urls::default(),
+            leaf_beyond_ca: LeafBeyondCa::default(),
+            backdate: Self::BACKDATE,
+            policy: None,
+            refused_keys: BTreeSet::new(),
+        }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn is_minimal(oid: ObjectIdentifier) -> bool {
 
 /// The text of a DirectoryString or of an older string type (RFC 5280 clause 4.1.2.4), each with no other characters than
 /// it has; `None` where it is none. UniversalString is one, but Go does not read it.
-fn text(value: &Any) -> Option<String> {
+pub(crate) fn text(value: &Any) -> Option<String> {
     let bytes = value.value();
     let only = |allowed: fn(&u8) -> bool| bytes.iter().all(allowed).then(|| latin_1(bytes));
     match value.tag() {

@@ -5,11 +5,15 @@
 
 use std::cell::Cell;
 
-use der::{Encode, oid::ObjectIdentifier};
+use der::{Decode, Encode, oid::ObjectIdentifier};
 use jiff::Timestamp;
 use pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, anchor_from_trusted_cert};
-use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer};
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_parser::{
+    certificate::X509Certificate, extensions::ParsedExtension, oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME,
+    prelude::FromDer,
+};
 
 use crate::{
     Authority, Error,
@@ -27,6 +31,7 @@ pub fn verify(leaf: &[u8], grant: &Grant, authority: &Authority, serial: Serial,
     if !verify_signed(leaf, authority.public_key()) {
         return Err(Error::Unverified("its signature is not by the CA's key".to_owned()));
     }
+    check_constraints(leaf, grant, authority).map_err(|why| Error::Unverified(why.to_string()))?;
     // webpki takes no CA certificate for a leaf; its chain was checked when the authority was read.
     if grant.is_ca { Ok(()) } else { check_path(leaf, grant, authority, now) }
 }
@@ -78,6 +83,21 @@ fn check_content(leaf: &[u8], grant: &Grant, authority: &Authority, serial: Seri
     require(expected.is_ok_and(|value| value == extended), "its extended key usage differs")
 }
 
+/// What the chain constrains, over the finished certificate: webpki looks neither at the anchor's usages, nor at all
+/// forms of names, nor at certificates of CAs.
+fn check_constraints(leaf: &[u8], grant: &Grant, authority: &Authority) -> Result<(), Error> {
+    let unread = |_| Error::NameUnreadable("a subject alternative name");
+    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| Error::NameUnreadable("the certificate"))?;
+    let names = parsed.get_extension_unique(&OID_X509_EXT_SUBJECT_ALT_NAME);
+    let names = match names.map_err(|_| Error::NameUnreadable("a subject alternative name"))? {
+        Some(extension) => SubjectAltName::from_der(extension.value).map_err(unread)?.0,
+        None => Vec::new(),
+    };
+    authority.check_names(parsed.subject().as_raw(), &names)?;
+    authority.check_usages(&grant.usages.extended)?;
+    if grant.is_ca && !authority.may_sign_ca() { Err(Error::PathLength) } else { Ok(()) }
+}
+
 fn check_path(leaf: &[u8], grant: &Grant, authority: &Authority, now: Timestamp) -> Result<(), Error> {
     let unverified = |error: webpki::Error| Error::Unverified(format!("its path to the root: {error:?}"));
     let leaf = CertificateDer::from(leaf);
@@ -90,6 +110,8 @@ fn check_path(leaf: &[u8], grant: &Grant, authority: &Authority, now: Timestamp)
     let path = end_entity.verify_for_usage(ACCEPTED, &anchors, authority.intermediates(), time, &purposes, None, None);
     match path {
         Ok(_) => Ok(()),
+        // The last thing that webpki looks at; it refuses every certificate beneath constraints that it cannot compare.
+        Err(webpki::Error::NameConstraintViolation) if !authority.has_plain_constraints() => Ok(()),
         Err(_) if purposes.refused.get() => {
             Err(Error::Unverified("a CA above it restricts its extended key usages, and not to these".to_owned()))
         }

@@ -58,6 +58,12 @@ pub(crate) struct IssuerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub(crate) backdate: Option<String>,
+    /// Public keys that are never certified, nor used as a CA's, because others know the private key: leaked ones, or
+    /// those of Debian's weak generator. Each is the SHA-256 of the key's SubjectPublicKeyInfo (DER) in hexadecimal, as
+    /// `openssl pkey -pubin -in key.pem -outform DER | openssl dgst -sha256` prints it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4096), inner(length(max = 64), pattern(r"^[0-9A-Fa-f]{64}$")))]
+    pub(crate) refused_keys: Vec<String>,
 }
 
 /// What happens to a certificate that would be valid for longer than its CA.

@@ -24,8 +24,16 @@ impl IssuerSpec {
             leaf_beyond_ca: self.leaf_beyond_ca.into(),
             backdate,
             policy: None,
+            refused_keys: self.refused_keys.iter().map(|hash| key_hash(hash)).collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn key_hash(text: &str) -> Result<String, String> {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| text.to_ascii_lowercase()).ok_or_else(|| {
+        format!("spec.refusedKeys: {text:?} is not the SHA-256 of a public key, in 64 hexadecimal digits")
+    })
 }
 
 impl From<LeafBeyondCa> for settings::LeafBeyondCa {

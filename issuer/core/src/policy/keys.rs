@@ -46,7 +46,7 @@ impl fmt::Display for Keys {
 
 /// What a public key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(crate) struct Key {
     algorithm: KeyAlgorithm,
     size: u32,
 }
@@ -66,7 +66,7 @@ impl Keys {
 }
 
 /// Reads a SubjectPublicKeyInfo (DER). `None` for keys of other kinds, which have been refused before.
-pub(super) fn read(public_key: &[u8]) -> Option<Key> {
+pub(crate) fn read(public_key: &[u8]) -> Option<Key> {
     let (_, spki) = SubjectPublicKeyInfo::from_der(public_key).ok()?;
     let (algorithm, size) = match spki.parsed() {
         Ok(PublicKey::RSA(key)) => {

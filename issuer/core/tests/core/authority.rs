@@ -182,3 +182,14 @@ fn no_secret_shows_itself() {
     let key = ca.key().serialize_pem();
     assert!(shown.contains("redacted") && key.lines().all(|line| !shown.contains(line)));
 }
+
+/// Fact 24: an end that never comes (RFC 5280 clause 4.1.2.5) is later than any time that the issuer can name.
+#[test]
+fn a_ca_may_be_valid_for_ever() {
+    let mut params = ca_params("for ever");
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+    let key = KeyPair::generate().unwrap();
+    let authority = read(&params.self_signed(&key).unwrap().pem(), &key.serialize_pem(), None).unwrap();
+    authority.check_time(now()).unwrap();
+    assert!(authority.not_after() > "9999-12-29T00:00:00Z".parse().unwrap());
+}

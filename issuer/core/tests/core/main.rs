@@ -4,6 +4,7 @@
 
 mod authority;
 mod certificate;
+mod constraints;
 mod decide;
 mod hostile;
 mod names;
@@ -11,3 +12,4 @@ mod policy;
 mod properties;
 mod request;
 mod support;
+mod weak_keys;

@@ -184,9 +184,9 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-const WEAK: &str = "";
-const POINT: &str = "";
-const EDWARDS: &str = "";
+const WEAK: &str = "public key is refused: ";
+const POINT: &str = "public key is refused: it is not a point";
+const EDWARDS: &str = "public key is refused: ";
 
 const SHA1: &[u8] = b"\x2b\x0e\x03\x02\x1a";
 const SHA256: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x01";

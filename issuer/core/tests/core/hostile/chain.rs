@@ -103,5 +103,5 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-const NAMES: &str = "";
-const USAGES: &str = "";
+const NAMES: &str = "name constraint";
+const USAGES: &str = "restricts extended key usages";
