@@ -154,7 +154,7 @@ fn a_secret_is_marked_as_cert_manager_marks_it() {
             "cert-manager.io/issuer-group": "pki.tandem.internal",
             "cert-manager.io/issuer-kind": "TandemClusterIssuer",
             "cert-manager.io/issuer-name": "internal-ca",
-            "cert-manager.io/subject-organizations": "\"Shop, Inc.\",Shop",
+            "cert-manager.io/subject-organizations": "Shop,\"Shop, Inc.\"",
             "cert-manager.io/subject-serialnumber": "7",
             "cert-manager.io/uri-sans": "spiffe://shop/db",
         })
@@ -274,6 +274,7 @@ fn files_are_for_their_owner_alone_and_all_there_or_none() {
     assert_eq!(state(folder.path()), before);
 }
 
+/// Fact 3: offline as well.
 #[test]
 fn what_is_final_is_never_signed_again() {
     for reason in ["Issued", "Failed", "Denied"] {

@@ -1,4 +1,5 @@
-//! An issued certificate → the Secret, as cert-manager writes it: it takes the Secret over without issuing anew.
+//! An issued certificate → the Secret, as cert-manager writes it: it takes the Secret over without issuing anew. Only where
+//! a literal subject has a common name that is not among `dnsNames`, cert-manager (1.21) does not find it in the spec.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -73,9 +74,9 @@ impl Certificate {
         let spec = &self.spec;
         let mut all = BTreeMap::new();
         let mut note = |name: &str, value: String| all.insert(format!("cert-manager.io/{name}"), value);
-        let rdns = subject::of(spec).unwrap_or_default();
+        let attributes = subject::in_order(&subject::of(spec).unwrap_or_default());
         let of_type = |wanted: ObjectIdentifier| {
-            let found = rdns.iter().flatten().filter(move |(kind, _)| *kind == wanted);
+            let found = attributes.iter().filter(move |(kind, _)| *kind == wanted);
             found.map(|(_, text)| text.clone()).collect::<Vec<_>>()
         };
         note("common-name", of_type(subject::COMMON_NAME).pop().unwrap_or_default());

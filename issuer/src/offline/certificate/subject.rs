@@ -51,7 +51,7 @@ pub(super) fn of(spec: &Spec) -> Result<Vec<Rdn>, Problem> {
         return literal(text).map_err(|message| Problem::new("spec.literalSubject", message));
     }
     let mut rdns = Vec::new();
-    // All values of one type are one RDN, as Go's pkix.Name has it.
+    // Order as in pkix.Name of Go 1.26, with which cert-manager is built; all values of one type are one RDN.
     let mut add = |kind, values: &[String]| {
         if !values.is_empty() {
             rdns.push(values.iter().map(|value| (kind, value.clone())).collect());
@@ -60,12 +60,12 @@ pub(super) fn of(spec: &Spec) -> Result<Vec<Rdn>, Problem> {
     let one = |value: &str| if value.is_empty() { Vec::new() } else { vec![value.to_owned()] };
     if let Some(subject) = &spec.subject {
         add(COUNTRY, &subject.countries);
-        add(ORGANIZATION, &subject.organizations);
-        add(UNIT, &subject.organizational_units);
-        add(LOCALITY, &subject.localities);
         add(PROVINCE, &subject.provinces);
+        add(LOCALITY, &subject.localities);
         add(STREET, &subject.street_addresses);
         add(POSTAL_CODE, &subject.postal_codes);
+        add(ORGANIZATION, &subject.organizations);
+        add(UNIT, &subject.organizational_units);
     }
     add(COMMON_NAME, &one(spec.common_name.as_deref().unwrap_or_default()));
     add(SERIAL_NUMBER, &one(spec.subject.as_ref().map_or("", |subject| &subject.serial_number)));
@@ -117,11 +117,25 @@ fn unescaped(kind: ObjectIdentifier, value: &str) -> Option<String> {
     String::from_utf8(bytes.get(..bytes.len().checked_sub(length)?)?.to_vec()).ok()
 }
 
-/// The Name (DER). PrintableString where it holds the text, UTF8String elsewhere, as Go has it.
+/// The Name (DER).
 ///
 /// # Errors
 /// Where a text is too long for DER.
 pub(super) fn to_der(rdns: &[Rdn]) -> Result<Vec<u8>, der::Error> {
+    sequence(rdns)?.to_der()
+}
+
+/// Types and texts in the order that they have in the Name: that of DER within an RDN.
+pub(super) fn in_order(rdns: &[Rdn]) -> Vec<(ObjectIdentifier, String)> {
+    let text = |attribute: &AttributeTypeAndValue| {
+        (attribute.oid, String::from_utf8_lossy(attribute.value.value()).into_owned())
+    };
+    let sequence = sequence(rdns).unwrap_or_default();
+    sequence.iter().flat_map(RelativeDistinguishedName::iter).map(text).collect()
+}
+
+/// PrintableString where it holds the text, UTF8String elsewhere, as Go has it.
+fn sequence(rdns: &[Rdn]) -> Result<RdnSequence, der::Error> {
     let attribute = |(oid, text): &(ObjectIdentifier, String)| {
         let tag = PrintableStringRef::new(text).map_or(Tag::Utf8String, |text| text.tag());
         Ok(AttributeTypeAndValue { oid: *oid, value: Any::new(tag, text.as_bytes())? })
@@ -130,7 +144,7 @@ pub(super) fn to_der(rdns: &[Rdn]) -> Result<Vec<u8>, der::Error> {
         let attributes = rdn.iter().map(attribute).collect::<Result<Vec<_>, der::Error>>()?;
         RelativeDistinguishedName::try_from(attributes)
     };
-    RdnSequence::from(rdns.iter().map(rdn).collect::<Result<Vec<_>, _>>()?).to_der()
+    Ok(RdnSequence::from(rdns.iter().map(rdn).collect::<Result<Vec<_>, _>>()?))
 }
 
 #[cfg(test)]
