@@ -59,6 +59,10 @@ measure: control-plane ## Time to the first certificate and idle memory of the i
 	@$(CARGO) build --locked --release --workspace
 	@exec target/release/measure
 
+.PHONY: bench-core
+bench-core: cargo ## The core alone: parse, decide, sign and issue, beside raw signing
+	$(CARGO) bench --locked --workspace --bench core
+
 .PHONY: control-plane
 control-plane: cargo
 	@$(MAKE) --no-print-directory -C tests/control-plane OUT=$(CURDIR)/target/control-plane

@@ -52,7 +52,7 @@ pub enum Error {
     #[error("the request names nobody: both the subject and the subject alternative names are empty")]
     NoNames,
     /// Names that no certificate carries, each with what is wrong with it.
-    #[error("names that no certificate may carry: {}", .0.join("; "))]
+    #[error("names that no certificate may carry: {}", crate::names::list(.0.iter().cloned()))]
     BadNames(Vec<String>),
     /// The issuer's policy does not allow it.
     #[error("{0}")]

@@ -14,6 +14,7 @@ use crate::{
     Error,
     request::ValidRequest,
     rules::{Case, Rule},
+    subject::attributes,
 };
 
 pub(crate) const RULES: &[Rule] = &[Rule {
@@ -44,10 +45,11 @@ fn check(name: &GeneralName) -> Result<(), &'static str> {
         GeneralName::Rfc822Name(name) => without_controls(name.as_str()).and_then(mailbox::read).map(drop),
         GeneralName::UniformResourceIdentifier(name) => without_controls(name.as_str()).and_then(uri::check),
         GeneralName::OtherName(name) => other_text(name).map_or(Ok(""), without_controls).map(drop),
-        GeneralName::IpAddress(_)
-        | GeneralName::DirectoryName(_)
-        | GeneralName::EdiPartyName(_)
-        | GeneralName::RegisteredId(_) => Ok(()),
+        GeneralName::DirectoryName(name) => match attributes(name.as_ref()) {
+            Ok(attributes) => attributes.iter().try_for_each(|attribute| without_controls(&attribute.text).map(drop)),
+            Err(_) => Err("it has an attribute that is no text"),
+        },
+        GeneralName::IpAddress(_) | GeneralName::EdiPartyName(_) | GeneralName::RegisteredId(_) => Ok(()),
     }
 }
 
@@ -78,7 +80,7 @@ fn constraints(request: &ValidRequest) -> Vec<GeneralName> {
 /// The subject's attributes that hold a control character.
 fn controls_in_subject(request: &ValidRequest) -> impl Iterator<Item = String> {
     let crooked = request.subject_attributes.iter().filter(|attribute| without_controls(&attribute.text).is_err());
-    crooked.map(|attribute| format!("subject attribute {} {:?}", attribute.oid, attribute.text))
+    crooked.map(|attribute| format!("subject attribute {} {}", attribute.oid, quoted(&attribute.text)))
 }
 
 fn without_controls(text: &str) -> Result<&str, &'static str> {
@@ -93,12 +95,12 @@ pub(crate) fn other_text(name: &OtherName) -> Option<&str> {
 /// A name for people, as OpenSSL writes it; its text is quoted.
 pub(crate) fn describe(name: &GeneralName) -> String {
     match name {
-        GeneralName::DnsName(name) => format!("DNS {:?}", name.as_str()),
-        GeneralName::Rfc822Name(name) => format!("email {:?}", name.as_str()),
-        GeneralName::UniformResourceIdentifier(name) => format!("URI {:?}", name.as_str()),
+        GeneralName::DnsName(name) => format!("DNS {}", quoted(name.as_str())),
+        GeneralName::Rfc822Name(name) => format!("email {}", quoted(name.as_str())),
+        GeneralName::UniformResourceIdentifier(name) => format!("URI {}", quoted(name.as_str())),
         GeneralName::IpAddress(octets) => format!("IP {}", describe_ip(octets.as_bytes())),
         GeneralName::OtherName(name) => describe_other(&name.type_id, other_text(name)),
-        GeneralName::DirectoryName(name) => format!("directoryName {:?}", name.to_string()),
+        GeneralName::DirectoryName(name) => format!("directoryName {}", quoted(&name.to_string())),
         GeneralName::EdiPartyName(_) => "ediPartyName".to_owned(),
         GeneralName::RegisteredId(oid) => format!("registeredID {oid}"),
     }
@@ -106,7 +108,7 @@ pub(crate) fn describe(name: &GeneralName) -> String {
 
 fn describe_other(oid: &ObjectIdentifier, text: Option<&str>) -> String {
     match text {
-        Some(text) => format!("otherName {oid} {text:?}"),
+        Some(text) => format!("otherName {oid} {}", quoted(text)),
         None => format!("otherName {oid}, which is no UTF8String"),
     }
 }
@@ -122,7 +124,20 @@ pub(crate) fn ip(octets: &[u8]) -> Option<std::net::IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(octets).map(Into::into)).ok()
 }
 
+/// As many as fit into a message, and how many more there are: a request has room for thousands.
 pub(crate) fn list(names: impl IntoIterator<Item = String>) -> String {
+    const TOLD: usize = 64;
     let names: Vec<_> = names.into_iter().collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    match (names.len(), names.get(..TOLD)) {
+        (0, _) => "none".to_owned(),
+        (all, Some(told)) if all > TOLD => format!("{} and {} more", told.join(", "), all - TOLD),
+        _ => names.join(", "),
+    }
+}
+
+/// A text in quotes, or enough of it to recognise it by.
+pub(crate) fn quoted(text: &str) -> String {
+    const TOLD: usize = 256;
+    let told: String = text.chars().take(TOLD).collect();
+    if told.len() < text.len() { format!("{told:?}…") } else { format!("{told:?}") }
 }

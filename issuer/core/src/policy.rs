@@ -19,7 +19,7 @@ use der::oid::ObjectIdentifier;
 use jiff::SignedDuration;
 use x509_cert::der::oid::db::DB;
 
-use crate::usage::Usages;
+use crate::{names::list, usage::Usages};
 pub use keys::{KeyAlgorithm, Keys};
 pub use namespaces::{Namespaces, Requirement};
 pub use patterns::{Dns, Email, IpRange, Pattern, Text, Uri};
@@ -123,7 +123,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// More would hide what was asked for.
         const SHOWN: usize = 8;
-        write!(f, "the issuer's spec.policy.{} does not allow {}; it allows ", self.field, self.found.join(", "))?;
+        write!(
+            f,
+            "the issuer's spec.policy.{} does not allow {}; it allows ",
+            self.field,
+            list(self.found.iter().cloned())
+        )?;
         match self.allowed.get(..SHOWN) {
             _ if self.allowed.is_empty() => f.write_str("none"),
             Some(shown) if self.allowed.len() > SHOWN => {

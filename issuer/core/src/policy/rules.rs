@@ -8,7 +8,7 @@ use x509_cert::ext::pkix::{KeyUsages, name::GeneralName};
 use super::{Policy, Refusal, Text, attribute_name, keys};
 use crate::{
     Error,
-    names::{describe, dns, ip, list, other_text},
+    names::{describe, dns, ip, list, other_text, quoted},
     request::COMMON_NAME,
     rules::{Case, Rule},
     subject::SubjectAttribute,
@@ -81,10 +81,6 @@ impl Seen {
             found => Err(Error::Policy(Refusal { field, found, allowed: self.allowed })),
         }
     }
-}
-
-fn quoted(text: &str) -> String {
-    format!("{text:?}")
 }
 
 /// Whether one of the patterns allows `text`.

@@ -1,7 +1,7 @@
 //! An honest request in a spec that is not (facts 11, 12, 22).
 
 use jiff::SignedDuration;
-use tandem_issuer_core::decide::Api;
+use tandem_issuer_core::{Policy, Settings, decide::Api};
 
 use super::{Attempt, Case, Forge, case};
 
@@ -36,6 +36,14 @@ pub(super) fn cases() -> Vec<Case> {
         case("Kubernetes: no time", seconds(0), "600 s"),
         case("Kubernetes: before now", seconds(-600), "600 s"),
         case("Kubernetes: a duration in words", Attempt { api: Api::Kubernetes, ..text("soon") }, "request-duration"),
+        case(
+            "four thousand names beyond the policy",
+            Attempt {
+                settings: Settings { policy: Some(Policy::default()), ..Settings::default() },
+                ..Forge::names(&[(0x82, b"a.example".as_slice()); 4000]).into()
+            },
+            "and 3936 more",
+        ),
     ]
 }
 

@@ -72,5 +72,13 @@ pub(super) fn cases() -> Vec<Case> {
         case("a BMPString of odd length", cn(0x1e, b"\0d\0"), NO_TEXT),
         case("a BMPString with a lone surrogate", cn(0x1e, &[0xd8, 0]), NO_TEXT),
         case("a BMPString with a pair of surrogates", cn(0x1e, &[0xd8, 0x3d, 0xde, 0]), NO_TEXT),
+        case("a common name with a NUL", cn(0x0c, b"bank.example\0.evil.example"), CONTROL),
+        case("a common name with lines of its own", cn(0x0c, b"db\r\nCN=root"), CONTROL),
+        case("a common name with an escape for terminals", cn(0x0c, b"\x1b[2Jdb"), CONTROL),
+        case("a common name with a control character of Latin-1", cn(0x14, &[0x9b]), CONTROL),
+        case("a common name with a NUL in a BMPString", cn(0x1e, b"\0d\0\0\0b"), CONTROL),
+        case("an organization with a NUL", organization(0x0c, b"a\0b"), CONTROL),
     ]
 }
+
+const CONTROL: &str = "it has a control character";
