@@ -8,29 +8,47 @@ use std::{
 
 use anyhow::Result;
 use http_body_util::BodyExt;
-use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use kube::{
     Client, Config,
     client::Body,
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use crate::ControlPlane;
 
-/// What the proxy answers in place of the server; `None` where it lets the request pass.
-pub type Fault = dyn Fn(&Method, &str) -> Option<Response<Body>> + Send + Sync;
+/// What happens to a request, by its method and its path with the query; `None` where it passes as it is.
+pub type Fault = dyn Fn(&Method, &str) -> Option<Trouble> + Send + Sync;
+
+/// What happens to a request in place of being passed on.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The proxy answers by itself.
+    Answer(Response<Body>),
+    /// It is passed on only when `until` is sent, whether or not its sender still waits; `done` has the server's answer.
+    Delay {
+        /// When to pass it on.
+        until: oneshot::Receiver<()>,
+        /// The HTTP status of the server's answer.
+        done: oneshot::Sender<StatusCode>,
+    },
+}
 
 /// A request that came by: when, its method and path, and whether the proxy answered it by itself.
 #[derive(Clone, Debug)]
 pub struct Passed {
     /// When it came.
     pub at: Instant,
-    /// `METHOD /path`.
+    /// `METHOD /path?query`.
     pub what: String,
-    /// Whether it never reached the server.
-    pub answered: bool,
+    /// Whether something happened to it.
+    pub troubled: bool,
 }
 
 /// The running proxy, which ends when it is dropped.
@@ -82,15 +100,27 @@ async fn forward(
     fault: Arc<Fault>,
     sender: mpsc::UnboundedSender<Passed>,
 ) -> Result<Response<Body>> {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let answer = fault(&method, &path);
-    let _ = sender.send(Passed { at: Instant::now(), what: format!("{method} {path}"), answered: answer.is_some() });
-    match answer {
-        Some(answer) => Ok(answer),
-        None => {
-            let (head, body) = request.into_parts();
-            let body = body.collect().await?.to_bytes().to_vec();
-            Ok(client.send(Request::from_parts(head, Body::from(body))).await?)
+    let (method, path) = (request.method().clone(), request.uri().to_string());
+    let trouble = fault(&method, &path);
+    let _ = sender.send(Passed { at: Instant::now(), what: format!("{method} {path}"), troubled: trouble.is_some() });
+    let pass_on = async move {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes().to_vec();
+        anyhow::Ok(client.send(Request::from_parts(head, Body::from(body))).await?)
+    };
+    match trouble {
+        None => pass_on.await,
+        Some(Trouble::Answer(answer)) => Ok(answer),
+        // On a task of its own, which does not end when the sender hangs up.
+        Some(Trouble::Delay { until, done }) => {
+            tokio::spawn(async move {
+                until.await?;
+                let answer = pass_on.await?;
+                // Whoever does not listen does not want to know.
+                let _ = done.send(answer.status());
+                anyhow::Ok(answer)
+            })
+            .await?
         }
     }
 }
@@ -99,10 +129,21 @@ async fn forward(
 ///
 /// # Errors
 /// Where the status is none.
-pub fn trouble(status: u16, retry_after: Option<Duration>) -> Result<Response<Body>> {
-    let mut response = Response::builder().status(status);
-    if let Some(after) = retry_after {
-        response = response.header("Retry-After", after.as_secs());
+pub fn trouble(status: u16, retry_after: Option<Duration>) -> Result<Trouble> {
+    let seconds = retry_after.map(|after| after.as_secs());
+    let reason = match status {
+        409 => "Conflict",
+        429 => "TooManyRequests",
+        500 if seconds.is_some() => "ServerTimeout",
+        _ => "InternalError",
+    };
+    let body = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "in trouble", "reason": reason,
+        "code": status, "details": {"retryAfterSeconds": seconds.unwrap_or_default()},
+    });
+    let mut response = Response::builder().status(status).header("Content-Type", "application/json");
+    if let Some(seconds) = seconds {
+        response = response.header("Retry-After", seconds);
     }
-    Ok(response.body(Body::from(b"in trouble".to_vec()))?)
+    Ok(Trouble::Answer(response.body(Body::from(serde_json::to_vec(&body)?))?))
 }

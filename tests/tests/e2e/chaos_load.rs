@@ -3,9 +3,11 @@
 use std::{
     collections::{BTreeMap, HashSet},
     hash::{BuildHasher, Hasher, RandomState},
+    sync::Mutex,
 };
 
 use anyhow::{Context, Result, ensure};
+use hyper::{Method, StatusCode};
 use kube::{ResourceExt, api::DynamicObject};
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::{Value, json};
@@ -13,14 +15,16 @@ use tandem_tests::{
     IssuerProcess, Space,
     certificates::{OpenSsl, der, root_ca},
     cluster::{CERTIFICATE_REQUEST, CLUSTER_ISSUER},
+    faults::{FaultProxy, Trouble},
     issuer,
 };
+use tokio::sync::oneshot;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
     environment::{AUDIT, Environment, with_issuer},
     load::{Certificates, Progress, Step, accepted, ask_for_many},
-    requests::{get, issued},
+    requests::{ask_plainly, get, issued},
 };
 
 fn names(count: usize) -> Vec<String> {
@@ -159,5 +163,34 @@ async fn an_issuer_killed_at_random_under_load_fails_nobody_and_signs_nothing_tw
     ask_for_many(&space, &["after".to_owned()], &reference).await?;
     issued(&space, "after").await?;
     ensure!(get(&space, "leaf-0").await? == before, "a finished request was written to");
+    Ok(())
+}
+
+/// Fact 8: a write that reaches the server when its sender is long dead, and another has signed, is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_of_an_issuer_that_was_killed_comes_too_late() -> Result<()> {
+    let mut environment = environment().await?;
+    let space = environment.space("late").await?;
+    with_issuer(&space).await?;
+    environment.issuer.process().kill()?;
+    let (release, until) = oneshot::channel();
+    let (done, answer) = oneshot::channel();
+    let delay = Mutex::new(Some(Trouble::Delay { until, done }));
+    let first_write = move |method: &Method, path: &str| {
+        let written = method == Method::PATCH && path.contains("/certificaterequests/late/status");
+        written.then(|| delay.lock().ok()?.take())?
+    };
+    let mut proxy = FaultProxy::start(&environment.control_plane, Box::new(first_write)).await?;
+    environment.issuer = IssuerProcess::start_at(&environment.control_plane, Some(&proxy.url), &[]).await?;
+    ask_plainly(&space, "late").await?;
+    while !proxy.passed.recv().await.context("no proxy")?.troubled {}
+    environment.issuer.process().kill()?;
+
+    environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
+    issued(&space, "late").await?;
+    let before = get(&space, "late").await?;
+    release.send(()).ok().context("the write was not kept")?;
+    ensure!(answer.await? == StatusCode::CONFLICT, "the late write was not refused");
+    ensure!(get(&space, "late").await? == before, "the late write changed something");
     Ok(())
 }

@@ -1,11 +1,17 @@
 //! An API server in trouble: what it says about when to come again is heeded, and a fault that may heal fails nobody.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use hyper::Method;
+use serde_json::json;
 use tandem_tests::{
     ControlPlane, IssuerProcess, Space,
+    cluster::CERTIFICATE_REQUEST,
     faults::{Fault, FaultProxy, Passed, trouble},
     issuer,
 };
@@ -13,17 +19,23 @@ use tandem_tests::{
 use crate::{
     environment::with_issuer,
     requests::{ask_plainly, issued},
+    signing_requests::{self, ask_approved, named, signer},
 };
 
 const NAMED_TIME: Duration = Duration::from_secs(3);
 
 /// Requests by name, and the trouble that the first writes of their status meet: how often, with which HTTP status, and
 /// when the server wants to be asked again.
-const TROUBLES: [(&str, usize, u16, Option<Duration>); 3] =
-    [("busy", 1, 429, Some(NAMED_TIME)), ("broken", 4, 500, None), ("conflict", 4, 409, None)];
+const TROUBLES: [(&str, usize, u16, Option<Duration>); 4] = [
+    ("busy", 1, 429, Some(NAMED_TIME)),
+    ("slow", 1, 500, Some(NAMED_TIME)),
+    ("broken", 4, 500, None),
+    ("conflict", 4, 409, None),
+];
 
 /// The request whose status is written.
 fn written(method: &str, path: &str) -> Option<&'static str> {
+    let (path, _) = path.split_once('?').unwrap_or((path, ""));
     let name = path.strip_suffix("/status")?.rsplit('/').next().filter(|_| method == "PATCH")?;
     TROUBLES.iter().map(|(known, ..)| *known).find(|known| *known == name)
 }
@@ -38,15 +50,24 @@ fn troubles() -> Box<Fault> {
     })
 }
 
-/// Fact 5: a fault of the API server fails nobody.
+/// A control plane, and an issuer that reaches it through a proxy with this fault.
+async fn behind(fault: Box<Fault>) -> Result<(ControlPlane, FaultProxy, IssuerProcess)> {
+    let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
+    issuer::install(&control_plane.cluster().await?).await?;
+    let proxy = FaultProxy::start(&control_plane, fault).await?;
+    let issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
+    Ok((control_plane, proxy, issuer))
+}
+
+fn all_passed(proxy: &mut FaultProxy) -> Vec<Passed> {
+    std::iter::from_fn(|| proxy.passed.try_recv().ok()).collect()
+}
+
+/// Facts 5, 17: a fault of the API server fails nobody; where even the status cannot be written, an event tells the cause.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_in_trouble_is_tried_again_in_its_time_and_nobody_fails() -> Result<()> {
-    let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
-    let cluster = control_plane.cluster().await?;
-    issuer::install(&cluster).await?;
-    let mut proxy = FaultProxy::start(&control_plane, troubles()).await?;
-    let issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
-    let space: Space = cluster.space("faults").await?;
+    let (control_plane, mut proxy, issuer) = behind(troubles()).await?;
+    let space: Space = control_plane.cluster().await?.space("faults").await?;
     with_issuer(&space).await.with_context(|| issuer.log().unwrap_or_default())?;
     for (name, ..) in TROUBLES {
         ask_plainly(&space, name).await?;
@@ -54,22 +75,113 @@ async fn a_server_in_trouble_is_tried_again_in_its_time_and_nobody_fails() -> Re
     for (name, ..) in TROUBLES {
         issued(&space, name).await.with_context(|| issuer.log().unwrap_or_default())?;
     }
+    space.event((CERTIFICATE_REQUEST.1, "broken"), "SigningError", "in trouble").await?;
 
     let mut writes: HashMap<&str, Vec<Passed>> = HashMap::new();
-    while let Ok(passed) = proxy.passed.try_recv() {
+    for passed in all_passed(&mut proxy) {
         let (method, path) = passed.what.split_once(' ').context("no method")?;
         if let Some(name) = written(method, path) {
             writes.entry(name).or_default().push(passed);
         }
     }
-    for (name, troubles, ..) in TROUBLES {
+    for (name, troubles, _, named) in TROUBLES {
         let writes = &writes[name];
         ensure!(writes.len() == troubles + 1, "{name}: {writes:?}");
         let waits: Vec<_> = writes.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
         let last = waits.last().copied().unwrap_or_default();
         // A time that is named is waited for. Else the interval doubles from a tenth of a second on, with jitter.
-        let least = if name == "busy" { NAMED_TIME } else { Duration::from_millis(800) };
+        let least = named.unwrap_or(Duration::from_millis(800));
         ensure!(waits[0] >= Duration::from_millis(100) && last >= least, "{name}: {waits:?}");
     }
+    Ok(())
+}
+
+/// What kind of call it is, whatever object it is about.
+fn kind_of_call(what: &str) -> Option<String> {
+    let (call, query) = what.split_once('?').unwrap_or((what, ""));
+    let (method, path) = call.split_once(' ')?;
+    let mut resources = path.split('/').rev();
+    let last = resources.next()?;
+    let resource = if last == "status" { format!("{}/status", resources.nth(1)?) } else { last.to_owned() };
+    let verb = match method {
+        "GET" if query.contains("watch=true") => "watch",
+        "GET" => "list",
+        "POST" => "create",
+        "PATCH" => "patch",
+        other => other,
+    };
+    Some(format!("{verb} {resource}"))
+}
+
+/// Whatever is asked of it, a server that says when to come again is not asked before.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_call_waits_for_the_time_that_the_server_names() -> Result<()> {
+    const TIME: Duration = Duration::from_secs(1);
+    let refused: Mutex<HashSet<String>> = Mutex::default();
+    // The first call of each kind.
+    let first = move |method: &Method, path: &str| {
+        let kind = kind_of_call(&format!("{method} {path}"))?;
+        refused.lock().ok()?.insert(kind).then(|| trouble(429, Some(TIME)).ok())?
+    };
+    let (control_plane, mut proxy, issuer) = behind(Box::new(first)).await?;
+    let space = control_plane.cluster().await?.space("every-call").await?;
+    with_issuer(&space).await.with_context(|| issuer.log().unwrap_or_default())?;
+    ask_plainly(&space, "leaf").await?;
+    issued(&space, "leaf").await.with_context(|| issuer.log().unwrap_or_default())?;
+    let name = named(&space, "leaf");
+    ask_approved(&space, &name, &signer(&space), &json!({}), &json!({})).await?;
+    signing_requests::issued(&space, &name).await.with_context(|| issuer.log().unwrap_or_default())?;
+    // Sent after everything else has been answered.
+    space.cluster.event("default", (signing_requests::KIND.1, &name), "CertificateIssued", "").await?;
+
+    let passed = all_passed(&mut proxy);
+    let mut kinds = BTreeSet::new();
+    for (index, refused) in passed.iter().enumerate().filter(|(_, passed)| passed.troubled) {
+        let kind = kind_of_call(&refused.what).context("no kind")?;
+        let again = passed[index + 1..].iter().find(|passed| passed.what == refused.what);
+        let wait = again.with_context(|| format!("{kind} was never tried again"))?.at - refused.at;
+        ensure!(wait >= TIME, "{kind} was tried again after {wait:?}");
+        kinds.insert(kind);
+    }
+    let watched =
+        ["tandemissuers", "tandemclusterissuers", "secrets", "certificaterequests", "certificatesigningrequests"];
+    let mut expected: BTreeSet<_> =
+        watched.iter().flat_map(|resource| ["list", "watch"].map(|verb| format!("{verb} {resource}"))).collect();
+    expected.extend(
+        [
+            "patch tandemissuers/status",
+            "patch certificaterequests/status",
+            "patch certificatesigningrequests/status",
+            "create subjectaccessreviews",
+            "create events",
+        ]
+        .map(str::to_owned),
+    );
+    ensure!(kinds == expected, "{kinds:?}");
+    Ok(())
+}
+
+/// Facts 5, 20, 23: while it is not known whether the requester may refer to the issuer, the request waits, and an event
+/// tells the cause.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_that_fails_is_told_and_tried_again() -> Result<()> {
+    let left = Mutex::new(3_usize);
+    let reviews = move |_: &Method, path: &str| {
+        let mut left = left.lock().ok().filter(|_| path.contains("subjectaccessreviews"))?;
+        *left = left.checked_sub(1)?;
+        trouble(500, None).ok()
+    };
+    let (control_plane, mut proxy, issuer) = behind(Box::new(reviews)).await?;
+    let space = control_plane.cluster().await?.space("reviews").await?;
+    with_issuer(&space).await.with_context(|| issuer.log().unwrap_or_default())?;
+    let name = named(&space, "leaf");
+    ask_approved(&space, &name, &signer(&space), &json!({}), &json!({})).await?;
+    signing_requests::issued(&space, &name).await.with_context(|| issuer.log().unwrap_or_default())?;
+    let about = (signing_requests::KIND.1, name.as_str());
+    space.cluster.event("default", about, "SigningError", "in trouble (500 InternalError); it is tried again").await?;
+    ensure!(
+        all_passed(&mut proxy).iter().filter(|passed| passed.troubled).count() == 3,
+        "not every review was refused"
+    );
     Ok(())
 }

@@ -23,16 +23,16 @@ use crate::{
     requests::touched,
 };
 
-const KIND: (&str, &str) = ("certificates.k8s.io/v1", "CertificateSigningRequest");
+pub(crate) const KIND: (&str, &str) = ("certificates.k8s.io/v1", "CertificateSigningRequest");
 const DURATION: &str = "experimental.cert-manager.io/request-duration";
 
 /// The signer name of the TandemIssuer `internal-ca` of a namespace.
-fn signer(space: &Space) -> String {
+pub(crate) fn signer(space: &Space) -> String {
     format!("tandemissuers.pki.tandem.internal/{}.internal-ca", space.name)
 }
 
 /// Names of these requests are of the whole cluster: each test's begin with its namespace's name.
-fn named(space: &Space, name: &str) -> String {
+pub(crate) fn named(space: &Space, name: &str) -> String {
     format!("{}-{name}", space.name)
 }
 
