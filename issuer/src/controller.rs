@@ -217,3 +217,34 @@ fn report(resource: &str, error: &watcher::Error) {
     };
     tracing::warn!(resource, %error, "watching failed, and is tried again{hint}");
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    /// A list that is read anew may come in pages, and its objects are in the store only at its end.
+    #[test]
+    fn after_a_list_everything_in_it_is_looked_at() {
+        let mut writer = Writer::<ConfigMap>::default();
+        let store = writer.as_reader();
+        let object = |name: &str| {
+            let mut object = ConfigMap::default();
+            object.metadata.name = Some(name.to_owned());
+            object
+        };
+        let mut hear = |event: Event<ConfigMap>| {
+            writer.apply_watcher_event(&event);
+            let mut names: Vec<_> = touched(Ok(event), &store, &()).into_iter().map(|object| object.name).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(hear(Event::Apply(object("a"))), ["a"]);
+        assert!(hear(Event::Init).is_empty());
+        assert!(hear(Event::InitApply(object("b"))).is_empty(), "it is not in the store yet");
+        assert!(hear(Event::InitApply(object("c"))).is_empty());
+        assert_eq!(hear(Event::InitDone), ["b", "c"]);
+        assert!(hear(Event::Delete(object("b"))).is_empty());
+    }
+}

@@ -120,3 +120,72 @@ impl Issuers {
         SecretId { namespace, name: ca.secret_name.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::{
+        Client, Config,
+        runtime::{reflector::store::Writer, watcher::Event},
+    };
+
+    use super::*;
+
+    const KIND: IssuerKind = IssuerKind::Namespaced;
+
+    fn issuer(uid: &str, generation: i64) -> Issuer {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "pki.tandem.internal/v1alpha1", "kind": "TandemIssuer",
+            "metadata": {"name": "ca", "namespace": "shop", "uid": uid, "generation": generation},
+            "spec": {"ca": {"secretName": "ca"}},
+        }))
+        .unwrap()
+    }
+
+    fn issuers() -> (Writer<Issuer>, Issuers, mpsc::UnboundedReceiver<IssuerId>) {
+        let client = Client::try_from(Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let writer = Writer::new(KIND.resource());
+        let (wake, woken) = mpsc::unbounded_channel();
+        let stores = HashMap::from([(KIND, writer.as_reader())]);
+        let secrets = CaSecrets::new(client, HashMap::new());
+        (writer, Issuers::new(stores, secrets, "tandem".to_owned(), vec![wake]), woken)
+    }
+
+    fn conclude(issuers: &Issuers, issuer: &Issuer) {
+        let judgement = Judgement::not_ready("ErrGetKeyPair", "SecretMissing", "no Secret".to_owned());
+        issuers.conclude(IssuerId::of(KIND, issuer), version(issuer), Observed::NotReady(judgement));
+    }
+
+    /// Fact 6: what was concluded counts for that very object, as it was then; its requests wait until it was looked at anew.
+    #[tokio::test]
+    async fn a_conclusion_is_of_one_object_and_one_generation() {
+        let (mut writer, issuers, _woken) = issuers();
+        let id = IssuerId::of(KIND, &issuer("a", 1));
+        assert!(matches!(issuers.observe(&id), Some(Observed::Missing)));
+        writer.apply_watcher_event(&Event::Apply(issuer("a", 1)));
+        assert!(issuers.observe(&id).is_none(), "nobody has looked at it");
+        conclude(&issuers, &issuer("a", 1));
+        assert!(matches!(issuers.observe(&id), Some(Observed::NotReady(_))));
+        for other in [issuer("a", 2), issuer("b", 1)] {
+            writer.apply_watcher_event(&Event::Apply(other));
+            assert!(issuers.observe(&id).is_none(), "it has changed");
+        }
+        writer.apply_watcher_event(&Event::Delete(issuer("b", 1)));
+        assert!(matches!(issuers.observe(&id), Some(Observed::Missing)));
+    }
+
+    /// A watch that was interrupted does not tell what has gone meanwhile: the next list does.
+    #[tokio::test]
+    async fn an_issuer_that_is_no_longer_listed_is_forgotten_and_its_requests_are_woken() {
+        let (mut writer, issuers, mut woken) = issuers();
+        writer.apply_watcher_event(&Event::Apply(issuer("a", 1)));
+        conclude(&issuers, &issuer("a", 1));
+        assert_eq!(woken.try_recv().unwrap(), IssuerId::of(KIND, &issuer("a", 1)));
+        issuers.forget_missing(KIND);
+        assert!(woken.try_recv().is_err(), "it is still there");
+        writer.apply_watcher_event(&Event::Init);
+        writer.apply_watcher_event(&Event::InitDone);
+        issuers.forget_missing(KIND);
+        assert_eq!(woken.try_recv().unwrap(), IssuerId::of(KIND, &issuer("a", 1)));
+        assert!(issuers.concluded.read().unwrap().is_empty());
+    }
+}

@@ -89,11 +89,11 @@ mod tests {
                 panic!("{pem}");
             }
             "in-a-task" => {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 runtime.block_on(async {
                     tokio::spawn(async move { panic!("{pem}") });
-                    // Without an end of the process this would wait for ever.
-                    std::future::pending::<()>().await;
+                    // Far longer than the process lives.
+                    tokio::time::sleep(std::time::Duration::from_secs(20)).await;
                 });
             }
             other => unreachable!("{other}"),

@@ -132,3 +132,35 @@ impl<K: Resource<DynamicType: Clone + Eq + Hash>> Later<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
+    use super::*;
+
+    fn failure(retry_after_seconds: u32) -> Error {
+        let status = json!({"code": 500, "details": {"retryAfterSeconds": retry_after_seconds}});
+        Error::Api(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
+    }
+
+    /// Fact 5: without end, up to a minute, and with jitter, so that those who failed together do not come together.
+    #[test]
+    fn failures_are_tried_again_ever_later_in_the_servers_time() {
+        let object = ObjectRef::<ConfigMap>::new("a");
+        let mut failures = HashMap::new();
+        let mut fail = |seconds| when_again(&object, Err(failure(seconds)), &mut failures).unwrap();
+        let waits: Vec<_> = (0..40).map(|_| fail(0)).collect();
+        assert!((Duration::from_millis(100)..Duration::from_millis(300)).contains(&waits[0]), "{waits:?}");
+        assert!(waits[..8].windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(120)), "{waits:?}");
+        assert!(waits[39] >= Duration::from_secs(60), "{waits:?}");
+        assert_eq!(fail(1000), Duration::from_secs(1000));
+        assert_eq!(when_again(&object, Ok(None), &mut failures), None);
+        assert!(failures.is_empty());
+        let first = |name: &str| when_again(&ObjectRef::<ConfigMap>::new(name), Err(failure(0)), &mut HashMap::new());
+        let firsts: std::collections::HashSet<_> = (0..50).map(|index| first(&index.to_string())).collect();
+        assert!(firsts.len() > 1, "no jitter");
+    }
+}

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use rcgen::PKCS_ECDSA_P256_SHA256;
-use serde_json::Value;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::{Value, json};
 use tandem_tests::{
     certificates::root_ca,
     cluster::{CERTIFICATE_REQUEST, ISSUER, is_ready},
@@ -13,7 +13,7 @@ use tandem_tests::{
 
 use crate::{
     environment::{AUDIT, AUDIT_LOG, Environment, ISSUER_ACCOUNT, assert_untold, canaries, with_issuer},
-    requests::{ask_plainly, issued},
+    requests::{ask, ask_plainly, failed, issued},
 };
 
 /// The forms in which a log may show bytes: as PEM, as base64 of that (so are they on the wire), and as lists of numbers.
@@ -47,14 +47,22 @@ async fn no_key_is_logged_even_where_everything_is() -> Result<()> {
     ask_plainly(&space, "by-new").await?;
     issued(&space, "by-new").await?;
     space.event((CERTIFICATE_REQUEST.1, "by-new"), "CertificateIssued", "").await?;
+    // A key in place of a request, where nobody else looks at it before.
+    let unchecked = environment.control_plane.cluster().await?.space_without_validation("pasted").await?;
+    with_issuer(&unchecked).await?;
+    let pasted = KeyPair::generate()?.serialize_pem();
+    ask(&unchecked, "pasted", &pasted, json!({})).await?;
+    failed(&unchecked, "pasted").await?;
+    unchecked.event((CERTIFICATE_REQUEST.1, "pasted"), "SigningError", "its label is").await?;
     ensure!(environment.issuer.process().stop()?, "it did not stop cleanly");
 
     let log = environment.issuer.log()?;
     ensure!(log.contains("TRACE") && log.contains("by-new"), "the log is not that of everything");
-    for shape in keys.iter().flat_map(|key| shapes(key)) {
+    for shape in keys.iter().chain([&pasted]).flat_map(|key| shapes(key)) {
         ensure!(!log.contains(&shape), "a part of a private key is in the log: {shape}");
     }
     assert_untold(&environment, &space, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    assert_untold(&environment, &unchecked, &[&pasted]).await?;
     let audit = std::fs::read_to_string(environment.control_plane.folder().join(AUDIT_LOG))?;
     check_requests(&audit)
 }
@@ -78,13 +86,13 @@ fn check_requests(audit: &str) -> Result<()> {
         *asked.entry(what.trim_end_matches('/').to_owned()).or_insert(0_u32) += 1;
     }
     for (what, expected) in [
-        // Two requests were issued, with a write and an event each.
-        ("patch certificaterequests/status", 2..=2),
-        // Verified, two kinds of half-updated, verified; and an event for each and for each request.
-        ("patch tandemissuers/status", 4..=4),
-        ("create events", 6..=6),
-        ("list secrets", 1..=2),
-        ("watch secrets", 1..=3),
+        // Two requests were issued and one failed, with a write and an event each.
+        ("patch certificaterequests/status", 3..=3),
+        // Verified, two kinds of half-updated, verified; another one verified; and an event for each and for each request.
+        ("patch tandemissuers/status", 5..=5),
+        ("create events", 8..=8),
+        ("list secrets", 2..=4),
+        ("watch secrets", 2..=6),
         ("list certificaterequests", 1..=2),
         ("watch certificaterequests", 1..=3),
         ("list certificatesigningrequests", 1..=2),
