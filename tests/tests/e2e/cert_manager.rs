@@ -1,15 +1,20 @@
 //! What cert-manager itself makes of what the issuer says of a request.
 
 use anyhow::{Context, Result, ensure};
-use kube::ResourceExt;
+use jiff::{SignedDuration, Timestamp};
+use kube::{ResourceExt, api::DynamicObject};
 use rcgen::PKCS_ECDSA_P256_SHA256;
+use serde_json::json;
 use tandem_tests::{
     Space,
     certificates::{OpenSsl, ca_params, root_ca_of},
-    cluster::{CERTIFICATE, CERTIFICATE_REQUEST, condition, is_ready},
+    cluster::{CERTIFICATE, CERTIFICATE_REQUEST, ISSUER, condition, is_ready},
 };
 
-use crate::environment::{allow_secrets, make_issuer, space, with_issuer};
+use crate::{
+    environment::{allow_secrets, make_issuer, space, with_issuer},
+    requests::patch_status,
+};
 
 const SECRET: (&str, &str) = ("v1", "Secret");
 
@@ -46,7 +51,7 @@ async fn a_temporary_certificate_is_there_while_the_request_waits() -> Result<()
     openssl.verify(&space.secret("leaf", "tls.crt").await?, &ca.as_ref().pem(), &[])
 }
 
-/// Fact 4: a request that failed is replaced as soon as its Certificate is put right.
+/// Fact 4: at the next attempt cert-manager makes a new request, which it does only where it knows when the first one failed.
 #[tokio::test]
 async fn a_failed_request_is_replaced() -> Result<()> {
     let space = space("replaced-request").await?;
@@ -58,18 +63,33 @@ async fn a_failed_request_is_replaced() -> Result<()> {
     make_issuer(&space, "internal-ca").await?;
 
     certificate(&space, "876600h").await?;
-    let failed = |object: &_| {
-        condition(object, "Issuing")
-            .is_some_and(|(status, reason, _)| (status.as_str(), reason.as_str()) == ("False", "Failed"))
+    let has_failed = |object: &DynamicObject| {
+        condition(object, "Issuing").is_some_and(|(status, reason, _)| status == "False" && reason == "Failed")
     };
-    let told = space.wait(CERTIFICATE, "leaf", failed).await?;
+    let told = space.wait(CERTIFICATE, "leaf", has_failed).await?;
     let (_, _, message) = condition(&told, "Issuing").context("no Issuing")?;
     ensure!(message.contains("the certificate would end at"), "its user is not told why: {message}");
     let first = space.wait(CERTIFICATE_REQUEST, "leaf-1", |request| is_ready(request, "False", "Failed")).await?;
 
-    certificate(&space, "24h").await?;
-    space.wait_ready(CERTIFICATE, "leaf").await?;
+    // The issuer is put right, and the user asks for another attempt, as `cmctl renew` does.
+    let permissive = json!({
+        "apiVersion": ISSUER.0, "kind": ISSUER.1, "metadata": {"name": "internal-ca"},
+        "spec": {"ca": {"secretName": "internal-ca"}, "leafBeyondCA": "Permit"},
+    });
+    space.apply(&permissive.to_string()).await?;
+    space.wait_ready(ISSUER, "internal-ca").await?;
+    let issuing = json!({
+        "type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "by hand",
+        "observedGeneration": told.metadata.generation, "lastTransitionTime": later(&told)?,
+    });
+    patch_status(&space, CERTIFICATE, "leaf", json!({"conditions": [issuing]})).await?;
     let second = space.wait(CERTIFICATE_REQUEST, "leaf-1", |request| is_ready(request, "True", "Issued")).await?;
     ensure!(first.uid() != second.uid(), "the request that failed was used again");
-    Ok(())
+    space.wait_ready(CERTIFICATE, "leaf").await.map(|_| ())
+}
+
+/// A second after the Certificate's failure: times in the API are whole seconds.
+fn later(certificate: &DynamicObject) -> Result<Timestamp> {
+    let failed: Timestamp = certificate.data["status"]["lastFailureTime"].as_str().context("no time")?.parse()?;
+    Ok(failed + SignedDuration::from_secs(1))
 }
