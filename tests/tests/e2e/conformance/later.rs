@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tandem_tests::{
     Space,
     certificates::{OpenSsl, der, root_ca},
-    cluster::{CERTIFICATE, CLUSTER_ISSUER, ISSUER},
+    cluster::{CERTIFICATE, CLUSTER_ISSUER, ISSUER, condition, is_ready},
     issuer,
 };
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
@@ -205,7 +205,14 @@ async fn a_private_key_is_certified_again_where_the_policy_keeps_it() -> Result<
         let spec = json!({"dnsNames": ["db.example.com"], "privateKey": {"rotationPolicy": "Never"}});
         make_certificate(&space, &target, "kept", spec).await?;
         let name = full_name(&target, "kept");
-        space.wait_ready(CERTIFICATE, &name).await?;
+        // Ready comes before cert-manager has finished: until then it would write the same certificate once more.
+        let finished = |certificate: &DynamicObject| {
+            let issuing = condition(certificate, "Issuing").is_some_and(|(status, ..)| status == "True");
+            is_ready(certificate, "True", "")
+                && !issuing
+                && certificate.data["status"]["nextPrivateKeySecretName"].is_null()
+        };
+        space.wait(CERTIFICATE, &name, finished).await?;
         let first = space.secret(&name, "tls.crt").await?;
         let stored = space.api(SECRET)?.get(&name).await?.data["data"]["tls.crt"].clone();
         let patch = json!({"data": {"tls.crt": ""}});
