@@ -31,6 +31,7 @@ mod name_constraints;
 mod names;
 pub mod new_request;
 pub mod policy;
+mod profile;
 pub mod request;
 mod rules;
 pub mod settings;

@@ -11,7 +11,7 @@ use crate::{
     algorithm::{self, key_id, verify_signed},
     encoding::Signed,
     name_constraints::Constraints,
-    weak_keys,
+    profile, weak_keys,
 };
 
 /// One certificate of the CA's chain, with what is needed of it.
@@ -78,6 +78,7 @@ impl Link {
             .map_err(|name| invalid(format!("a certificate is signed with {name}, which is not accepted")))?;
         let subject = parsed.subject().to_string();
         let of = |problem: String| invalid(format!("the certificate {subject:?}: {problem}"));
+        profile::check(&der, &parsed).map_err(of)?;
         let public_key = parsed.public_key().raw.to_vec();
         weak_keys::check(&public_key).map_err(|weakness| of(format!("its public key is refused: {weakness}")))?;
 

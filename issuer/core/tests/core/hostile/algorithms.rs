@@ -35,25 +35,45 @@ pub(super) fn cases() -> Vec<Case> {
         // Made by OpenSSL: these are well formed and truly signed.
         case("RSA with SHA-1", pem(include_str!("../../data/rsa-sha1.csr")), "sha1WithRSAEncryption"),
         case("RSA with MD5", pem(include_str!("../../data/rsa-md5.csr")), "md5WithRSAEncryption"),
-        case("RSA of 1024 bits, by OpenSSL", pem(include_str!("../../data/rsa-1024.csr")), WEAK),
+        case("RSA of 1024 bits, by OpenSSL", pem(include_str!("../../data/rsa-1024.csr")), SIZE),
         case("P-224", pem(include_str!("../../data/p-224.csr")), NOT_ACCEPTED),
         case("Ed448", pem(include_str!("../../data/ed448.csr")), "1.3.101.113"),
         case("a compressed point", pem(include_str!("../../data/p-256-compressed.csr")), "point is compressed"),
         // RSA keys of another shape, truly signed.
-        case("RSA of 1024 bits", rsa(Rsa::of(&[below_power(1024, 105)], 65537)), WEAK),
-        case("RSA of 2047 bits", rsa(Rsa::of(&[below_power(2047, 85)], 65537)), WEAK),
-        case("RSA of 9689 bits", bad_rsa(&below_power(9689, 1), &integer(&65537_u32.into())), WEAK),
-        case("RSA with exponent 1", rsa(Rsa::of(&[prime_2048()], 1)), WEAK),
-        case("RSA with an exponent as long as its modulus", rsa(Rsa::of(&[prime_2048()], 65537).exchanged()), WEAK),
-        case("RSA with exponent 0", bad_rsa(&prime_2048(), &[2, 1, 0]), WEAK),
-        case("RSA with exponent 2", bad_rsa(&prime_2048(), &[2, 1, 2]), WEAK),
-        case("RSA with exponent 65536", bad_rsa(&prime_2048(), &[2, 3, 1, 0, 0]), WEAK),
+        case("RSA of 1024 bits", rsa(Rsa::of(&[below_power(1024, 105)], 65537)), SIZE),
+        case("RSA of 2047 bits", rsa(Rsa::of(&[below_power(2047, 85)], 65537)), SIZE),
+        case("RSA of 9689 bits", bad_rsa(&below_power(9689, 1), &integer(&65537_u32.into())), SIZE),
+        case("RSA with exponent 1", rsa(Rsa::of(&[prime_2048()], 1)), EXPONENT),
+        case("RSA with an exponent as long as its modulus", rsa(Rsa::of(&[prime_2048()], 65537).exchanged()), EXPONENT),
+        case("RSA with exponent 3", rsa(Rsa::of(&[prime_2048()], 3)), EXPONENT),
+        case("RSA with exponent 17", rsa(Rsa::of(&[prime_2048()], 17)), EXPONENT),
+        case("RSA with exponent 65539", rsa(Rsa::of(&[prime_2048()], 65539)), EXPONENT),
+        case("RSA with exponent 2^33 + 1", rsa(Rsa::of(&[prime_2048()], (1 << 33) + 1)), EXPONENT),
+        case(
+            "RSA with a factor of 3",
+            rsa(Rsa::of(&[3_u8.into(), below_power(2046, 633)], 65537)),
+            "is divisible by 3",
+        ),
+        case(
+            "RSA of two primes side by side",
+            rsa(Rsa::of(&[below_power(1024, 105), below_power(1024, 179)], 65537)),
+            "too close to each other",
+        ),
+        case(
+            "RSA as Infineon's chips made it (ROCA)",
+            rsa(Rsa::of(&[roca(8_079_925_500_627_115, 1000), roca(8_079_926_170_676_968, 1777)], 65537)),
+            "ROCA, CVE-2017-15361",
+        ),
+        case("Ed25519 whose key is neutral", Forge { sign: Box::new(neutral), ..edwards(&neutral_point()) }, EDWARDS),
+        case("RSA with exponent 0", bad_rsa(&prime_2048(), &[2, 1, 0]), EXPONENT),
+        case("RSA with exponent 2", bad_rsa(&prime_2048(), &[2, 1, 2]), EXPONENT),
+        case("RSA with exponent 65536", bad_rsa(&prime_2048(), &[2, 3, 1, 0, 0]), EXPONENT),
         case("RSA with a negative exponent", bad_rsa(&prime_2048(), &[2, 1, 0xfd]), WEAK),
         case("RSA with an exponent of many zeros", bad_rsa(&prime_2048(), &[2, 5, 0, 0, 1, 0, 1]), WEAK),
         case("RSA without exponent", bad_rsa(&prime_2048(), &[]), WEAK),
         case("RSA with three numbers", bad_rsa(&prime_2048(), &[2, 3, 1, 0, 1, 2, 1, 1]), WEAK),
-        case("RSA with modulus 0", bad_rsa(&BigUint::from(0_u8), &[2, 3, 1, 0, 1]), WEAK),
-        case("RSA with an even modulus", bad_rsa(&below_power(2048, 2), &[2, 3, 1, 0, 1]), WEAK),
+        case("RSA with modulus 0", bad_rsa(&BigUint::from(0_u8), &[2, 3, 1, 0, 1]), SIZE),
+        case("RSA with an even modulus", bad_rsa(&below_power(2048, 2), &[2, 3, 1, 0, 1]), "is divisible by 2"),
         case("RSA without content", Forge::key(RSA_KEY, &[], RSA_SHA256), WEAK),
         case(
             "RSA whose parameters are missing",
@@ -184,7 +204,9 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-const WEAK: &str = "public key is refused: ";
+const WEAK: &str = "public key is refused: it is not an RSA";
+const SIZE: &str = "public key is refused: its RSA modulus has";
+const EXPONENT: &str = "its RSA exponent is not 65537";
 const POINT: &str = "public key is refused: it is not a point";
 const EDWARDS: &str = "public key is refused: ";
 
@@ -196,6 +218,14 @@ const SHA512: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x03";
 fn pss(hash: &[u8], mask: &[u8], salt: u8) -> Vec<u8> {
     let mask = id(b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08", &id(mask, NULL));
     tlv(SEQUENCE, &[&tlv(0xa0, &[&id(hash, NULL)]), &tlv(0xa1, &[&mask]), &tlv(0xa2, &[&[2, 1, salt]])])
+}
+
+/// A prime as Infineon's library made them (CVE-2017-15361): `k` times the product of the first 126 primes, plus a power
+/// of 65537.
+fn roca(k: u64, power: u32) -> BigUint {
+    let primes = (2_u32..=701).filter(|n| (2..*n).all(|divisor| n % divisor != 0));
+    let product: BigUint = primes.map(BigUint::from).product();
+    BigUint::from(65537_u32).modpow(&power.into(), &product) + product * k
 }
 
 /// The neutral element of Ed25519.

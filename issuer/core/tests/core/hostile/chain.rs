@@ -56,6 +56,7 @@ static PERMITTED: LazyLock<Authority> = LazyLock::new(|| made(permitted));
 static PERMITTED_ABOVE: LazyLock<Authority> = LazyLock::new(|| beneath(permitted));
 static EXCLUDED: LazyLock<Authority> = LazyLock::new(|| made(excluded));
 static EXCLUDED_ABOVE: LazyLock<Authority> = LazyLock::new(|| beneath(excluded));
+static SERVERS: LazyLock<Authority> = LazyLock::new(|| made(servers_only));
 static SERVERS_ABOVE: LazyLock<Authority> = LazyLock::new(|| beneath(servers_only));
 static LAST: LazyLock<Authority> =
     LazyLock::new(|| made(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0))));
@@ -93,6 +94,7 @@ pub(super) fn cases() -> Vec<Case> {
         case("a DNS name that is excluded, in capitals", name(&EXCLUDED, 0x82, b"DB.SECRET.EXAMPLE"), NAMES),
         case("a wildcard that reaches what is excluded", name(&EXCLUDED, 0x82, b"*.secret.example"), NAMES),
         case("an address that is excluded", name(&EXCLUDED, 0x87, &[10, 1, 2, 3]), NAMES),
+        case("a usage beyond the CA's", usage(&SERVERS, &["client auth"]), USAGES),
         case("a usage beyond the CA's above", usage(&SERVERS_ABOVE, &["client auth"]), USAGES),
         case("one usage of two beyond the CA's above", usage(&SERVERS_ABOVE, &["server auth", "client auth"]), USAGES),
         case("any usage beneath a CA for servers", usage(&SERVERS_ABOVE, &["any"]), USAGES),

@@ -7,7 +7,7 @@ use rcgen::{
 };
 use tandem_issuer_core::{Authority, Class, authority::Material};
 
-use crate::support::{Ca, SEQUENCE, below, ca_params, extension, rdn, root, tlv};
+use crate::support::{Ca, SEQUENCE, SET, below, ca_params, extension, rdn, root, tlv};
 
 use super::forge::{ECDSA_SHA256, KEY};
 
@@ -186,6 +186,9 @@ fn cases() -> Vec<(&'static str, Secret, &'static str)> {
         ("roots that are garbage", with_roots("garbage"), "ca.crt: it holds no certificate"),
         ("roots that are a key", with_roots(&key), "ca.crt: it holds something else"),
         ("roots that are cut", with_roots(&certificate(&der[..99])), "ca.crt: not an X.509"),
+        ("version 1 with extensions", forged(|forged| forged.version.clear()), VERSION),
+        ("version 2 with extensions", forged(|forged| forged.version[4] = 1), VERSION),
+        ("version 4", forged(|forged| forged.version[4] = 3), VERSION),
         (
             "version 1",
             forged(|forged| {
@@ -194,12 +197,22 @@ fn cases() -> Vec<(&'static str, Secret, &'static str)> {
             }),
             "no basic constraints",
         ),
+        ("a serial number of zero length", forged(|forged| forged.serial = vec![2, 0]), "tls.crt:"),
+        ("an empty subject", forged(|forged| forged.name = vec![SEQUENCE, 0]), "subject"),
+        ("a subject with an empty RDN", forged(|forged| forged.name = tlv(SEQUENCE, &[&[SET, 0]])), "tls.crt:"),
+        ("two algorithms", forged(|forged| forged.inner[11] = 3), "algorithm"),
         (
             "an algorithm that is not the signature's",
             forged(|forged| (forged.inner[11], forged.outer[11]) = (3, 3)),
             "did not sign itself",
         ),
+        (
+            "it ends before it begins",
+            forged(|forged| forged.validity = [b"\x17\x0d360101000000Z", b"\x17\x0d260101000000Z"]),
+            "validity",
+        ),
         ("a time that does not exist", forged(|forged| forged.validity[1] = b"\x17\x0d361332000000Z"), "tls.crt:"),
+        ("a time without seconds", forged(|forged| forged.validity[1] = b"\x17\x0b3601010000Z"), "tls.crt:"),
         (
             "basic constraints twice",
             forged(|forged| forged.extensions.push(forged.extensions[0].clone())),
@@ -212,13 +225,25 @@ fn cases() -> Vec<(&'static str, Secret, &'static str)> {
             "tls.crt",
         ),
         (
+            "basic constraints with 0x01 for TRUE",
+            forged(|forged| forged.extensions[0] = extension(19, true, &[SEQUENCE, 3, 1, 1, 1])),
+            "tls.crt",
+        ),
+        (
             "a path length below zero",
             forged(|forged| forged.extensions[0] = extension(19, true, &[SEQUENCE, 6, 1, 1, 0xff, 2, 1, 0xff])),
             "tls.crt",
         ),
+        (
+            "an unknown critical extension",
+            forged(|forged| forged.extensions.push(extension(99, true, &[5, 0]))),
+            "critical",
+        ),
         ("something after the extensions", forged(|forged| forged.after = vec![5, 0]), "tls.crt:"),
     ]
 }
+
+const VERSION: &str = "version";
 
 /// The same certificate with another signature of the same form: the last bit differs.
 fn resigned(der: &[u8]) -> Vec<u8> {
@@ -254,7 +279,7 @@ fn no_hostile_secret_becomes_an_authority() {
     assert!(complaints.is_empty(), "{} of {}:\n{}", complaints.len(), cases.len(), complaints.join("\n"));
     let names: HashSet<_> = cases.iter().map(|(name, ..)| name).collect();
     assert_eq!(names.len(), cases.len(), "two cases have the same name");
-    assert!(names.len() >= 40, "{} cases", names.len());
+    assert!(names.len() >= 50, "{} cases", names.len());
 }
 
 /// Without this, every forged certificate above might be refused for what it has in common with the others.
