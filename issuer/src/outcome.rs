@@ -25,8 +25,8 @@ pub(crate) enum Outcome {
     Denied,
     /// It will never be signed.
     Failed(Error),
-    /// Signed and verified.
-    Issued(Box<Issued>),
+    /// Signed and verified; with what the policy would have refused, were it not a dry run.
+    Issued(Box<Issued>, Option<Error>),
 }
 
 impl Outcome {
@@ -41,9 +41,9 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn of_signing(result: Result<Issued, Error>) -> Self {
+    pub(crate) fn of_signing(result: Result<Issued, Error>, would_refuse: Option<Error>) -> Self {
         match result {
-            Ok(issued) => Self::Issued(Box::new(issued)),
+            Ok(issued) => Self::Issued(Box::new(issued), would_refuse),
             Err(error) => match error.class() {
                 Class::Permanent => Self::Failed(error),
                 Class::Retryable => Self::Retrying(error.into()),
@@ -60,7 +60,7 @@ impl Outcome {
             Self::Retrying(error) => retrying(error),
             Self::Denied => Error::Denied.to_string(),
             Self::Failed(error) => error.to_string(),
-            Self::Issued(_) => "Certificate fetched from issuer successfully".to_owned(),
+            Self::Issued(..) => "Certificate fetched from issuer successfully".to_owned(),
         }
     }
 
@@ -72,7 +72,7 @@ impl Outcome {
             Self::Retrying(error) => return trouble(error),
             Self::Failed(error) => (EventType::Warning, R::failure_reason(error)),
             Self::Denied => (EventType::Warning, "Denied"),
-            Self::Issued(_) => (EventType::Normal, "CertificateIssued"),
+            Self::Issued(..) => (EventType::Normal, "CertificateIssued"),
         };
         event(type_, reason, "Sign", &self.message())
     }
@@ -85,6 +85,11 @@ fn retrying(error: &context::Error) -> String {
 /// The event that tells of a failure that may heal.
 pub(crate) fn trouble(error: &context::Error) -> Event {
     event(EventType::Warning, "SigningError", "Sign", &retrying(error))
+}
+
+/// The event that tells of what a policy would have refused, were it not a dry run.
+pub(crate) fn would_refuse(error: &Error) -> Event {
+    event(EventType::Warning, "PolicyWouldRefuse", "Sign", &format!("signed in a dry run of the policy: {error}"))
 }
 
 /// Whether an issuer can sign, and why.
@@ -134,7 +139,7 @@ mod tests {
     /// Fact 5: each class of error has its outcome; a fault that may heal never ends a request.
     #[test]
     fn errors_keep_their_class() {
-        let of = |error| Outcome::of_signing(Err(error));
+        let of = |error| Outcome::of_signing(Err(error), None);
         assert!(matches!(of(Error::NoNames), Outcome::Failed(_)));
         assert!(matches!(of(Error::Signer("busy".to_owned())), Outcome::Retrying(_)));
         assert!(matches!(of(Error::KeyMismatch), Outcome::Waiting(..)));

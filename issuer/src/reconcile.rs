@@ -1,11 +1,11 @@
 //! The way of a request, on one screen: observe → decide → act. The same for CertificateRequests and for Kubernetes'
 //! CertificateSigningRequests.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use jiff::Timestamp;
-use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::{authorization::v1::SubjectAccessReview, core::v1};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -13,7 +13,7 @@ use kube::{
 };
 use tandem_issuer_core::{
     Decision, Serial, decide,
-    decide::{Approval, Issuer, Request},
+    decide::{Approval, Issuer, Namespace, Request},
     issue,
 };
 
@@ -21,7 +21,7 @@ use crate::{
     api::{IssuerId, Publication, SigningRequest},
     context::{Context, Error},
     issuers::Observed,
-    outcome::{Outcome, trouble},
+    outcome::{Outcome, trouble, would_refuse},
     panics::isolate,
     status::FIELD_MANAGER,
 };
@@ -40,13 +40,18 @@ pub(crate) async fn reconcile<R: SigningRequest>(
     // Observe: the issuer, as far as it is known. It wakes its requests when that changes.
     let Some(id) = request.issuer() else { return Ok(None) };
     let Some(issuer) = ctx.issuers.observe(&id) else { return Ok(None) };
-    let may_refer = may_refer(request.as_ref(), &id, &issuer, &ctx.client).await;
+    let mut core = request.to_core();
+    let asked = ask(request.as_ref(), &core, &id, &issuer, &ctx.client).await;
 
     // Decide: pure, in the core.
-    let decided = match may_refer {
-        Ok(may_refer) => isolate(|| conclude(&request.to_core(), &id, &issuer, may_refer, now)).map_err(Error::from),
-        Err(error) => Err(error),
+    let decided = match &asked {
+        Ok((may_refer, labels)) => {
+            core.namespace = core.namespace.map(|namespace| Namespace { labels: labels.as_ref(), ..namespace });
+            isolate(|| conclude(&core, &id, &issuer, *may_refer, now)).map_err(Error::from)
+        }
+        Err(_) => Ok(None),
     };
+    let decided = asked.and(decided);
     let Some(outcome) = decided.unwrap_or_else(|error| Some(Outcome::Retrying(error))) else { return Ok(None) };
     if let (Outcome::Unapproved, Some(rest)) = (&outcome, approvers_rest(request.as_ref(), now)) {
         return Ok(Some(rest));
@@ -85,11 +90,44 @@ pub(crate) fn conclude(
         Decision::Sign(grant) => {
             let Observed::Ready(ready) = issuer else { return None };
             match new_serial() {
-                Ok(serial) => Outcome::of_signing(issue(&grant, &ready.authority, serial, now)),
+                Ok(serial) => {
+                    let issued = issue(&grant, &ready.authority, serial, now);
+                    Outcome::of_signing(issued, grant.would_refuse)
+                }
                 Err(error) => Outcome::Retrying(error),
             }
         }
     })
+}
+
+/// What the API server knows beside the request, and is asked only where the answer counts: whether the request may refer
+/// to its issuer, and the labels of its namespace.
+async fn ask<R: SigningRequest>(
+    request: &R,
+    core: &Request<'_>,
+    id: &IssuerId,
+    issuer: &Observed,
+    client: &Client,
+) -> Result<(bool, Option<BTreeMap<String, String>>), Error> {
+    let may_refer = may_refer(request, id, issuer, client).await?;
+    let counts = may_refer && !core.finished && core.approval == Approval::Approved;
+    let labels = if counts { labels(core, issuer, client).await? } else { None };
+    Ok((may_refer, labels))
+}
+
+/// The labels of the request's namespace, where the issuer's policy looks at them. As they are now, not as a watch has
+/// seen them a little earlier: a refusal is for good.
+pub(crate) async fn labels(
+    request: &Request<'_>,
+    issuer: &Observed,
+    client: &Client,
+) -> Result<Option<BTreeMap<String, String>>, Error> {
+    let (Observed::Ready(ready), Some(namespace)) = (issuer, &request.namespace) else { return Ok(None) };
+    if !ready.settings.policy.as_ref().is_some_and(|policy| policy.needs_labels(namespace.name)) {
+        return Ok(None);
+    }
+    let found = Api::<v1::Namespace>::all(client.clone()).get_metadata(namespace.name).await.map_err(Error::Api)?;
+    Ok(Some(found.metadata.labels.unwrap_or_default()))
 }
 
 /// Whether the request may refer to its issuer. Asked of the API server only where the answer counts.
@@ -150,6 +188,11 @@ async fn publish<R: SigningRequest>(
     let object = ObjectRef::from_obj(request);
     tracing::info!(request = %object, reason = event.reason, "{}", outcome.message());
     ctx.announce(&event, &request.object_ref(&())).await;
+    if let Outcome::Issued(_, Some(error)) = outcome {
+        let event = would_refuse(error);
+        tracing::warn!(request = %object, reason = event.reason, "{error}");
+        ctx.announce(&event, &request.object_ref(&())).await;
+    }
     Ok(())
 }
 

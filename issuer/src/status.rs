@@ -26,7 +26,7 @@ fn ready(outcome: &Outcome) -> (&'static str, &'static str) {
         Outcome::Unapproved | Outcome::Waiting(..) | Outcome::Retrying(_) => ("False", "Pending"),
         Outcome::Denied => ("False", "Denied"),
         Outcome::Failed(_) => ("False", "Failed"),
-        Outcome::Issued(_) => ("True", "Issued"),
+        Outcome::Issued(..) => ("True", "Issued"),
     }
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn request_patch(request: &CertificateRequest, outcome: &Outcome, now
         }],
     });
     match outcome {
-        Outcome::Issued(issued) => {
+        Outcome::Issued(issued, _) => {
             body["certificate"] = base64(&issued.certificate);
             body["ca"] = base64(&issued.ca);
         }
@@ -191,7 +191,7 @@ mod tests {
     /// Fact 5: a retry is Pending, with the cause, and written once.
     #[test]
     fn what_is_tried_again_is_pending_with_the_cause() {
-        let outcome = Outcome::of_signing(Err(Error::Signer("the token is busy".to_owned())));
+        let outcome = Outcome::of_signing(Err(Error::Signer("the token is busy".to_owned())), None);
         let patch = request_patch(&request(None), &outcome, now()).unwrap();
         let ready = &patch["status"]["conditions"][0];
         assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("Pending")));
@@ -218,7 +218,7 @@ mod tests {
 
     fn issued() -> Outcome {
         let issued = Issued { certificate: "leaf".to_owned(), ca: "root".to_owned(), leaf: Vec::new() };
-        Outcome::Issued(Box::new(issued))
+        Outcome::Issued(Box::new(issued), None)
     }
 
     /// Facts 3, 4: reasons, failureTime, and the certificate with its CA.
@@ -245,8 +245,13 @@ mod tests {
             ocsp_servers: Vec::new(),
             issuing_certificate_urls: Vec::new(),
         };
-        let spec =
-            IssuerSpec { ca: Some(ca), leaf_beyond_ca: LeafBeyondCa::Refuse, backdate: None, refused_keys: vec![] };
+        let spec = IssuerSpec {
+            ca: Some(ca),
+            leaf_beyond_ca: LeafBeyondCa::Refuse,
+            backdate: None,
+            refused_keys: vec![],
+            policy: None,
+        };
         let mut issuer = Issuer::new("ca", &IssuerKind::Cluster.resource(), spec);
         issuer.metadata.generation = Some(3);
         let judgement = Judgement::not_ready("ErrGetKeyPair", "SecretMissing", "no Secret".to_owned());

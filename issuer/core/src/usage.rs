@@ -55,6 +55,11 @@ const KEY: &[(&str, KeyUsages)] = &[
     ("decipher only", KeyUsages::DecipherOnly),
 ];
 
+/// All names that the API has.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KEY.iter().map(|(name, _)| *name).chain(EXTENDED.iter().map(|(name, _)| *name))
+}
+
 fn find<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
     table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
 }

@@ -107,7 +107,7 @@ impl SigningRequest for CertificateSigningRequest {
                 let reason = Self::failure_reason(error);
                 Publication::Status(status::failed_signing_request(self, reason, &outcome.message(), now))
             }
-            Outcome::Issued(issued) => Publication::Status(status::issued_signing_request(self, issued)),
+            Outcome::Issued(issued, _) => Publication::Status(status::issued_signing_request(self, issued)),
         }
     }
 

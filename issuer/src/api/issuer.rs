@@ -15,7 +15,7 @@ use kube::{
 use serde::{Deserialize, Serialize};
 use tandem_issuer_core::authority::Description;
 
-use super::certificate_request::IssuerRef;
+use super::{certificate_request::IssuerRef, policy::PolicySpec};
 
 /// The API group of both kinds.
 pub(crate) const GROUP: &str = "pki.tandem.internal";
@@ -64,6 +64,9 @@ pub(crate) struct IssuerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4096), inner(length(max = 64), pattern(r"^[0-9A-Fa-f]{64}$")))]
     pub(crate) refused_keys: Vec<String>,
+    /// What may be asked of the issuer. Without a policy, anything may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<PolicySpec>,
 }
 
 /// What happens to a certificate that would be valid for longer than its CA.

@@ -5,13 +5,14 @@ use tandem_issuer_core::settings::{self, Settings, Urls};
 use super::{
     certificate_request::duration,
     issuer::{CaSource, IssuerSpec, LeafBeyondCa},
+    policy::PolicySpec,
 };
 
 impl IssuerSpec {
     /// What the spec says about certificates.
     ///
     /// # Errors
-    /// The first field that cannot be read, and why; admission lets none of them pass.
+    /// The first field that cannot be read, and why; admission refuses most of them.
     pub(crate) fn settings(&self) -> Result<Settings, String> {
         let backdate = match &self.backdate {
             None => Settings::BACKDATE,
@@ -23,8 +24,8 @@ impl IssuerSpec {
             urls: self.ca.as_ref().map(Urls::from).unwrap_or_default(),
             leaf_beyond_ca: self.leaf_beyond_ca.into(),
             backdate,
-            policy: None,
             refused_keys: self.refused_keys.iter().map(|hash| key_hash(hash)).collect::<Result<_, _>>()?,
+            policy: self.policy.as_ref().map(PolicySpec::to_core).transpose()?,
         })
     }
 }

@@ -1,12 +1,7 @@
 //! `explain --from-cluster`: request, issuer and Secret as they are in a cluster, read with the user's own rights.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    certificates::v1::CertificateSigningRequest,
-    core::v1::{Namespace, Secret},
-};
+use k8s_openapi::api::{certificates::v1::CertificateSigningRequest, core::v1::Secret};
 use kube::{Api, Client};
 use tandem_issuer_core::decide::Issuer as CoreIssuer;
 
@@ -17,7 +12,7 @@ use crate::{
     ca_secrets::{SecretId, Seen},
     controller,
     issuers::Observed,
-    reconcile::may_refer,
+    reconcile::{labels, may_refer},
     reconcile_issuer,
 };
 
@@ -48,7 +43,8 @@ pub(super) fn explain(target: &str, args: &Explain, now: Timestamp) -> Result<Re
             true
         });
         let seen = if allowed { issuer.to_core() } else { CoreIssuer::Forbidden };
-        let labels = labels(&client, &request, &issuer).await.map_err(End::bad)?;
+        let labels = labels(&request.to_core(None), &issuer, &client).await;
+        let labels = labels.map_err(|error| End::bad(format!("the labels of the request's namespace: {error}")))?;
         let request = request.to_core(labels.as_ref());
         Ok(look((name, id.to_string()), request, &seen, args.assume_approved, now))
     })
@@ -92,22 +88,6 @@ async fn observe(
         }
     };
     Ok(reconcile_issuer::observe(&seen, &secret, &issuer.spec, now).map_or(Observed::Missing, |(_, observed)| observed))
-}
-
-/// The labels of the request's namespace, where the issuer's policy looks at them.
-async fn labels(
-    client: &Client,
-    request: &Request,
-    issuer: &Observed,
-) -> Result<Option<BTreeMap<String, String>>, String> {
-    let Observed::Ready(ready) = issuer else { return Ok(None) };
-    let Some(name) = request.to_core(None).namespace.map(|namespace| namespace.name) else { return Ok(None) };
-    if !ready.settings.policy.as_ref().is_some_and(|policy| policy.needs_labels(name)) {
-        return Ok(None);
-    }
-    let namespace = Api::<Namespace>::all(client.clone()).get_metadata(name).await;
-    let namespace = namespace.map_err(|error| unread(&format!("the namespace {name}"), &error))?;
-    Ok(Some(namespace.metadata.labels.unwrap_or_default()))
 }
 
 fn unread(what: &str, error: &kube::Error) -> String {

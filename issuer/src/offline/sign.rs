@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tandem_issuer_core::decide::Approval;
 
 use super::{
-    End, Job, jobs,
+    End, Job, jobs, note,
     objects::{Objects, What},
     output::{self, Output},
 };
@@ -61,7 +61,12 @@ fn sign_one(job: &Job<'_>, objects: &Objects, now: Timestamp) -> Result<Output, 
         Unsigned::Refused(format!("it is issued, failed or denied already, and that is final; {advice}"))
     })?;
     let issued = match &outcome {
-        Outcome::Issued(issued) => issued,
+        Outcome::Issued(issued, would_refuse) => {
+            if let Some(error) = would_refuse {
+                note(&[format!("{}: signed in a dry run of the policy: {error}", job.wanted.title())]);
+            }
+            issued
+        }
         Outcome::Denied | Outcome::Failed(_) => return Err(Unsigned::Refused(outcome.message())),
         Outcome::Unapproved | Outcome::Waiting(..) | Outcome::Retrying(_) => {
             return Err(Unsigned::Waits(outcome.message()));

@@ -25,6 +25,7 @@ mod issuers;
 mod judges;
 mod names;
 mod offline;
+mod policy;
 mod process;
 mod quiet;
 mod readme;

@@ -5,7 +5,7 @@ use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::json;
 use tandem_tests::{
     certificates::{OpenSsl, ca_params, der, root_ca_of},
-    cluster::{CERTIFICATE_REQUEST, ISSUER},
+    cluster::{CERTIFICATE, CERTIFICATE_REQUEST, ISSUER},
 };
 use x509_parser::{
     certificate::X509Certificate, certification_request::X509CertificationRequest, extensions::X509Extension,
@@ -181,4 +181,41 @@ async fn the_issuer_name_is_the_cas_subject_byte_for_byte() -> Result<()> {
     assert_eq!(leaf.issuer().as_raw(), above.subject().as_raw());
     let shown = openssl.show(&chain, &["-issuer", "-nameopt", "sname,sep_comma_plus,show_type,esc_msb"])?;
     shown.contains("BMPSTRING").then_some(()).context(shown)
+}
+
+/// cert-manager's webhook lets a Certificate have a common name of at most 64 bytes (RFC 5280 appendix A.1); at
+/// CertificateRequests nobody looks, and its CA issuer signs them. So do we.
+#[tokio::test]
+async fn a_common_name_is_as_long_as_cert_manager_has_it() -> Result<()> {
+    let (space, ca) = space_with_issuer("long-name").await?;
+    let certificate = |name: &str, common_name: &str| {
+        json!({
+            "apiVersion": CERTIFICATE.0, "kind": CERTIFICATE.1, "metadata": {"name": name},
+            "spec": {
+                "secretName": name, "commonName": common_name, "privateKey": {"algorithm": "ECDSA"},
+                "issuerRef": {"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "internal-ca"},
+            },
+        })
+        .to_string()
+    };
+    for (name, common_name) in [("ascii", "a".repeat(64)), ("bytes", "ä".repeat(32))] {
+        space.apply(&certificate(name, &common_name)).await?;
+        space.wait_ready(CERTIFICATE, name).await?;
+    }
+    for too_long in ["a".repeat(65), "ä".repeat(33)] {
+        let Err(refused) = space.apply(&certificate("too-long", &too_long)).await else { bail!("{too_long} passed") };
+        let refused = format!("{refused:?}");
+        assert!(refused.contains("spec.commonName: Too long"), "{refused}");
+    }
+    let openssl = OpenSsl::new()?;
+    for (name, length) in [("past", 65), ("far-past", 1000)] {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "a".repeat(length));
+        let csr = params.serialize_request(&rcgen::KeyPair::generate()?)?.pem()?;
+        let chain = obtain(&space, name, &csr, json!({})).await?.chain;
+        openssl.verify(&chain, &ca.as_ref().pem(), &[])?;
+        assert_eq!(of_certificate(&chain)?, of_request(&csr)?, "{name}");
+    }
+    Ok(())
 }

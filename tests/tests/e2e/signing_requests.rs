@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tandem_tests::{
     Space,
     certificates::{OpenSsl, blocks, csr, intermediate_ca, root_ca},
-    cluster::{CLUSTER_ISSUER, condition},
+    cluster::{CLUSTER_ISSUER, ISSUER, condition},
     issuer,
 };
 
@@ -283,5 +283,38 @@ async fn one_status_write_makes_a_certificate_here_too() -> Result<()> {
         event["user"]["username"] == ISSUER_ACCOUNT && event["objectRef"]["name"] == *name && event["verb"] == "patch"
     });
     assert_eq!(writes.count(), 1);
+    Ok(())
+}
+
+/// Fact 23: a policy holds for both kinds of requests; these have no namespace, and are allowed nothing by one.
+#[tokio::test]
+async fn a_policy_allows_kubernetes_requests_nothing_by_namespace() -> Result<()> {
+    let (space, _) = space_with_issuer("csr-policy").await?;
+    let none = json!({});
+    for (name, policy, message) in [
+        ("allowed", json!({"dnsNames": ["leaf.test"]}), None),
+        ("template", json!({"dnsNames": ["leaf.${namespace}"]}), Some("dnsNames does not allow \"leaf.test\"")),
+        (
+            "namespaces",
+            json!({"dnsNames": ["leaf.test"], "namespaces": {"names": [space.name], "selector": {}}}),
+            Some("namespaces does not allow a request of no namespace"),
+        ),
+    ] {
+        let issuer = json!({
+            "apiVersion": ISSUER.0, "kind": ISSUER.1, "metadata": {"name": "internal-ca"},
+            "spec": {"ca": {"secretName": "internal-ca"}, "policy": policy},
+        });
+        space.apply(&issuer.to_string()).await?;
+        space.wait_ready(ISSUER, "internal-ca").await?;
+        let name = named(&space, name);
+        ask_approved(&space, &name, &signer(&space), &none, &none).await?;
+        match (end(&space, &name).await?, message) {
+            (Ok(_), None) => {}
+            (Err((reason, found)), Some(message)) => {
+                ensure!(reason == "SigningError" && found.contains(message), "{name}: {reason}: {found}");
+            }
+            other => anyhow::bail!("{name}: {other:?}"),
+        }
+    }
     Ok(())
 }

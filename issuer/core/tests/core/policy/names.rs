@@ -166,6 +166,7 @@ fn uris_are_compared_part_by_part() {
         (&["urn:example:*"], "urn:example:db", true),
         (&["urn:example:*"], "urn:other:db", false),
         (&["urn:example:*"], "urn:example:a/b", false),
+        (&["https://example.com/*"], "https://example.com/a%2fb", false),
     ];
     check(0x86, "uris", cases, |patterns| Policy { uris: parsed(patterns), ..Policy::default() });
 }
