@@ -3,7 +3,7 @@
 use std::{fmt, mem::discriminant, net::IpAddr};
 
 use der::{asn1::Any, oid::ObjectIdentifier};
-use fluent_uri::{Uri, component::Host};
+use iri_string::types::UriStr;
 use x509_cert::{ext::pkix::name, name::RdnSequence};
 
 use crate::{
@@ -159,9 +159,9 @@ fn mailbox(address: &str) -> Option<Mailbox> {
 /// The host of a URI that names one: no address, which cannot be compared, and nothing before it, which OpenSSL 3.0
 /// takes for a part of it.
 fn host(uri: &str) -> Option<&str> {
-    let authority = Uri::parse(uri).ok()?.authority()?;
-    let named = matches!(authority.host_parsed(), Host::RegName(_)) && authority.userinfo().is_none();
-    (named && is_host(authority.host())).then_some(authority.host())
+    let authority = UriStr::new(uri).ok()?.authority_components()?;
+    let host = authority.reg_name().filter(|host| is_host(host))?;
+    authority.userinfo().is_none().then_some(host)
 }
 
 impl Directory {

@@ -208,7 +208,7 @@ async fn malformed_names_are_refused_without_a_policy() -> Result<()> {
     assert_eq!(
         failed(&space, "leaf").await?,
         "names that no certificate may carry: \
-         DNS \"*.*.test\": a wildcard may only be the whole of its first label, before others; \
+         DNS \"*.*.test\": a wildcard may only be the whole of its first label, before others, \
          DNS \"a..b\": it has an empty label"
     );
     Ok(())

@@ -1,6 +1,6 @@
 //! The parts by which URIs are compared (RFC 3986; the SPIFFE ID standard, clause 2).
 
-use fluent_uri::Uri;
+use iri_string::types::UriStr;
 
 use super::{patterns::covers, template::glob};
 use crate::names::dns;
@@ -38,12 +38,12 @@ impl<'a> Parts<'a> {
         if uri.contains('%') {
             return Err("it is percent-encoded");
         }
-        let parsed = Uri::parse(uri).map_err(|_| "it is no absolute URI (RFC 3986)")?;
-        let authority = parsed.authority();
-        if authority.is_some_and(|authority| authority.has_userinfo() || authority.has_port()) {
+        let parsed = UriStr::new(uri).map_err(|_| "it is no absolute URI (RFC 3986)")?;
+        let authority = parsed.authority_components();
+        if authority.is_some_and(|authority| authority.userinfo().is_some() || authority.port().is_some()) {
             return Err("it has a user or a port");
         }
-        if parsed.has_query() || parsed.has_fragment() {
+        if parsed.query_str().is_some() || parsed.fragment_str().is_some() {
             return Err("it has a query or a fragment");
         }
         let host = authority.map(|authority| authority.host().to_ascii_lowercase()).filter(|host| !host.is_empty());
@@ -52,7 +52,7 @@ impl<'a> Parts<'a> {
             let example = if wildcards { host.replace("**", "a").replace('*', "a") } else { host.to_owned() };
             dns::read_host(&example)?;
         }
-        let path = parsed.path().as_str();
+        let path = parsed.path_str();
         let path: Vec<_> = match (path, authority) {
             ("", _) => Vec::new(),
             (path, Some(_)) => path.strip_prefix('/').unwrap_or(path).split('/').collect(),
@@ -61,7 +61,7 @@ impl<'a> Parts<'a> {
         if path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
             return Err("its path has an empty or a dot segment");
         }
-        let parts = Self { scheme: parsed.scheme().as_str().to_ascii_lowercase(), host, path };
+        let parts = Self { scheme: parsed.scheme_str().to_ascii_lowercase(), host, path };
         if parts.is_spiffe() {
             parts.check_spiffe(uri, wildcards)?;
         }
