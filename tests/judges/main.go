@@ -7,6 +7,8 @@
 // Standard output has one for each, in order: what crypto/x509 has against it, and which of zlint's lints warn or fail.
 //
 //	{"name": "any", "go": ["x509: …"], "zlint": [{"lint": "e_…", "says": "…"}]}
+//
+// As "judges keys" it reads and judges public keys: see judgeKeys.
 package main
 
 import (
@@ -31,7 +33,11 @@ type verdict struct {
 }
 
 func main() {
-	if err := judge(os.Stdin, os.Stdout); err != nil {
+	task := judge
+	if len(os.Args) == 2 && os.Args[1] == "keys" {
+		task = judgeKeys
+	}
+	if err := task(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "judges: %v\n", err)
 		os.Exit(1)
 	}

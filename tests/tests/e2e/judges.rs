@@ -9,8 +9,7 @@ mod pki;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io::Write,
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -18,7 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tandem_tests::{
     certificates::{OpenSsl, blocks},
-    tools,
+    judges,
 };
 
 use exceptions::{EXCEPTIONS, Judge};
@@ -177,25 +176,17 @@ struct Finding {
 
 /// crypto/x509 and zlint.
 fn judged_by_go(issued: &[Issued]) -> Result<Vec<Objections>> {
-    let mut questions = Vec::new();
-    for (index, Issued { chain, trusted, .. }) in issued.iter().enumerate() {
-        serde_json::to_writer(&mut questions, &Question { name: index.to_string(), chain, roots: trusted })?;
-        questions.push(b'\n');
-    }
-    let mut judges = Command::new(tools::judges()?).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let mut input = judges.stdin.take().context("no standard input")?;
-    let writer = std::thread::spawn(move || input.write_all(&questions));
-    let output = judges.wait_with_output()?;
-    writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
-    ensure!(output.status.success(), "the judges failed; they say why on standard error");
-    let mut all = Vec::new();
-    for (index, verdict) in serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Verdict>().enumerate() {
-        let verdict = verdict?;
+    let questions = issued.iter().enumerate().map(|(index, Issued { chain, trusted, .. })| Question {
+        name: index.to_string(),
+        chain,
+        roots: trusted,
+    });
+    let verdicts: Vec<Verdict> = judges::ask(&[], &questions.collect::<Vec<_>>())?;
+    let objections = verdicts.into_iter().enumerate().map(|(index, verdict)| {
         ensure!(verdict.name == index.to_string(), "verdicts are out of order");
         let go = verdict.go.into_iter().map(|problem| (Judge::Go, problem));
         let zlint = verdict.zlint.into_iter().map(|Finding { lint, says }| (Judge::Zlint, format!("{lint}: {says}")));
-        all.push(go.chain(zlint).collect());
-    }
-    ensure!(all.len() == issued.len(), "{} verdicts for {} certificates", all.len(), issued.len());
-    Ok(all)
+        Ok(go.chain(zlint).collect())
+    });
+    objections.collect()
 }
