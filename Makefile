@@ -7,6 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 CARGO ?= cargo
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
+CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
 
 .PHONY: help
 help: ## List the targets
@@ -63,6 +64,20 @@ measure: control-plane ## Time to the first certificate and idle memory of the i
 bench-core: cargo ## The core alone: parse, decide, sign and issue, beside raw signing
 	$(CARGO) bench --locked --workspace --bench core
 
+# The core is safe Rust: what is looked for are panics, for which no sanitizer is needed, and so no nightly Rust. The
+# targets are built with the versions of the workspace's own lock file.
+FUZZ_SECONDS ?= 300
+FUZZ_TARGETS ?= request decision secret
+.PHONY: fuzz
+fuzz: $(CARGO_FUZZ) ## Look for bytes that the core panics on, FUZZ_SECONDS=300 for each of FUZZ_TARGETS
+	@cp Cargo.lock issuer/core/fuzz/Cargo.lock
+	@for target in $(FUZZ_TARGETS); do \
+	    mkdir -p target/fuzz/$$target && \
+	    $(CARGO_FUZZ) fuzz run --fuzz-dir issuer/core/fuzz --target-dir target/fuzz/build --sanitizer none $$target \
+	        $(CURDIR)/target/fuzz/$$target $(CURDIR)/issuer/core/fuzz/corpus/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(CURDIR)/target/fuzz/$$target- || exit 1; \
+	done
+
 .PHONY: control-plane
 control-plane: cargo
 	@$(MAKE) --no-print-directory -C tests/control-plane OUT=$(CURDIR)/target/control-plane
@@ -87,3 +102,7 @@ cargo:
 $(CARGO_DENY): | cargo
 	@echo 'building cargo-deny (some minutes, once)'
 	@$(CARGO) install --quiet --locked --version 0.20.2 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny
+
+$(CARGO_FUZZ): | cargo
+	@echo 'building cargo-fuzz (some minutes, once)'
+	@$(CARGO) install --quiet --locked --version 0.13.1 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-fuzz

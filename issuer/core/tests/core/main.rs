@@ -6,6 +6,7 @@ mod authority;
 mod certificate;
 mod constraints;
 mod decide;
+mod fuzz;
 mod hostile;
 mod names;
 mod policy;
