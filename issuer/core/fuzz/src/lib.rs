@@ -16,8 +16,11 @@ use tandem_issuer_core::{
     settings::{LeafBeyondCa, Settings},
 };
 
+/// What is done with bytes; it panics where they show a fault.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is its corpus' as well.
-pub const TARGETS: [(&str, fn(&[u8])); 3] = [("request", request), ("decision", decision), ("secret", secret)];
+pub const TARGETS: [(&str, Target); 3] = [("request", request), ("decision", decision), ("secret", secret)];
 
 const SEED: [u8; 32] = [7; 32];
 const ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
