@@ -4,7 +4,11 @@
 //! another form. What is signed has to be taken by all verifiers, so wherever OpenSSL, Go and the RFC read a constraint
 //! differently, the strictest of them counts.
 
-use der::{Decode, oid::ObjectIdentifier};
+use der::{
+    Decode,
+    asn1::{Any, Ia5String},
+    oid::ObjectIdentifier,
+};
 use x509_cert::{
     ext::pkix::{
         NameConstraints,
@@ -106,7 +110,8 @@ fn bases(subtrees: Option<GeneralSubtrees>) -> Result<Vec<GeneralName>, String> 
 /// # Errors
 /// The subject cannot be read.
 pub(crate) fn constrained_names(subject: &[u8], alternative: &[DerName]) -> Result<Vec<GeneralName>, der::Error> {
-    let subject = Directory::new(&RdnSequence::from_der(subject)?);
+    let rdns = RdnSequence::from_der(subject)?;
+    let subject = Directory::new(&rdns);
     let mut names: Vec<_> = alternative.iter().map(GeneralName::new).collect();
     if !names.iter().any(|name| matches!(name, GeneralName::Dns(_))) {
         let dns_names = subject.values(COMMON_NAME).map(|name| GeneralName::Dns(name.to_ascii_lowercase()));
@@ -114,7 +119,10 @@ pub(crate) fn constrained_names(subject: &[u8], alternative: &[DerName]) -> Resu
             |name: &GeneralName| name.is_comparable() && matches!(name, GeneralName::Dns(n) if n.contains('.'));
         names.extend(dns_names.filter(plausible));
     }
-    names.extend(subject.values(EMAIL_ADDRESS).map(|address| GeneralName::Email(address.to_owned())));
+    // One in another string type is compared by nobody, no more than one that is empty.
+    let address = |value: &Any| value.decode_as::<Ia5String>().map(|text| text.as_str().to_owned()).unwrap_or_default();
+    let attributes = rdns.iter().flat_map(|rdn| rdn.iter()).filter(|attribute| attribute.oid == EMAIL_ADDRESS);
+    names.extend(attributes.map(|attribute| GeneralName::Email(address(&attribute.value))));
     if !subject.is_empty() {
         names.push(GeneralName::Directory(subject));
     }

@@ -228,12 +228,16 @@ fn the_subject_is_constrained_too() {
 
     let base = [name(EMAIL, b"a.test")];
     let permitting = authority(&[&self_signed(with_extension(30, true, constraints(&base, &[])))]).unwrap();
-    let address = |text: &[u8]| {
+    let address_as = |tag: u8, text: &[u8]| {
         let oid = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01];
-        tlv(SET, &[&tlv(SEQUENCE, &[&tlv(0x06, &[&oid]), &tlv(0x16, &[text])])])
+        tlv(SET, &[&tlv(SEQUENCE, &[&tlv(0x06, &[&oid]), &tlv(tag, &[text])])])
     };
+    let address = |text: &[u8]| address_as(0x16, text);
     assert_eq!(refusal(&request(&asking(&[address(b"x@a.test")], &dns)), &permitting), None);
     assert!(refusal(&request(&asking(&[address(b"x@b.test")], &dns)), &permitting).unwrap().contains(OUTSIDE));
+    // OpenSSL reads it in no other string type.
+    let utf8 = asking(&[address_as(0x0c, b"x@a.test")], &dns);
+    assert!(refusal(&request(&utf8), &permitting).unwrap().contains(INCOMPARABLE));
 }
 
 /// Fact 26: every certificate of the chain counts, the root included, for leaves and for CAs; every broken constraint is
