@@ -60,6 +60,12 @@ measure: control-plane ## Time to the first certificate and idle memory of the i
 	@$(CARGO) build --locked --release --workspace
 	@exec target/release/measure
 
+.PHONY: bench
+bench: control-plane ## What a certificate costs, beside cert-manager's CA issuer and the ceiling; BENCH=--help for less
+	@$(CARGO) build --locked --release --workspace
+	@target/release/bench $(BENCH)
+	@$(MAKE) --no-print-directory bench-core
+
 .PHONY: bench-core
 bench-core: cargo ## The core alone: parse, decide, sign and issue, beside raw signing
 	$(CARGO) bench --locked --workspace --bench core

@@ -72,6 +72,12 @@ impl ControlPlane {
         command
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Stops it; whether it stopped cleanly.
     ///
     /// # Errors

@@ -68,6 +68,12 @@ impl IssuerProcess {
         &mut self.process
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its resident memory in bytes, as the kernel counts it.
     ///
     /// # Errors
