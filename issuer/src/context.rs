@@ -7,12 +7,9 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client,
-    runtime::events::{Event, Recorder, Reporter},
-};
+use kube::{Client, runtime::events::Event};
 
-use crate::{issuers::Issuers, panics::Panicked, status::FIELD_MANAGER};
+use crate::{announcer::Announcer, issuers::Issuers, panics::Panicked};
 
 /// Why a request or an issuer is looked at again later.
 #[derive(Debug, thiserror::Error)]
@@ -62,23 +59,18 @@ impl Error {
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) issuers: Issuers,
-    reporter: Reporter,
+    announcer: Announcer,
     told: Mutex<HashMap<String, Option<String>>>,
 }
 
 impl Context {
-    pub(crate) fn new(client: Client, issuers: Issuers) -> Self {
-        Self { client, issuers, reporter: FIELD_MANAGER.into(), told: Mutex::default() }
+    pub(crate) fn new(client: Client, issuers: Issuers, announcer: Announcer) -> Self {
+        Self { client, issuers, announcer, told: Mutex::default() }
     }
 
-    /// Sends an event. One that does not arrive is only logged: events are a courtesy, the status is what counts.
-    pub(crate) async fn announce(&self, event: &Event, about: &ObjectReference) {
-        // A recorder of its own for each: one that remembers would send a later event with the note of an earlier one of
-        // the same reason, and keep all of them in memory for minutes. Only what has changed is announced.
-        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = recorder.publish(event, about).await {
-            tracing::warn!(reason = event.reason, %error, "an event was not accepted");
-        }
+    /// Has an event sent, when there is time for it.
+    pub(crate) fn announce(&self, event: Event, about: ObjectReference) {
+        self.announcer.announce(event, about);
     }
 
     /// Whether this event was the last that was told by itself, without a status, about the object with this UID. It is

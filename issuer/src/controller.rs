@@ -25,6 +25,7 @@ use tokio::{
 };
 
 use crate::{
+    announcer::{alongside, announcer},
     api::{CertificateRequest, Issuer, IssuerId, IssuerKind, SigningRequest},
     args::Run,
     ca_secrets::CaSecrets,
@@ -97,18 +98,18 @@ async fn control(client: Client, cluster_resource_namespace: String, stop: impl 
     }
     let secrets = CaSecrets::new(client.clone(), changed);
     let issuers = Issuers::new(stores, secrets, cluster_resource_namespace, vec![wake_requests, wake_signing_requests]);
-    let context = Arc::new(Context::new(client, issuers));
+    let (announcer, announcing) = announcer(client.clone());
+    let context = Arc::new(Context::new(client, issuers, announcer));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
 
     let issuers = flows
         .into_iter()
         .map(|(kind, writer, secret_changes)| run_issuers(kind, writer, secret_changes, context.clone(), stop.clone()));
-    future::join3(
-        future::join_all(issuers),
-        run_requests::<CertificateRequest>(woken_requests, context.clone(), stop.clone()),
-        run_requests::<CertificateSigningRequest>(woken_signing_requests, context.clone(), stop.clone()),
-    )
-    .await;
+    let issuers = future::join_all(issuers);
+    let requests = run_requests::<CertificateRequest>(woken_requests, context.clone(), stop.clone());
+    let signing_requests = run_requests::<CertificateSigningRequest>(woken_signing_requests, context, stop);
+    let all = async { drop(future::join3(issuers, requests, signing_requests).await) };
+    alongside(all, announcing).await;
 }
 
 /// Reconciles the issuers of one kind when they or their Secrets change.

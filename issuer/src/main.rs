@@ -3,6 +3,7 @@
 //! The way of a CertificateRequest: [`controller`] watches → [`reconcile`] observes, has the core decide, and acts
 //! → [`status`] says what is written. [`offline`] goes the same way without a cluster.
 
+mod announcer;
 mod api;
 mod args;
 mod ca_secrets;

@@ -66,7 +66,7 @@ pub(crate) async fn reconcile<R: SigningRequest>(
             // An event is the only place left where this can be seen.
             let event = trouble(&error);
             if !ctx.has_told(request.uid().unwrap_or_default(), &event) {
-                ctx.announce(&event, &request.object_ref(&())).await;
+                ctx.announce(event, request.object_ref(&()));
             }
             Err(error)
         }
@@ -187,11 +187,11 @@ async fn publish<R: SigningRequest>(
     }
     let object = ObjectRef::from_obj(request);
     tracing::info!(request = %object, reason = event.reason, "{}", outcome.message());
-    ctx.announce(&event, &request.object_ref(&())).await;
+    ctx.announce(event, request.object_ref(&()));
     if let Outcome::Issued(_, Some(error)) = outcome {
         let event = would_refuse(error);
         tracing::warn!(request = %object, reason = event.reason, "{error}");
-        ctx.announce(&event, &request.object_ref(&())).await;
+        ctx.announce(event, request.object_ref(&()));
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ pub(crate) async fn reconcile(
     }
     ctx.issuers.conclude(id, version(&issuer), observed);
     if patch.is_some() {
-        ctx.announce(&judgement.event(), &issuer.object_ref(&kind.resource())).await;
+        ctx.announce(judgement.event(), issuer.object_ref(&kind.resource()));
     }
     Ok(seen_authority(&seen).and_then(|authority| until_change(authority, now)))
 }
