@@ -36,6 +36,10 @@ use crate::{
     work::work_off,
 };
 
+/// How many requests are read at once from a list. A page is in memory as a whole, with its text, before what is finished
+/// is dropped.
+const PAGE: u32 = 100;
+
 /// Why the command ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -153,7 +157,7 @@ async fn run_requests<R: SigningRequest>(
     let writer = Writer::<R>::default();
     let store = writer.as_reader();
     let api: Api<R> = Api::all(context.client.clone());
-    let events = watcher(api, watcher::Config::default())
+    let events = watcher(api, watcher::Config::default().page_size(PAGE))
         .inspect_err(|error| report(&R::plural(&()), error))
         .modify(R::strip)
         .try_filter_map(|event| future::ready(Ok(unfinished(event))));

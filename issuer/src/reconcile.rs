@@ -11,6 +11,8 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
     runtime::reflector::ObjectRef,
 };
+use serde::de::IgnoredAny;
+use serde_json::Value;
 use tandem_issuer_core::{
     Decision, Serial, decide,
     decide::{Approval, Issuer, Namespace, Request},
@@ -173,10 +175,8 @@ async fn publish<R: SigningRequest>(
         Publication::Event if ctx.has_told(request.uid().unwrap_or_default(), &event) => return Ok(()),
         Publication::Event => {}
         Publication::Status(patch) => {
-            let params = PatchParams::apply(FIELD_MANAGER).force();
-            let (api, name) = (request.api(ctx.client.clone()), request.name_any());
-            match api.patch_status(&name, &params, &Patch::Apply(patch)).await {
-                Ok(_) => {}
+            match write_status(request, ctx, &patch).await {
+                Ok(()) => {}
                 // It is gone, and nobody waits for it.
                 Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
                 // Then this outcome is void, and it is looked at again as it is now.
@@ -194,6 +194,16 @@ async fn publish<R: SigningRequest>(
         ctx.announce(event, request.object_ref(&()));
     }
     Ok(())
+}
+
+/// Applies a patch of the status. The answer, which is the whole object once more, is not taken apart: the watch brings it.
+async fn write_status<R: SigningRequest>(request: &R, ctx: &Context, patch: &Value) -> Result<(), kube::Error> {
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let url = request.api(ctx.client.clone()).resource_url().to_owned();
+    let call = kube::core::Request::new(url)
+        .patch_subresource("status", &request.name_any(), &params, &Patch::Apply(patch))
+        .map_err(kube::Error::BuildRequest)?;
+    ctx.client.request::<IgnoredAny>(call).await.map(|_| ())
 }
 
 fn new_serial() -> Result<Serial, Error> {
