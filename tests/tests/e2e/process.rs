@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use kube::api::DynamicObject;
 use serde_json::json;
 use tandem_tests::{
@@ -38,6 +39,30 @@ async fn it_stops_cleanly_and_takes_up_what_waited_meanwhile() -> Result<()> {
     let issued = issued(&space, "meanwhile").await?;
     OpenSsl::new()?.verify(&issued.chain, &ca.as_ref().pem(), &[])?;
     ensure!(get(&space, "before").await? == finished, "a finished request was written to");
+    Ok(())
+}
+
+/// Events come after the certificates when many are issued at once; they still come when it is told to stop then.
+#[tokio::test]
+async fn what_is_still_to_be_told_is_told_before_it_stops() -> Result<()> {
+    let mut environment = Environment::start(&[], &[]).await?;
+    let space = environment.space("farewell").await?;
+    with_issuer(&space).await?;
+    environment.issuer.process().stop()?;
+    let names: Vec<_> = (0..60).map(|number| format!("leaf-{number}")).collect();
+    for name in &names {
+        ask_plainly(&space, name).await?;
+    }
+    let approved = |object: &DynamicObject| condition(object, "Approved").is_some();
+    for name in &names {
+        space.wait(tandem_tests::cluster::CERTIFICATE_REQUEST, name, approved).await?;
+    }
+    environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
+    try_join_all(names.iter().map(|name| issued(&space, name))).await?;
+    ensure!(environment.issuer.process().stop()?, "SIGTERM did not end it with code 0:\n{}", environment.issuer.log()?);
+    let events = space.events().await?;
+    let told = events.iter().filter(|event| event.reason.as_deref() == Some("CertificateIssued")).count();
+    ensure!(told == names.len(), "{told} of {} were told of:\n{}", names.len(), environment.issuer.log()?);
     Ok(())
 }
 
