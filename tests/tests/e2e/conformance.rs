@@ -1,21 +1,24 @@
 //! cert-manager's own conformance suites, and the cases that its later versions added to them.
 //!
 //! The suites are those of cert-manager v1.11, as its maintainers wrote them, run by ginkgo from `tests/conformance` against
-//! both kinds of issuers: the last version that publishes them. The cases that they lack beside those of v1.21 and of the
-//! copy in cert-manager's issuer-lib are our own, in module `later`, again for both kinds of issuers:
+//! both kinds of issuers: the last version that publishes them. The cases that they lack beside those of v1.16, the newest
+//! that were compared, and of the copy in cert-manager's issuer-lib are our own, in module `later`, again for both kinds of
+//! issuers:
 //!
 //! | case | of | shown by |
 //! |---|---|---|
-//! | two otherNames, an email address and a common name | Certificates, v1.21 | `other-names` |
+//! | two otherNames, an email address and a common name | Certificates, v1.16 | `other-names` |
 //! | a common name, a DNS name and a duration | Certificates, issuer-lib | `name-and-duration` |
 //! | usages of any kind beside a common name alone | Certificates, issuer-lib | `usages` |
 //! | a CA with a large duration | Certificates, issuer-lib | `long-lived-ca` |
 //! | the same private key once more | Certificates, left out of v1.11 | `a_private_key_is_certified_again_where_the_policy_keeps_it` |
-//! | an IP address alone | Kubernetes' requests, v1.21 | `ip` |
-//! | a DNS name and an IP address | Kubernetes' requests, v1.21 | `dns-and-ip` |
-//! | a CA whose usages hold no cert sign | Kubernetes' requests, v1.21 | `ca` |
-//! | a wildcard and its apex | Kubernetes' requests, v1.21 | `wildcard-and-apex` |
-//! | a label of 63 characters | Kubernetes' requests, v1.21 | `long-domain` |
+//! | an IP address alone | Kubernetes' requests, v1.16 | `ip` |
+//! | a DNS name and an IP address | Kubernetes' requests, v1.16 | `dns-and-ip` |
+//! | a CA whose usages hold no cert sign | Kubernetes' requests, v1.16 | `ca` |
+//! | a wildcard and its apex | Kubernetes' requests, v1.16 | `wildcard-and-apex` |
+//! | a label of 63 characters | Kubernetes' requests, v1.16 | `long-domain` |
+//! | usages of any kind beside a common name alone | Kubernetes' requests, v1.16 | `usages` |
+//! | a common name, a DNS name and a duration | Kubernetes' requests, v1.16 | `name-and-duration`, `name-and-expiration` |
 //! | name constraints | Certificates, beside the suites | `name-constraints` |
 //! | a literal subject with repeated and multi-valued RDNs | Certificates, beside the suites | `literal-subject` |
 //! | a common name of 64 characters | Certificates, beside the suites | `longest-common-name` |

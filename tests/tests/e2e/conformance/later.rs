@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::ByteString;
 use kube::api::{DynamicObject, Patch, PatchParams};
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use serde_json::{Value, json};
 use tandem_tests::{
     Space,
@@ -58,9 +58,11 @@ async fn targets(space: &Space) -> Result<[Target; 2]> {
 struct Expected {
     hours: i64,
     subject: &'static str,
-    /// Extensions by OpenSSL's names; each text must be in what it prints, lines ended.
-    extensions: &'static [(&'static str, &'static [&'static str])],
+    extensions: Extensions,
 }
+
+/// Extensions by OpenSSL's names; each text must be in what it prints, lines ended.
+type Extensions = &'static [(&'static str, &'static [&'static str])];
 
 fn check(openssl: &OpenSsl, chain: &str, expected: &Expected) -> Result<()> {
     let subject = openssl.show(chain, &["-subject", "-nameopt", "rfc2253"])?;
@@ -229,48 +231,85 @@ async fn a_private_key_is_certified_again_where_the_policy_keeps_it() -> Result<
     Ok(())
 }
 
-/// Name, subject alternative names, whether it is a CA, and what is expected.
-type SigningRequest = (&'static str, Vec<SanType>, bool, Expected);
+struct SigningRequest {
+    name: &'static str,
+    common_name: Option<&'static str>,
+    names: Vec<SanType>,
+    /// Besides the CSR and the signer; the usages are "digital signature" and "key encipherment" where it has none.
+    spec: Value,
+    annotations: Value,
+    expected: Expected,
+}
 
-fn signing_requests() -> Result<[SigningRequest; 5]> {
+fn signing_requests() -> Result<[SigningRequest; 8]> {
     let dns = |name: &str| anyhow::Ok(SanType::DnsName(name.try_into()?));
     let ip = || SanType::IpAddress([127, 0, 0, 1].into());
-    let nameless = |extensions| Expected { hours: NINETY_DAYS, subject: "", extensions };
+    let nameless = |name, names, extensions| SigningRequest {
+        name,
+        common_name: None,
+        names,
+        spec: json!({}),
+        annotations: json!({}),
+        expected: Expected { hours: NINETY_DAYS, subject: "", extensions },
+    };
+    let named = |name, names, spec, hours, extensions| SigningRequest {
+        common_name: Some("db.example.com"),
+        spec,
+        expected: Expected { hours, subject: "CN=db.example.com", extensions },
+        ..nameless(name, names, extensions)
+    };
     Ok([
-        ("ip", vec![ip()], false, nameless(&[("subjectAltName", &["critical\nIP Address:127.0.0.1\n"])])),
-        (
+        nameless("ip", vec![ip()], &[("subjectAltName", &["critical\nIP Address:127.0.0.1\n"])]),
+        nameless(
             "dns-and-ip",
             vec![dns("db.example.com")?, ip()],
-            false,
-            nameless(&[("subjectAltName", &["critical\nDNS:db.example.com, IP Address:127.0.0.1\n"])]),
+            &[("subjectAltName", &["critical\nDNS:db.example.com, IP Address:127.0.0.1\n"])],
         ),
         // Its usages have no cert sign, and none is added.
-        (
-            "ca",
-            vec![dns("ca.example.com")?],
-            true,
-            nameless(&[
-                ("basicConstraints", &["critical\nCA:TRUE"]),
-                ("keyUsage", &["critical\nDigital Signature, Key Encipherment\n"]),
-            ]),
-        ),
-        (
+        SigningRequest {
+            annotations: json!({"experimental.cert-manager.io/request-is-ca": "true"}),
+            ..nameless(
+                "ca",
+                vec![dns("ca.example.com")?],
+                &[
+                    ("basicConstraints", &["critical\nCA:TRUE"]),
+                    ("keyUsage", &["critical\nDigital Signature, Key Encipherment\n"]),
+                ],
+            )
+        },
+        nameless(
             "wildcard-and-apex",
             vec![dns("*.example.com")?, dns("example.com")?],
-            false,
-            nameless(&[("subjectAltName", &["critical\nDNS:*.example.com, DNS:example.com\n"])]),
+            &[("subjectAltName", &["critical\nDNS:*.example.com, DNS:example.com\n"])],
         ),
-        (
+        nameless(
             "long-domain",
             vec![dns("a-label-of-sixty-three-characters-which-is-the-longest-there-be.example.com")?],
-            false,
-            nameless(&[(
+            &[(
                 "subjectAltName",
                 &["critical\nDNS:a-label-of-sixty-three-characters-which-is-the-longest-there-be.example.com"],
-            )]),
+            )],
         ),
+        named(
+            "usages",
+            vec![],
+            json!({"usages": ["server auth", "client auth", "digital signature", "data encipherment"]}),
+            NINETY_DAYS,
+            &[
+                ("keyUsage", &["critical\nDigital Signature, Data Encipherment\n"]),
+                ("extendedKeyUsage", &["TLS Web Server Authentication, TLS Web Client Authentication\n"]),
+            ],
+        ),
+        SigningRequest {
+            annotations: json!({"experimental.cert-manager.io/request-duration": "896h"}),
+            ..named("name-and-duration", vec![dns("db.example.com")?], json!({}), 896, NOT_CRITICAL)
+        },
+        named("name-and-expiration", vec![dns("db.example.com")?], json!({"expirationSeconds": 7200}), 2, NOT_CRITICAL),
     ])
 }
+
+/// Alternative names beside a subject.
+const NOT_CRITICAL: Extensions = &[("subjectAltName", &["Alternative Name:\nDNS:db.example.com\n"])];
 
 /// Facts 12, 13, 22: for Kubernetes' requests.
 #[tokio::test]
@@ -279,27 +318,28 @@ async fn kubernetes_requests_that_later_suites_ask_for_are_signed() -> Result<()
     let targets = targets(&space).await?;
     let full_name = |target: &Target, name: &str| format!("{}-{}", space.name, full_name(target, name));
     for target in &targets {
-        for (name, names, is_ca, _) in signing_requests()? {
+        for request in signing_requests()? {
             let mut params = CertificateParams::default();
             params.distinguished_name = DistinguishedName::new();
-            params.subject_alt_names = names;
+            if let Some(name) = request.common_name {
+                params.distinguished_name.push(DnType::CommonName, name);
+            }
+            params.subject_alt_names = request.names;
             let csr = params.serialize_request(&KeyPair::generate()?)?.pem()?;
-            let annotations = match is_ca {
-                true => json!({"experimental.cert-manager.io/request-is-ca": "true"}),
-                false => json!({}),
-            };
-            let spec = json!({"request": ByteString(csr.into_bytes())});
-            ask_approved(&space, &full_name(target, name), &target.signer, &spec, &annotations).await?;
+            let mut spec = request.spec;
+            spec["request"] = json!(ByteString(csr.into_bytes()));
+            let name = full_name(target, request.name);
+            ask_approved(&space, &name, &target.signer, &spec, &request.annotations).await?;
         }
     }
     let openssl = OpenSsl::new()?;
     for target in &targets {
-        for (name, _, is_ca, expected) in signing_requests()? {
+        for SigningRequest { name, expected, .. } in signing_requests()? {
             let chain = issued(&space, &full_name(target, name)).await?;
             check(&openssl, &chain, &expected).with_context(|| name.to_owned())?;
             // OpenSSL wants a CA to have a name; who asked for this one did not.
             match openssl.verify(&chain, &target.root, &[]) {
-                Err(error) if is_ca => ensure!(error.to_string().contains("Subject name empty"), "{name}: {error}"),
+                Err(error) if name == "ca" => ensure!(error.to_string().contains("Subject name empty"), "{error}"),
                 verified => verified.with_context(|| name.to_owned())?,
             }
         }
