@@ -45,7 +45,7 @@ pub(crate) fn request_patch(request: &CertificateRequest, outcome: &Outcome, now
             "status": status,
             "reason": reason,
             "message": message,
-            "lastTransitionTime": since.unwrap_or_else(|| seconds(now)),
+            "lastTransitionTime": since.map_or_else(|| json!(seconds(now)), Value::String),
         }],
     });
     match outcome {

@@ -2,10 +2,15 @@
 //!
 //! <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.CertificateRequest>
 
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{GeneralPurpose, general_purpose::PAD},
+};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{ByteString, api::authorization::v1::SubjectAccessReview, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::{ByteString, api::authorization::v1::SubjectAccessReview};
 use kube::{Api, Client, CustomResource, ResourceExt};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tandem_issuer_core::{
     Error,
     decide::{self, Approval, Namespace, Request},
@@ -26,6 +31,7 @@ use crate::{outcome::Outcome, status};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CertificateRequestSpec {
     pub(crate) issuer_ref: IssuerRef,
+    #[serde(deserialize_with = "base64")]
     pub(crate) request: ByteString,
     /// Read only when it is needed: a list is read as a whole, and one text that is no duration must not hide all others.
     #[serde(default)]
@@ -61,7 +67,8 @@ pub(crate) struct RequestCondition {
     #[serde(default)]
     pub(crate) message: String,
     #[serde(default)]
-    pub(crate) last_transition_time: Option<Time>,
+    /// Not read, only kept: the server lets texts pass that are no times.
+    pub(crate) last_transition_time: Option<String>,
 }
 
 impl CertificateRequest {
@@ -136,6 +143,13 @@ impl SigningRequest for CertificateRequest {
     }
 }
 
+/// Bytes in base64. The server stores the text as it came: all that it takes has to be read, also where the last character
+/// has bits set that it has to spare (RFC 4648 clause 3.5), or one request would hide all others.
+fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteString, D::Error> {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(&STANDARD, PAD.with_decode_allow_trailing_bits(true));
+    LENIENT.decode(String::deserialize(deserializer)?).map(ByteString).map_err(D::Error::custom)
+}
+
 /// A duration as Go writes it, such as `2160h0m0s`. `None` where it is none, or more than can be held.
 ///
 /// By jiff: kube's own type of this name panics at a sign within the text and at too large a number.
@@ -159,6 +173,23 @@ mod tests {
             "status": {"conditions": conditions},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn nothing_that_the_server_takes_hides_a_list() {
+        let read = |request: &str, time: &str| {
+            serde_json::from_value::<CertificateRequest>(serde_json::json!({
+                "metadata": {"name": "leaf-1"},
+                "spec": {"request": request, "issuerRef": {"name": "ca"}},
+                "status": {"conditions": [{"type": "A", "status": "True", "lastTransitionTime": time}]},
+            }))
+        };
+        for request in ["YQ==", "YR==", "Yf=="] {
+            assert_eq!(read(request, "2026-11-21T12:00:00Z").unwrap().spec.request.0, b"a", "{request}");
+        }
+        // Its check of the format knows no bounds of an offset.
+        assert!(read("YQ==", "2026-11-21T12:00:00+99:59").is_ok());
+        assert!(read("no base64!", "2026-11-21T12:00:00Z").is_err());
     }
 
     #[test]

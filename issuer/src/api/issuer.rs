@@ -12,10 +12,12 @@ use kube::{
     core::{ApiResource, GroupVersionKind, Object},
     runtime::reflector::ObjectRef,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use tandem_cli::shown;
 use tandem_issuer_core::authority::Description;
 
 use super::{certificate_request::IssuerRef, policy::PolicySpec};
+use crate::offline::is_subdomain;
 
 /// The API group of both kinds.
 pub(crate) const GROUP: &str = "pki.tandem.internal";
@@ -106,12 +108,19 @@ pub(crate) struct CaSource {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IssuerStatus {
     /// Ready: whether it can sign.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_nothing", skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub(crate) conditions: Vec<Condition>,
     /// The CAs that it signs with; one for now.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_nothing", skip_serializing_if = "Vec::is_empty")]
     pub(crate) authorities: Vec<AuthorityStatus>,
+}
+
+/// What stands there, or nothing where it cannot be read: the server lets texts pass that are no times, and a list is read
+/// as a whole.
+fn or_nothing<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// A CA that an issuer signs with.
@@ -227,9 +236,11 @@ impl IssuerId {
 
 impl fmt::Display for IssuerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A request may refer to anything, such as a megabyte of text; it goes into messages.
+        let name = if is_subdomain(&self.name) { self.name.clone() } else { shown(&self.name) };
         match &self.namespace {
-            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind.kind(), self.name),
-            None => write!(f, "{} {}", self.kind.kind(), self.name),
+            Some(namespace) => write!(f, "{} {namespace}/{name}", self.kind.kind()),
+            None => write!(f, "{} {name}", self.kind.kind()),
         }
     }
 }

@@ -35,5 +35,6 @@ mod renewal;
 mod secrets;
 mod signing;
 mod signing_requests;
+mod unreadable;
 mod waiting;
 mod weak_keys;
