@@ -146,12 +146,14 @@ fn until_change(authority: &Authority, now: Timestamp) -> Option<Duration> {
 /// The Role that lets the issuer read one Secret, ready to be applied.
 fn how_to_allow(secret: &SecretId) -> String {
     let SecretId { namespace, name } = secret;
+    // Of its own: there may be one for another Secret.
+    let role = format!("tandem-issuer-ca-{name}");
     format!(
         "the issuer may not read the Secret {secret}; allow it with: \
-         kubectl create role tandem-issuer-ca --namespace {namespace} \
+         kubectl create role {role} --namespace {namespace} \
          --verb=list,watch --resource=secrets --resource-name={name} && \
-         kubectl create rolebinding tandem-issuer-ca --namespace {namespace} \
-         --role=tandem-issuer-ca --serviceaccount=tandem:tandem-issuer"
+         kubectl create rolebinding {role} --namespace {namespace} \
+         --role={role} --serviceaccount=tandem:tandem-issuer"
     )
 }
 

@@ -120,6 +120,10 @@ async fn a_secret_that_no_role_opens_is_described_with_the_commands_that_open_it
     let ca = root_ca("closed", &PKCS_ECDSA_P256_SHA256)?;
     space.put_tls("internal-ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
     make_issuer(&space, "internal-ca").await?;
+    // As for another Secret.
+    let role = ("rbac.authorization.k8s.io/v1", "Role");
+    let other = json!({"apiVersion": role.0, "kind": role.1, "metadata": {"name": "tandem-issuer-ca"}, "rules": []});
+    space.apply(&other.to_string()).await?;
     let issuer = not_ready(&space, "SecretForbidden", "kubectl create role").await?;
     let (_, _, message) = condition(&issuer, "Ready").context("no Ready")?;
     let (_, commands) = message.split_once("allow it with: ").context("no commands")?;
