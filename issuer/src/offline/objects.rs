@@ -341,7 +341,15 @@ fn untold(problems: Vec<Problem>) -> Vec<Problem> {
         message if message.starts_with("unknown field") || message.starts_with("is missing") => problem,
         _ => Problem::new(problem.field, "cannot be read; values in data are base64, those in stringData text"),
     };
-    problems.into_iter().map(untold).collect()
+    // A key may stand in place of a name, too.
+    let is_name = |part: &str| {
+        part.len() <= 63 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_[]".contains(&byte))
+    };
+    let told = |problem: Problem| {
+        let field = problem.field.split('.').take_while(|part| is_name(part)).collect::<Vec<_>>().join(".");
+        Problem { field, ..problem }
+    };
+    problems.into_iter().map(untold).map(told).collect()
 }
 
 /// The name of an object. It becomes a part of file names, so it has to be one that Kubernetes would take.

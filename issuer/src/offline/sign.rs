@@ -7,7 +7,7 @@ use tandem_issuer_core::decide::Approval;
 
 use super::{
     End, Job, jobs, note,
-    objects::{Objects, What},
+    objects::{Name, Objects, What},
     output::{self, Output},
 };
 use crate::{api::Publication, args::Sign, outcome::Outcome, reconcile::conclude};
@@ -16,20 +16,23 @@ use crate::{api::Publication, args::Sign, outcome::Outcome, reconcile::conclude}
 pub(crate) fn sign(args: &Sign) -> Result<(), End> {
     let now = args.input.now();
     let objects = Objects::read(&args.input)?;
-    let mut signed = Vec::new();
+    let (mut signed, mut places) = (Vec::new(), HashSet::new());
     let (mut refused, mut waits, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     for job in jobs(&objects, now)? {
         let title = job.wanted.title();
         match sign_one(&job, &objects, now) {
-            Ok(output) => signed.push(output),
+            Ok(output) => {
+                let Name { kind, name, .. } = output.name.clone();
+                if !places.insert((kind, job.wanted.namespace.clone(), name)) {
+                    let name = &output.name;
+                    bad.push(format!("two Certificates would be written to the {name}; give each its own secretName"));
+                }
+                signed.push(output);
+            }
             Err(Unsigned::Refused(why)) => refused.push(format!("{title}: refused: {why}")),
             Err(Unsigned::Waits(why)) => waits.push(format!("{title}: has to wait: {why}")),
             Err(Unsigned::BadInput(why)) => bad.push(format!("{title}: {why}")),
         }
-    }
-    let mut names = HashSet::new();
-    for twice in signed.iter().filter(|output| !names.insert(&output.name)) {
-        bad.push(format!("two Certificates would be written to the {}; give each its own secretName", twice.name));
     }
     // All of it is told; what is worst names the exit code.
     let end: fn(Vec<String>) -> End = match () {

@@ -226,6 +226,15 @@ fn two_certificates_for_one_secret() {
         "tandem-issuer: two Certificates would be written to the Secret shop/db-tls; give each its own secretName\n";
     assert_eq!((done.status.code(), stderr(&done).as_str()), (Some(2), expected));
     assert!(done.stdout.is_empty());
+
+    // One says its namespace, and one leaves it to the command.
+    let mut other = certificate(json!({}));
+    other["metadata"] = json!({"name": "other"});
+    let done = sign(&[certificate(json!({})), other], &["--namespace", "shop"]);
+    let expected =
+        "tandem-issuer: two Certificates would be written to the Secret db-tls; give each its own secretName\n";
+    assert_eq!((done.status.code(), stderr(&done).as_str()), (Some(2), expected));
+    assert!(done.stdout.is_empty());
 }
 
 #[test]

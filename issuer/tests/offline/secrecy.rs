@@ -30,6 +30,9 @@ fn keys_in_wrong_places_are_not_told() {
         ("a list in stringData", secret("stringData", json!({"tls.key": [key]}))),
         ("a mapping in data", secret("data", json!({"tls.key": {"a": bare}}))),
         ("the type", secret("type", json!([key]))),
+        ("a name in data", secret("data", json!({key.as_str(): "x"}))),
+        ("a name in stringData", secret("stringData", json!({bare.as_str(): ["x"]}))),
+        ("a field's name", secret(&key, json!("x"))),
         (
             "in place of the certificate",
             stream(&[json!({
