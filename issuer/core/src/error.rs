@@ -156,7 +156,7 @@ pub enum Error {
     Unverified(String),
 
     /// More than one rule is broken: every one of them, in the rules' order.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("{}", crate::names::joined(.0, "; "))]
     Several(Vec<Error>),
 
     // --- the signer ----------------------------------------------------------------------------------------------

@@ -1,6 +1,10 @@
 //! Names of certificates, in the form in which name constraints are compared with them (RFC 5280 clause 4.2.1.10).
 
-use std::{fmt, mem::discriminant, net::IpAddr};
+use std::{
+    fmt,
+    mem::discriminant,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use der::{asn1::Any, oid::ObjectIdentifier};
 use iri_string::types::UriStr;
@@ -10,6 +14,7 @@ use crate::{
     names::{
         dns,
         mailbox::{self, Mailbox},
+        quoted,
     },
     subject::text,
 };
@@ -83,6 +88,13 @@ impl GeneralName {
             Self::Ip(octets) => matches!(octets.len(), 4 | 16),
             Self::Directory(_) | Self::Other(_) => true,
         }
+    }
+
+    /// Whether this is an IPv4 address in the form of an IPv6 one. Go compares its octets with subtrees, but takes it for
+    /// the IPv4 address when it looks for a host.
+    pub(crate) fn is_mapped_ip(&self) -> bool {
+        let octets = |octets: &Vec<u8>| <[u8; 16]>::try_from(octets.as_slice()).ok();
+        matches!(self, Self::Ip(ip) if octets(ip).is_some_and(|ip| Ipv6Addr::from(ip).to_ipv4_mapped().is_some()))
     }
 
     /// Whether this can be the base of a subtree, as far as numbers are concerned; for text see
@@ -222,9 +234,9 @@ impl fmt::Display for GeneralName {
             _ => None,
         };
         match self {
-            Self::Dns(name) => write!(f, "DNS name {name:?}"),
-            Self::Email(address) => write!(f, "email address {address:?}"),
-            Self::Uri(uri) => write!(f, "URI {uri:?}"),
+            Self::Dns(name) => write!(f, "DNS name {}", quoted(name)),
+            Self::Email(address) => write!(f, "email address {}", quoted(address)),
+            Self::Uri(uri) => write!(f, "URI {}", quoted(uri)),
             Self::Ip(octets) => match (ip(octets), octets.split_at(octets.len() / 2)) {
                 // Sixteen octets are an IPv6 address; in a subtree it is eight or 32.
                 (Some(address), _) => write!(f, "IP address {address}"),
@@ -236,7 +248,7 @@ impl fmt::Display for GeneralName {
                     None => write!(f, "IP address of {} octets", octets.len()),
                 },
             },
-            Self::Directory(name) => write!(f, "directory name {:?}", name.shown),
+            Self::Directory(name) => write!(f, "directory name {}", quoted(&name.shown)),
             Self::Other(form) => f.write_str(form),
         }
     }

@@ -75,15 +75,14 @@ impl Constraints {
             |bases: &'_ [GeneralName]| bases.iter().filter(|base| name.is_like(base)).cloned().collect::<Vec<_>>();
         let (permitted, excluded) = (like(&self.permitted), like(&self.excluded));
         let concerned = !permitted.is_empty() || !excluded.is_empty();
-        if !name.is_comparable() || concerned && matches!(name, GeneralName::Other(_)) {
+        if !name.is_comparable() || concerned && (matches!(name, GeneralName::Other(_)) || name.is_mapped_ip()) {
             return Err("it cannot be compared with them".to_owned());
         }
         if let Some(base) = excluded.iter().find(|base| name.is_within(base, Role::Excluded)) {
             return Err(format!("they exclude {base}"));
         }
         if !permitted.is_empty() && !permitted.iter().any(|base| name.is_within(base, Role::Permitted)) {
-            let permitted: Vec<_> = permitted.iter().map(ToString::to_string).collect();
-            return Err(format!("they permit only {}", permitted.join(", ")));
+            return Err(format!("they permit only {}", names::list(&permitted)));
         }
         Ok(())
     }

@@ -125,13 +125,20 @@ pub(crate) fn ip(octets: &[u8]) -> Option<std::net::IpAddr> {
 }
 
 /// As many as fit into a message, and how many more there are: a request has room for thousands.
-pub(crate) fn list(names: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn list<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
+    match names.into_iter().collect::<Vec<_>>() {
+        names if names.is_empty() => "none".to_owned(),
+        names => joined(&names, ", "),
+    }
+}
+
+/// The same with another separator; nothing at all where there is none.
+pub(crate) fn joined<T: ToString>(all: &[T], separator: &str) -> String {
     const TOLD: usize = 64;
-    let names: Vec<_> = names.into_iter().collect();
-    match (names.len(), names.get(..TOLD)) {
-        (0, _) => "none".to_owned(),
-        (all, Some(told)) if all > TOLD => format!("{} and {} more", told.join(", "), all - TOLD),
-        _ => names.join(", "),
+    let told: Vec<_> = all.iter().take(TOLD).map(ToString::to_string).collect();
+    match all.len() - told.len() {
+        0 => told.join(separator),
+        more => format!("{} and {more} more", told.join(separator)),
     }
 }
 

@@ -8,7 +8,7 @@ use x509_cert::{
     ext::pkix::{KeyUsage, KeyUsages},
 };
 
-use crate::Error;
+use crate::{Error, names::list};
 
 /// Key usage bits, and extended key usages in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,11 +106,6 @@ pub fn describe_extended(usages: &[ObjectIdentifier]) -> String {
         Some((name, _)) => (*name).to_owned(),
         None => oid.to_string(),
     }))
-}
-
-fn list(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<_> = names.collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// The extension's value, or nothing where no bit is set (RFC 5280: at least one bit must be).

@@ -203,7 +203,7 @@ fn subject(case: &Case<'_>, policy: &Policy) -> Seen {
         if *oid != COMMON_NAME {
             let mut of_type = policy.subject.iter().filter(|allowed| allowed.oid == *oid);
             let allowed = of_type.any(|allowed| any(&allowed.values, text, case));
-            seen.add(format!("{} {text:?}", attribute_name(*oid)), allowed);
+            seen.add(format!("{} {}", attribute_name(*oid), quoted(text)), allowed);
         }
     }
     seen

@@ -6,8 +6,8 @@ use rcgen::{
 use tandem_issuer_core::{Authority, Class, Decision, Error, Serial, decide::Request, issue};
 
 use crate::support::{
-    Ca, SEQUENCE, SET, below, ca_params, crafted, csr, extension, extension_request, now, rdn, read, ready, request,
-    root, tlv, to_pem,
+    Ca, SEQUENCE, SET, below, ca_params, crafted, csr, csr_with, extension, extension_request, now, rdn, read, ready,
+    request, root, tlv, to_pem,
 };
 
 const EMAIL: u8 = 0x81;
@@ -187,9 +187,32 @@ fn the_strictest_reading_counts() {
     refused(&dns("a.test"), &[], &cn("b.test"), &email("x@a.test"), OUTSIDE);
     // An address beneath constraints of the other version only.
     refused(&[name(IP, V4)], &[], &[], &[name(IP, &[0xff; 16])], OUTSIDE);
+    // An IPv4 address as an IPv6 one: Go compares it as the one, and finds a host by it as the other.
+    let mapped = name(IP, &[&[0; 10][..], &[0xff; 2], &[10, 1, 0, 1]].concat());
+    refused(&[], &[name(IP, V4)], &[], std::slice::from_ref(&mapped), INCOMPARABLE);
+    refused(&[name(IP, &[0; 32])], &[], &[], std::slice::from_ref(&mapped), INCOMPARABLE);
     // Forms that nobody compares.
     refused(&[other_name()], &[], &[], &[other_name()], INCOMPARABLE);
     refused(&[], &[name(0x88, &[0x2a, 3])], &[], &[name(0x88, &[0x2a, 3, 4])], INCOMPARABLE);
+}
+
+/// A status of more than a megabyte is never written, and a request that is never said to have failed is tried for ever.
+#[test]
+fn a_message_is_bounded_however_much_is_wrong() {
+    let bases: Vec<_> = (0..500).map(|index| name(DNS, format!("{index}.test").as_bytes())).collect();
+    let ca = self_signed(with_extension(30, true, constraints(&bases, &[])));
+    let names: Vec<_> = (0..4000).map(|index| name(DNS, format!("{index}.org").as_bytes())).collect();
+    let refused = refusal(&request(&asking(&[], &names)), &authority(&[&ca]).unwrap()).unwrap();
+    assert!(refused.len() < 128 * 1024 && refused.ends_with("and 3936 more"), "{} bytes", refused.len());
+
+    let usages = vec!["any".to_owned(); 100_000];
+    let csr = csr_with(&KeyPair::generate().unwrap(), |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    let refused =
+        refusal(&Request { usages: &usages, ..request(&csr) }, &authority(&[&self_signed(ca_params("CA"))]).unwrap());
+    let refused = refused.unwrap();
+    assert!(refused.len() < 4096 && refused.contains("and 99936 more"), "{} bytes", refused.len());
 }
 
 /// Fact 26: directory names, the subject among them, and the subject's email addresses.
