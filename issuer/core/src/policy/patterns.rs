@@ -1,7 +1,7 @@
 //! What a policy allows of each kind of name: patterns that are read once, and matched against names as they are compared
 //! by verifiers, never as mere strings.
 
-use std::{fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -9,7 +9,10 @@ use super::{
     template::{Template, glob},
     uri::Parts,
 };
-use crate::names::{dns, mailbox};
+use crate::names::{
+    dns,
+    mailbox::{self, Mailbox},
+};
 
 /// A pattern that is read once, from an issuer's spec.
 pub trait Pattern: Sized + fmt::Display {
@@ -78,17 +81,16 @@ impl Pattern for Dns {
 }
 
 impl Dns {
-    /// `name` as [`dns::read`] gives it.
-    pub(crate) fn allows(&self, name: &str, namespace: Option<&str>) -> bool {
-        let pattern = self.0.expand(namespace).and_then(|pattern| {
-            // Label by label: a rule about whole names (RFC 5893) does not know of wildcards.
-            pattern.split('.').map(|label| dns::to_ascii(label).ok()).collect::<Option<Vec<_>>>()
-        });
-        pattern.is_some_and(|labels| covers(&labels.join("."), name))
+    /// The pattern for a requester in `namespace`, on A-labels, as [`covers`] takes it; `None` where it allows nothing.
+    pub(crate) fn expand(&self, namespace: Option<&str>) -> Option<String> {
+        let pattern = self.0.expand(namespace)?;
+        // Label by label: a rule about whole names (RFC 5893) does not know of wildcards.
+        let labels = pattern.split('.').map(|label| dns::to_ascii(label).ok()).collect::<Option<Vec<_>>>()?;
+        Some(labels.join("."))
     }
 }
 
-/// Whether `pattern` allows a DNS name, label by label from the end.
+/// Whether `pattern` allows a DNS name, which is as [`dns::read`] gives it, label by label from the end.
 pub(super) fn covers(pattern: &str, name: &str) -> bool {
     let (mut wanted, mut labels) = (pattern.rsplit('.'), name.rsplit('.'));
     loop {
@@ -129,12 +131,16 @@ impl Pattern for Email {
 }
 
 impl Email {
-    pub(crate) fn allows(&self, address: &str, namespace: Option<&str>) -> bool {
-        let pattern = self.0.expand(namespace).and_then(|pattern| mailbox::read(&pattern).ok());
-        let (Some(pattern), Ok(address)) = (pattern, mailbox::read(address)) else { return false };
-        let plain = !address.local.starts_with('"');
-        plain && glob(&pattern.local, &address.local) && pattern.domain == address.domain
+    /// The pattern for a requester in `namespace`; `None` where it allows nothing.
+    pub(crate) fn expand(&self, namespace: Option<&str>) -> Option<Mailbox> {
+        mailbox::read(&self.0.expand(namespace)?).ok()
     }
+}
+
+/// Whether `pattern` allows an email address.
+pub(super) fn is_at(pattern: &Mailbox, address: &Mailbox) -> bool {
+    let plain = !address.local.starts_with('"');
+    plain && glob(&pattern.local, &address.local) && pattern.domain == address.domain
 }
 
 pattern! {
@@ -154,12 +160,9 @@ impl Pattern for Uri {
 }
 
 impl Uri {
-    pub(crate) fn allows(&self, uri: &str, namespace: Option<&str>) -> bool {
-        let Some(pattern) = self.0.expand(namespace) else { return false };
-        match (Parts::of_pattern(&pattern), Parts::read(uri)) {
-            (Ok(pattern), Ok(uri)) => pattern.covers(&uri),
-            _ => false,
-        }
+    /// The pattern for a requester in `namespace`; `None` where it allows nothing.
+    pub(crate) fn expand(&self, namespace: Option<&str>) -> Option<Cow<'_, str>> {
+        self.0.expand(namespace)
     }
 }
 

@@ -1,14 +1,18 @@
 //! The rules of a policy: one for each field of the issuer's `spec.policy`, in its order.
 
-use std::{fmt::Display, net::IpAddr};
+use std::{collections::HashSet, fmt::Display, net::IpAddr};
 
 use jiff::SignedDuration;
 use x509_cert::ext::pkix::{KeyUsages, name::GeneralName};
 
-use super::{Policy, Refusal, Text, attribute_name, keys};
+use super::{
+    Dns, Email, Policy, Refusal, Text, Uri, attribute_name, keys,
+    patterns::{covers, is_at},
+    uri::Parts,
+};
 use crate::{
     Error,
-    names::{describe, dns, ip, list, other_text, quoted},
+    names::{describe, dns, ip, list, mailbox, other_text, quoted},
     request::COMMON_NAME,
     rules::{Case, Rule},
     subject::SubjectAttribute,
@@ -83,6 +87,11 @@ impl Seen {
     }
 }
 
+/// The patterns as they are for this requester. Once, and not for each of the thousands of names that a request may have.
+fn expanded<'p, P, E>(patterns: &'p [P], expand: fn(&'p P, Option<&str>) -> Option<E>, case: &Case<'_>) -> Vec<E> {
+    patterns.iter().filter_map(|pattern| expand(pattern, case.namespace())).collect()
+}
+
 /// Whether one of the patterns allows `text`.
 fn any(patterns: &[Text], text: &str, case: &Case<'_>) -> bool {
     patterns.iter().any(|pattern| pattern.allows(text, case.namespace()))
@@ -105,9 +114,10 @@ fn namespaces(case: &Case<'_>, policy: &Policy) -> Seen {
 
 fn dns_names(case: &Case<'_>, policy: &Policy) -> Seen {
     let mut seen = Seen::new(&policy.dns_names);
+    let patterns = expanded(&policy.dns_names, Dns::expand, case);
     for name in &case.valid.names {
         let GeneralName::DnsName(name) = name else { continue };
-        let allows = |read: String| policy.dns_names.iter().any(|pattern| pattern.allows(&read, case.namespace()));
+        let allows = |read: String| patterns.iter().any(|pattern| covers(pattern, &read));
         seen.add(quoted(name.as_str()), dns::read(name.as_str()).is_ok_and(allows));
     }
     seen
@@ -125,20 +135,23 @@ fn ip_ranges(case: &Case<'_>, policy: &Policy) -> Seen {
 
 fn uris(case: &Case<'_>, policy: &Policy) -> Seen {
     let mut seen = Seen::new(&policy.uris);
+    let texts = expanded(&policy.uris, Uri::expand, case);
+    let patterns: Vec<_> = texts.iter().filter_map(|text| Parts::of_pattern(text).ok()).collect();
     for name in &case.valid.names {
         let GeneralName::UniformResourceIdentifier(name) = name else { continue };
-        let allowed = policy.uris.iter().any(|pattern| pattern.allows(name.as_str(), case.namespace()));
-        seen.add(quoted(name.as_str()), allowed);
+        let allows = |read: Parts<'_>| patterns.iter().any(|pattern| pattern.covers(&read));
+        seen.add(quoted(name.as_str()), Parts::read(name.as_str()).is_ok_and(allows));
     }
     seen
 }
 
 fn emails(case: &Case<'_>, policy: &Policy) -> Seen {
     let mut seen = Seen::new(&policy.emails);
+    let patterns = expanded(&policy.emails, Email::expand, case);
     for name in &case.valid.names {
         let GeneralName::Rfc822Name(name) = name else { continue };
-        let allowed = policy.emails.iter().any(|pattern| pattern.allows(name.as_str(), case.namespace()));
-        seen.add(quoted(name.as_str()), allowed);
+        let allows = |read| patterns.iter().any(|pattern| is_at(pattern, &read));
+        seen.add(quoted(name.as_str()), mailbox::read(name.as_str()).is_ok_and(allows));
     }
     seen
 }
@@ -171,26 +184,50 @@ fn common_names(case: &Case<'_>, policy: &Policy) -> Seen {
     let allowed = &policy.common_name;
     let one_of_names = allowed.in_subject_alt_names.then(|| "one of the subject alternative names".to_owned());
     let mut seen = Seen::new(allowed.values.iter().map(ToString::to_string).chain(one_of_names));
+    let alternatives = allowed.in_subject_alt_names.then(|| Alternatives::new(&case.valid.names));
     for name in &case.valid.common_names {
-        let is_alternative = || case.valid.names.iter().any(|alternative| is_same(name, alternative));
-        let allowed = any(&allowed.values, name, case) || (allowed.in_subject_alt_names && is_alternative());
+        let allowed = any(&allowed.values, name, case) || alternatives.as_ref().is_some_and(|all| all.hold(name));
         seen.add(quoted(name), allowed);
     }
     seen
 }
 
-/// Whether a common name says what an alternative name does.
-fn is_same(common_name: &str, alternative: &GeneralName) -> bool {
-    match alternative {
-        GeneralName::DnsName(name) => {
-            name.as_str().eq_ignore_ascii_case(common_name)
-                || matches!(idna::domain_to_unicode(name.as_str()), (name, Ok(())) if name == common_name.to_lowercase())
+/// What a common name may say to say the same as an alternative name.
+#[derive(Default)]
+struct Alternatives<'a> {
+    /// DNS names, in lower case.
+    dns_names: HashSet<String>,
+    /// Those of them with A-labels, in U-labels.
+    unicode: HashSet<String>,
+    addresses: HashSet<IpAddr>,
+    texts: HashSet<&'a str>,
+}
+
+impl<'a> Alternatives<'a> {
+    fn new(names: &'a [GeneralName]) -> Self {
+        let mut all = Self::default();
+        for name in names {
+            match name {
+                GeneralName::DnsName(name) => {
+                    let (unicode, read) = idna::domain_to_unicode(name.as_str());
+                    all.unicode.extend(Some(unicode).filter(|unicode| read.is_ok() && !unicode.is_ascii()));
+                    all.dns_names.insert(name.as_str().to_ascii_lowercase());
+                }
+                GeneralName::IpAddress(octets) => all.addresses.extend(ip(octets.as_bytes())),
+                GeneralName::Rfc822Name(name) | GeneralName::UniformResourceIdentifier(name) => {
+                    all.texts.insert(name.as_str());
+                }
+                _ => {}
+            }
         }
-        GeneralName::IpAddress(octets) => {
-            ip(octets.as_bytes()).is_some_and(|address| common_name.parse() == Ok::<IpAddr, _>(address))
-        }
-        GeneralName::Rfc822Name(name) | GeneralName::UniformResourceIdentifier(name) => name.as_str() == common_name,
-        _ => false,
+        all
+    }
+
+    fn hold(&self, common_name: &str) -> bool {
+        self.texts.contains(common_name)
+            || self.dns_names.contains(&common_name.to_ascii_lowercase())
+            || self.unicode.contains(&common_name.to_lowercase())
+            || common_name.parse().is_ok_and(|address| self.addresses.contains(&address))
     }
 }
 

@@ -42,6 +42,8 @@ fn common_names_are_none_or_among_the_alternative_names_or_of_a_pattern() {
         (&among, "10.0.0.2", false),
         // Not what IDNA would make of it, but what it says.
         (&among, "ｄｂ.example.com", false),
+        // A Kelvin sign is a k in lower case.
+        (&among, "\u{212a}ey.example.com", false),
         (&among, "client 1", false),
         (&values, "client 1", true),
         (&values, "Client 1", false),
@@ -60,6 +62,7 @@ fn common_names_are_none_or_among_the_alternative_names_or_of_a_pattern() {
             &[rdn(&[(CN, 0x0c, name.as_bytes())])],
             &[
                 (0x82, b"db.example.com"),
+                (0x82, b"key.example.com"),
                 (0x82, b"xn--bcher-kva.example"),
                 (0x87, &[10, 0, 0, 1]),
                 (0x81, b"ops@example.com"),
