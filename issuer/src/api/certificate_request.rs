@@ -152,9 +152,11 @@ fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteString, D::E
 
 /// A duration as Go writes it, such as `2160h0m0s`. `None` where it is none, or more than can be held.
 ///
-/// By jiff: kube's own type of this name panics at a sign within the text and at too large a number.
+/// By jiff: kube's own type of this name panics at a sign within the text and at too large a number. jiff reads other
+/// notations as well, such as `1 hour ago`, which Go does not.
 pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
-    text.parse().ok()
+    let is_gos = |c: char| c.is_ascii_digit() || "+-.hmsun\u{b5}\u{3bc}".contains(c);
+    text.chars().all(is_gos).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -208,6 +210,10 @@ mod tests {
             assert_eq!(duration(text).map(|read| read.as_secs_f64()), Some(seconds), "{text}");
         }
         for text in ["", "-", "+", "h", ".h", "5", "soon", "1h-5m", "--1h", "1e5h", "1h1", "99999999999999999999h"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        // What jiff reads besides.
+        for text in ["1 hour", "1h 30m", "1h, 30m", "1hr", "PT1H", "01:30:00", "1H", "1h ago", "2 days", "1sec"] {
             assert_eq!(duration(text), None, "{text}");
         }
     }

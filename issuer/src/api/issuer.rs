@@ -249,3 +249,29 @@ impl fmt::Display for IssuerId {
 pub(crate) fn generation(object: &impl Resource) -> i64 {
     object.meta().generation.unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_cannot_be_read_hides_no_list() {
+        let condition = |time: &str| serde_json::json!({"type": "Ready", "status": "True", "reason": "A", "message": "", "lastTransitionTime": time});
+        let read = |time: &str| {
+            let status = serde_json::json!({"conditions": [condition(time)], "authorities": [{"notAfter": time}]});
+            serde_json::from_value::<IssuerStatus>(status).unwrap().conditions.len()
+        };
+        // The server's check of the format knows no bounds of an offset.
+        assert_eq!((read("2026-11-21T12:00:00Z"), read("2026-11-21T12:00:00+99:59")), (1, 0));
+    }
+
+    #[test]
+    fn a_reference_to_no_possible_name_is_told_in_short() {
+        let id =
+            |name: &str| IssuerId { kind: IssuerKind::Cluster, namespace: None, name: name.to_owned() }.to_string();
+        let longest = "a".repeat(253);
+        assert_eq!(id(&longest), format!("TandemClusterIssuer {longest}"));
+        assert!(id(&"a".repeat(1_000_000)).len() < 200);
+        assert_eq!(id("a\nb"), "TandemClusterIssuer a\u{fffd}b");
+    }
+}
