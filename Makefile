@@ -97,7 +97,8 @@ go-tests: control-plane
 # What `make test` and `make demo` need besides Rust, Go and make; installed as root, else named in one line.
 .PHONY: tools tools-demo
 tools:
-	@tests/tools.sh cc:gcc openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init
+	@tests/tools.sh cc:gcc openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
+	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd
 tools-demo:
 	@tests/tools.sh cc:gcc xorrisofs:xorriso
 

@@ -3,6 +3,9 @@
 # As root the missing ones are installed from Debian's packages; otherwise one line says what is missing.
 set -eu
 
+# Where Debian keeps what is for root, also for those who are not.
+PATH="$PATH:/usr/sbin:/sbin"
+
 missing=
 for pair in "$@"; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
