@@ -95,12 +95,12 @@ pub fn assemble(
         Signed { content: RawSequence::read(to_sign)?, algorithm: RawSequence::read(&algorithm)?, signature }.to_der()
     };
     let leaf = build().map_err(|e| Error::Unverified(format!("assembling it: {e}")))?;
-    verify::verify(&leaf, grant, authority, serial, now)?;
     let chain = std::iter::once(leaf.as_slice()).chain(authority.intermediates().iter().map(AsRef::as_ref));
     let certificate = certificates_to_pem(chain);
     if certificate.len() > MAX_CHAIN_BYTES {
         return Err(Error::ChainTooLarge { size: certificate.len(), limit: MAX_CHAIN_BYTES });
     }
+    verify::verify(&leaf, grant, authority, serial, now)?;
     let ca = certificates_to_pem(authority.anchors().iter().map(AsRef::as_ref));
     Ok(Issued { certificate, ca, leaf })
 }

@@ -35,6 +35,16 @@ fn value<'a>(certificate: &'a X509Certificate<'a>, arc: &str) -> Option<(&'a [u8
     certificate.iter_extensions().find(|e| e.oid.to_id_string() == arc).map(|e| (e.value, e.critical))
 }
 
+/// Fact 9: cert-manager reads no longer chain.
+#[test]
+fn a_certificate_that_is_too_long_is_said_to_be() {
+    let authority = authority(&root("CA", &rcgen::PKCS_ED25519));
+    let (csr, usages) = (csr(), vec!["any".to_owned(); 20_000]);
+    let grant = granted(&Request { usages: &usages, ..request(&csr) }, &ready(&authority));
+    let error = issue(&grant, &authority, Serial::from_random(SERIAL), now()).unwrap_err();
+    assert!(matches!(error, Error::ChainTooLarge { size: 100_000.., .. }), "{error}");
+}
+
 #[test]
 fn every_ca_signs_every_key_with_the_hash_that_fits() {
     let algorithms = [
