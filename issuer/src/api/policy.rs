@@ -191,7 +191,7 @@ fn time_field(field: &str) -> Rule {
 fn usages_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let names: Vec<_> = usage::names().collect();
     schemars::json_schema!({
-        "type": "array", "nullable": true, "maxItems": 32, "items": {"type": "string", "enum": names},
+        "type": "array", "nullable": true, "minItems": 1, "maxItems": 32, "items": {"type": "string", "enum": names},
     })
 }
 
@@ -202,7 +202,11 @@ impl PolicySpec {
     /// The first field that cannot be read, and why.
     pub(crate) fn to_core(&self) -> Result<Policy, String> {
         let common_name = self.common_name.clone().unwrap_or_default();
-        let usages = |names: &Vec<String>| Usages::from_names(names, false);
+        let usages = |names: &Vec<String>| match names.is_empty() {
+            // To the core, no usages are cert-manager's default.
+            true => Err("spec.policy.usages: it is empty; name those that are allowed, or leave it out".to_owned()),
+            false => Usages::from_names(names, false).map_err(|error| format!("spec.policy: {error}")),
+        };
         Ok(Policy {
             dry_run: self.dry_run,
             namespaces: self.namespaces.as_ref().map(NamespacesSpec::to_core).transpose()?,
@@ -226,7 +230,7 @@ impl PolicySpec {
                     .map_err(|problem| format!("spec.policy.{field}.attribute: {problem}"))?;
                 Ok(policy::Attribute { oid, values: patterns(&format!("{field}.values"), &attribute.values)? })
             })?,
-            usages: self.usages.as_ref().map(usages).transpose().map_err(|error| format!("spec.policy: {error}"))?,
+            usages: self.usages.as_ref().map(usages).transpose()?,
             keys: self.keys.as_ref().map(|keys| keys.iter().map(KeysSpec::to_core).collect()),
             min_duration: self.min_duration.as_deref().map(|text| length_of("minDuration", text)).transpose()?,
             max_duration: self.max_duration.as_deref().map(|text| length_of("maxDuration", text)).transpose()?,

@@ -256,6 +256,10 @@ fn issuers_and_secrets() {
         &["standard input: document 1: spec.ca.ocspservers: unknown field; remove it, or correct its name"],
     );
     refused(
+        with(json!({"ca": ca, "policy": {"usages": []}})),
+        &["standard input: document 1: spec.policy.usages: it is empty; name those that are allowed, or leave it out"],
+    );
+    refused(
         with(json!({"ca": ca, "leafBeyondCA": "permit"})),
         &[
             "standard input: document 1: spec.leafBeyondCA: `permit` is unknown; did you mean Permit? Known here: Refuse, \
