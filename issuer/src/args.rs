@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// would make for it, taken for approved.
     ///
     /// Exit codes: 0 would be signed, 1 would be refused, 2 wrong arguments or input, 3 would wait.
-    #[command(after_long_help = EXPLAIN_EXAMPLES)]
+    #[command(after_long_help = EXPLAIN_EXAMPLES, override_usage = EXPLAIN_USAGE)]
     Explain(Explain),
     /// Print the CustomResourceDefinitions, for `kubectl apply -f -`.
     Crds,
@@ -70,6 +70,10 @@ Examples:
 
   # Anew with the key that the Secret has, if the Certificate says rotationPolicy: Never
   tandem-issuer sign issuer.yaml ca.yaml certificate.yaml signed/secret-shop_db-tls.yaml -o json";
+
+const EXPLAIN_USAGE: &str = "\
+tandem-issuer explain [OPTIONS] <FILE>...
+       tandem-issuer explain [OPTIONS] --from-cluster <REQUEST>";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

@@ -53,7 +53,7 @@ const RULES: &[Rule] = &[
         saw: |case| {
             let names = case.valid.names.len();
             let subject = if case.valid.subject_is_empty() { "an empty subject" } else { "a subject" };
-            format!("{subject} and {names} subject alternative names")
+            format!("{subject}; subject alternative names: {names}")
         },
         check: |case| match case.valid.subject_is_empty() && case.valid.names.is_empty() {
             true => Err(Error::NoNames),
@@ -86,7 +86,7 @@ const RULES: &[Rule] = &[
         saw: |case| {
             let left = case.authority.path_room().map_or("any number of".to_owned(), |room| room.to_string());
             let wanted = if case.request.is_ca { "a CA" } else { "no CA" };
-            format!("{wanted} is asked for; {left} may follow one another")
+            format!("{wanted} is asked for; {left} CAs may follow one another")
         },
         check: |case| match (case.request.is_ca, case.valid.path_length, case.authority.path_room()) {
             (true, _, Some(..=0)) => Err(Error::PathLength),

@@ -27,7 +27,8 @@ pub(super) fn explain(target: &str, args: &Explain, now: Timestamp) -> Result<Re
         let (name, request) = request(&client, target).await.map_err(End::bad)?;
         let id = request.issuer().ok_or_else(|| {
             End::bad(format!(
-                "{name} does not refer to a TandemIssuer or TandemClusterIssuer; nothing is to be explained"
+                "{name} does not refer to a TandemIssuer or TandemClusterIssuer of pki.tandem.internal; see its \
+                 issuerRef or signerName"
             ))
         })?;
         let place = args.input.cluster_resource_namespace.as_deref().unwrap_or(CLUSTER_RESOURCE_NAMESPACE);
@@ -61,7 +62,8 @@ async fn request(client: &Client, target: &str) -> Result<(String, Request), Str
         None => {
             let title = format!("CertificateSigningRequest {target}");
             let api: Api<CertificateSigningRequest> = Api::all(client.clone());
-            let request = api.get(target).await.map_err(|error| unread(&title, &error))?;
+            let other = "a CertificateRequest is named by NAMESPACE/NAME";
+            let request = api.get(target).await.map_err(|error| format!("{}; {other}", unread(&title, &error)))?;
             Ok((title, Request::Kubernetes(Box::new(request))))
         }
     }

@@ -263,7 +263,7 @@ fn usages(case: &Case<'_>, policy: &Policy) -> Seen {
     // Without any, a certificate is good for all of them (RFC 5280 clause 4.2.1.12): more than was allowed, where some were.
     let restricts = policy.usages.as_ref().is_some_and(|u| !u.extended.is_empty() && !u.extended.contains(&ANY));
     if case.usages.extended.is_empty() && restricts && !case.request.is_ca {
-        seen.add("no extended usage, which is good for every one".to_owned(), false);
+        seen.add("a certificate without extended usages (good for every purpose)".to_owned(), false);
     }
     seen
 }

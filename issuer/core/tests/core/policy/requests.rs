@@ -118,7 +118,7 @@ fn usages_are_those_of_the_policy_or_of_tls() {
         (
             usages(&["digital signature", "server auth"]),
             &["digital signature"],
-            &["no extended usage, which is good for every one"],
+            &["a certificate without extended usages (good for every purpose)"],
         ),
         (usages(&["digital signature", "any"]), &["digital signature"], &[]),
         (usages(&["digital signature", "any"]), &["server auth"], &["server auth"]),
