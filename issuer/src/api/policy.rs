@@ -7,6 +7,7 @@ use kube::{
 };
 use serde::{Deserialize, Serialize};
 use tandem_issuer_core::{
+    Error,
     policy::{self, KeyAlgorithm, Pattern, Policy, Requirement, attribute_type},
     usage::{self, Usages},
 };
@@ -205,7 +206,10 @@ impl PolicySpec {
         let usages = |names: &Vec<String>| match names.is_empty() {
             // To the core, no usages are cert-manager's default.
             true => Err("spec.policy.usages: it is empty; name those that are allowed, or leave it out".to_owned()),
-            false => Usages::from_names(names, false).map_err(|error| format!("spec.policy: {error}")),
+            false => Usages::from_names(names, false).map_err(|error| match error {
+                Error::UnknownUsage(name) => format!("spec.policy.usages: {name:?} is not a key usage; correct it"),
+                error => format!("spec.policy.usages: {error}"),
+            }),
         };
         Ok(Policy {
             dry_run: self.dry_run,

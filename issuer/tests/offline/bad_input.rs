@@ -260,6 +260,10 @@ fn issuers_and_secrets() {
         &["standard input: document 1: spec.policy.usages: it is empty; name those that are allowed, or leave it out"],
     );
     refused(
+        with(json!({"ca": ca, "policy": {"usages": ["digital signature", "serverAuth"]}})),
+        &["standard input: document 1: spec.policy.usages: \"serverAuth\" is not a key usage; correct it"],
+    );
+    refused(
         with(json!({"ca": ca, "leafBeyondCA": "permit"})),
         &[
             "standard input: document 1: spec.leafBeyondCA: `permit` is unknown; did you mean Permit? Known here: Refuse, \
