@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
-# Every cargo command takes the whole workspace, so that dependencies are built once, with the same features.
+# Every cargo command takes the whole workspace and its tests, so that dependencies are built once, with the same features.
 export CARGO_TERM_COLOR ?= auto
 CARGO ?= cargo
 TOOLS := target/tools
@@ -16,7 +16,7 @@ help: ## List the targets
 .PHONY: demo
 demo: tools-demo control-plane ## The main job, on an embedded control plane: one Certificate, one Secret, one VM
 	@echo 'building the issuer, tandem-vm and the demo (the first build takes some minutes)'
-	@$(CARGO) build --locked --workspace
+	@$(CARGO) build --locked --workspace --all-targets
 	@exec target/debug/demo
 
 .PHONY: test
@@ -52,7 +52,7 @@ crds: cargo ## Write the CRDs from the Rust types into the chart
 
 .PHONY: facts
 facts: cargo ## Write into docs/facts.md which tests show which fact
-	@$(CARGO) build --quiet --locked --workspace
+	@$(CARGO) build --quiet --locked --workspace --all-targets
 	@exec target/debug/facts
 
 .PHONY: measure

@@ -72,9 +72,10 @@ pub fn program(name: &str) -> Result<PathBuf> {
     let release = !cfg!(debug_assertions);
     once(&DONE, || {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // The whole workspace, as `make` builds it: a part of it would have other features, and be built once more.
+        // The whole workspace with its tests, as `make` builds it: a part of it would have other features, and all that it
+        // stands on would be built once more.
         cargo.args(["build", "--quiet", "--locked", "--workspace"]).current_dir(root());
-        run(if release { cargo.arg("--release") } else { &mut cargo })
+        run(cargo.arg(if release { "--release" } else { "--all-targets" }))
     })?;
     Ok(target().join(if release { "release" } else { "debug" }).join(name))
 }
