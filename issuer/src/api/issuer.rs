@@ -16,8 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use tandem_cli::shown;
 use tandem_issuer_core::authority::Description;
 
-use super::{certificate_request::IssuerRef, policy::PolicySpec};
-use crate::offline::is_subdomain;
+use super::{certificate_request::IssuerRef, names::is_subdomain, policy::PolicySpec};
 
 /// The API group of both kinds.
 pub(crate) const GROUP: &str = "pki.tandem.internal";

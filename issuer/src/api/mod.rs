@@ -3,6 +3,7 @@
 pub(crate) mod certificate_request;
 mod certificate_signing_request;
 pub(crate) mod issuer;
+pub(crate) mod names;
 mod policy;
 mod request;
 mod settings;

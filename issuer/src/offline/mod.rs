@@ -27,7 +27,6 @@ use crate::{api::IssuerId, issuers::Observed};
 use objects::{Objects, Wanted};
 
 pub(crate) use explain::explain;
-pub(crate) use objects::is_subdomain;
 pub(crate) use sign::sign;
 
 /// How a command ends, where it does not end well: with a line for each reason that has not been told already.

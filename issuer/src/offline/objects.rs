@@ -27,6 +27,7 @@ use crate::{
     api::{
         CertificateRequest, IssuerId, IssuerKind,
         issuer::{GROUP, IssuerSpec, VERSION},
+        names::{is_label, is_subdomain},
     },
     args::Input,
     ca_secrets::{SecretId, Seen},
@@ -373,18 +374,4 @@ fn not_a_name(field: &str, found: &str) -> Problem {
     let found = shown(found);
     let rule = "use a-z, 0-9, - and, in names, dots; begin and end with a letter or digit";
     Problem::new(field, format!("`{found}` is not a name that Kubernetes takes; {rule}"))
-}
-
-/// An RFC 1123 subdomain, as most objects' names are.
-pub(crate) fn is_subdomain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(|label| label.len() <= 253 && is_label_of_any_length(label))
-}
-
-fn is_label(name: &str) -> bool {
-    name.len() <= 63 && is_label_of_any_length(name)
-}
-
-fn is_label_of_any_length(label: &str) -> bool {
-    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(inside)
 }

@@ -7,7 +7,7 @@ use tandem_cli::{Problem, shown};
 use tandem_issuer_core::usage::Usages;
 
 use super::{Algorithm, Certificate, SignatureAlgorithm, Spec, X509Subject, key, names, subject};
-use crate::{api::certificate_request::duration, offline::objects::is_subdomain};
+use crate::api::{certificate_request::duration, names::is_subdomain};
 
 /// The upper bound of a common name (RFC 5280, appendix A.1), which cert-manager's webhook counts in bytes.
 const MAX_COMMON_NAME: usize = 64;
