@@ -285,21 +285,21 @@ fn base64(text: &str) -> Value {
     json!(k8s_openapi::ByteString(text.as_bytes().to_vec()))
 }
 
-/// Makes requests that are finished, as their signer would have left them.
-pub(crate) async fn finished(stage: &Stage, space: &Space, signer: Signer, requests: usize) -> Result<()> {
+/// Makes requests that are finished, as their signers would have left them; the signers by turns.
+pub(crate) async fn finished(stage: &Stage, space: &Space, signers: &[Signer], requests: usize) -> Result<()> {
     let api = space.api(CERTIFICATE_REQUEST)?;
     let status = json!({"status": issued(&stage.certificate, &stage.ca)});
-    let names = stream::iter((0..requests).map(|number| Ok::<_, anyhow::Error>(format!("finished-{number}"))));
-    names
-        .try_for_each_concurrent(CONCURRENCY, |name| {
-            let (api, status) = (api.clone(), Patch::Merge(status.clone()));
-            async move {
-                api.create(&PostParams::default(), &serde_json::from_value(request(&name, signer)?)?).await?;
-                api.patch_status(&name, &PatchParams::default(), &status).await?;
-                Ok(())
-            }
-        })
-        .await
+    let each = stream::iter(signers.iter().cycle().take(requests).enumerate().map(Ok::<_, anyhow::Error>));
+    each.try_for_each_concurrent(CONCURRENCY, |(number, signer)| {
+        let (api, status) = (api.clone(), Patch::Merge(status.clone()));
+        async move {
+            let name = format!("finished-{number}");
+            api.create(&PostParams::default(), &serde_json::from_value(request(&name, *signer)?)?).await?;
+            api.patch_status(&name, &PatchParams::default(), &status).await?;
+            Ok(())
+        }
+    })
+    .await
 }
 
 /// How many events there are.

@@ -6,6 +6,10 @@
 //!                 load.rs               signer.rs      measured by cost.rs, told by report.rs
 //! ```
 //!
+//! The namespaces are those in which cert-manager's webhook validates nothing. It asks the API server about the kind of
+//! issuer at each approval, with a client that is held back after some hundreds: one would measure how fast the load may
+//! approve.
+//!
 //! The *ceiling* is the client that makes the load: it writes the same statuses itself, and does nothing else. Nobody
 //! can be faster on this server.
 
@@ -84,7 +88,7 @@ async fn main() -> Result<()> {
 
 /// One signer under one load, from its start to its stop.
 async fn measure(stage: &Stage, signer: Signer, load: Load, args: &Args) -> Result<Round> {
-    let space = stage.cluster.space("bench").await?;
+    let space = stage.cluster.space_without_validation("bench").await?;
     let desk = load::Desk::open(stage, &space, signer).await?;
     let mut round = Round::new(signer, load);
     let (seconds, latencies) = match load {
@@ -150,18 +154,16 @@ impl Before {
 /// Memory of each signer that is started in a cluster that has issued much, and has signed one request.
 async fn idle_among_finished(stage: &Stage, args: &Args) -> Result<Vec<Idle>> {
     let mut idle = Vec::new();
-    for &signer in args.signers.iter().filter(|signer| signer.is_process()) {
-        let space = stage.cluster.space("finished").await?;
-        load::finished(stage, &space, signer, args.finished).await?;
+    let signers: Vec<_> = args.signers.iter().copied().filter(|signer| signer.is_process()).collect();
+    load::finished(stage, &stage.cluster.space_without_validation("finished").await?, &signers, args.finished).await?;
+    for signer in signers {
         let process = stage.start(signer).await?.context("it is no process")?;
-        let fresh: Space = stage.cluster.space("bench").await?;
+        let fresh: Space = stage.cluster.space_without_validation("bench").await?;
         load::Desk::open(stage, &fresh, signer).await?.one("one-more").await?;
         cost::settle(process.id()).await?;
         let memory = cost::memory(process.id())?;
         println!("{signer} among {} finished requests: {memory}", args.finished);
         idle.push(Idle { signer, finished: args.finished, memory });
-        drop(process);
-        load::clear(&space).await?;
     }
     Ok(idle)
 }
