@@ -53,15 +53,15 @@ pub(crate) fn memory(process: u32) -> Result<Memory> {
     Ok(Memory { resident: megabytes("VmRSS")?, anonymous: megabytes("RssAnon")?, peak: megabytes("VmHWM")? })
 }
 
-/// Waits until a process has come to rest: it has used no more than a tick within half a second.
-pub(crate) async fn settle(process: u32) -> Result<()> {
-    const LOOK: Duration = Duration::from_millis(500);
-    const MOST: usize = 240;
-    let mut before = usage(process)?;
+/// Waits until a process has come to rest: within a second it has used no more than a tick, and no event was written.
+pub(crate) async fn settle(cluster: &Cluster, process: u32) -> Result<()> {
+    const LOOK: Duration = Duration::from_secs(1);
+    const MOST: usize = 120;
+    let mut before = (usage(process)?.seconds, calls(cluster).await?.events);
     for _ in 0..MOST {
         tokio::time::sleep(LOOK).await;
-        let now = usage(process)?;
-        if now.seconds - before.seconds < 0.015 {
+        let now = (usage(process)?.seconds, calls(cluster).await?.events);
+        if now.0 - before.0 < 0.015 && now.1 - before.1 < 0.5 {
             return Ok(());
         }
         before = now;

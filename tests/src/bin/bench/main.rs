@@ -96,7 +96,7 @@ async fn measure(stage: &Stage, signer: Signer, load: Load, args: &Args) -> Resu
             let process = stage.start(signer).await?;
             desk.one("warm-up").await?;
             if let Some(process) = &process {
-                cost::settle(process.id()).await?;
+                cost::settle(&stage.cluster, process.id()).await?;
                 round.idle = Some(cost::memory(process.id())?.resident);
             }
             let before = Before::look(stage, process.as_ref().map(signer::Running::id)).await?;
@@ -141,7 +141,7 @@ impl Before {
     /// What has been used since, once the signer has come to rest. `approvals` have been made by the load meanwhile.
     async fn close(self, stage: &Stage, round: &mut Round, approvals: usize) -> Result<()> {
         if let Some(process) = self.process {
-            cost::settle(process).await?;
+            cost::settle(&stage.cluster, process).await?;
             round.cpu = Some(cost::usage(process)?.seconds - self.usage.seconds);
             round.peak = Some(cost::memory(process)?.peak);
         }
@@ -160,7 +160,7 @@ async fn idle_among_finished(stage: &Stage, args: &Args) -> Result<Vec<Idle>> {
         let process = stage.start(signer).await?.context("it is no process")?;
         let fresh: Space = stage.cluster.space_without_validation("bench").await?;
         load::Desk::open(stage, &fresh, signer).await?.one("one-more").await?;
-        cost::settle(process.id()).await?;
+        cost::settle(&stage.cluster, process.id()).await?;
         let memory = cost::memory(process.id())?;
         println!("{signer} among {} finished requests: {memory}", args.finished);
         idle.push(Idle { signer, finished: args.finished, memory });
