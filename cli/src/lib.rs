@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! stdio::read ─▶ yaml::documents ─▶ serde ──▶ … ──▶ files::write, stdio::print
-//!                                     └─ problem: what is wrong with a field, for people
+//! └──── manifests::read ────────┘     └─ problem: what is wrong with a field, for people
 //! ```
 
 pub mod files;
+pub mod manifests;
 pub mod problem;
 pub mod stdio;
 pub mod yaml;

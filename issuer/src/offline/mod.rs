@@ -2,7 +2,7 @@
 //! patches that the controller has.
 //!
 //! ```text
-//! files, folders, stdin ─input─▶ documents ─objects─▶ issuers, Secrets, what is wanted
+//! files, folders, stdin ──────▶ documents ─objects─▶ issuers, Secrets, what is wanted
 //!                                                        │  certificate: Certificate → key, CertificateRequest
 //!                                                        ▼
 //!                                            jobs ──▶ sign ─▶ output
@@ -12,7 +12,6 @@
 mod certificate;
 mod cluster;
 mod explain;
-mod input;
 mod objects;
 mod output;
 mod report;

@@ -16,13 +16,13 @@ use k8s_openapi::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_yaml::Value;
-use tandem_cli::{Problem, problem, shown};
-
-use super::{
-    End,
-    certificate::Certificate,
-    input::{self, Document, Place},
+use tandem_cli::{
+    Problem,
+    manifests::{self, Document, Place},
+    problem, shown,
 };
+
+use super::{End, certificate::Certificate};
 use crate::{
     api::{
         CertificateRequest, IssuerId, IssuerKind,
@@ -125,7 +125,7 @@ impl Objects {
     /// # Errors
     /// A line for everything that is wrong with them.
     pub(crate) fn read(args: &Input) -> Result<Self, End> {
-        let documents = input::read(&args.files, &mut std::io::stdin().lock()).map_err(End::BadInput)?;
+        let documents = manifests::read(&args.files, &mut std::io::stdin().lock()).map_err(End::BadInput)?;
         let defaults = Defaults {
             namespace: args.namespace.clone(),
             cluster_resource_namespace: args.cluster_resource_namespace.clone(),

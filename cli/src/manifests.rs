@@ -7,14 +7,15 @@ use std::{
 };
 
 use serde_yaml::Value;
-use tandem_cli::{shown, stdio, yaml};
+
+use crate::{shown, stdio, yaml};
 
 /// Most bytes of one file; a request with its manifest has about three thousand.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where a document stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     file: String,
     /// Which of the file's documents, from 1.
     document: usize,
@@ -30,17 +31,19 @@ impl fmt::Display for Place {
 }
 
 /// One object as it was written, and where. It has no `Debug`: it may be a Secret.
-pub(crate) struct Document {
-    pub(crate) place: Place,
-    pub(crate) value: Value,
+pub struct Document {
+    /// Where it stands.
+    pub place: Place,
+    /// The object.
+    pub value: Value,
 }
 
-/// Reads everything that `paths` name. Of a folder: its files that end in `.yaml`, `.yml` or `.json`, in the order of
+/// Reads everything that `paths` name, `-` being `stdin`. Of a folder: its files that end in `.yaml`, `.yml` or `.json`, in the order of
 /// their names, as kubectl does. Lists are taken apart.
 ///
 /// # Errors
 /// A line for each file that cannot be read.
-pub(crate) fn read(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<Vec<Document>, Vec<String>> {
+pub fn read(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<Vec<Document>, Vec<String>> {
     let mut all = Vec::new();
     let mut problems = Vec::new();
     for path in paths {

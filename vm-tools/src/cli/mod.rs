@@ -1,0 +1,79 @@
+//! The command line: one file for each command.
+//!
+//! Exit codes: 0 done; 1 the answer is no, where a command answers a question; 2 the input or the output is at fault, and
+//! standard error says how; 3 not even that could be written.
+
+mod completions;
+mod render;
+
+use std::{
+    ffi::OsString,
+    io::{Read, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+/// Arguments of `tandem-vm`.
+#[derive(Debug, Parser)]
+#[command(name = "tandem-vm", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write the Kubernetes objects of a DatabaseVM document
+    #[command(after_long_help = render::EXAMPLE)]
+    Render(render::Args),
+    /// Write a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// The three standard streams.
+struct Streams<'a> {
+    stdin: &'a mut dyn Read,
+    stdout: &'a mut dyn Write,
+    stderr: &'a mut dyn Write,
+}
+
+/// How a command ends: with an exit code, or with what is wrong with the input or the output, a line each.
+type Done = Result<ExitCode, Vec<String>>;
+
+/// Exit code where the input or the output is at fault; clap's own for wrong arguments.
+const AT_FAULT: u8 = 2;
+/// Exit code where not even the message could be written.
+const UNHEARD: u8 = 3;
+
+/// Runs the command with the given arguments (the first is the program's name) and streams.
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    stdin: &mut dyn Read,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come here as well, for standard output.
+            let text = error.render().to_string();
+            let (written, code) =
+                if error.use_stderr() { (write!(stderr, "{text}"), AT_FAULT) } else { (write!(stdout, "{text}"), 0) };
+            return ExitCode::from(if written.is_ok() { code } else { UNHEARD });
+        }
+    };
+    let mut streams = Streams { stdin, stdout, stderr };
+    let done = match cli.command {
+        Command::Render(args) => render::run(&args, &mut streams),
+        Command::Completions(args) => completions::run(&args, &mut streams),
+    };
+    done.unwrap_or_else(|lines| {
+        let shown = lines.iter().try_for_each(|line| writeln!(streams.stderr, "tandem-vm: {line}"));
+        ExitCode::from(if shown.is_ok() { AT_FAULT } else { UNHEARD })
+    })
+}
+
+fn one(error: impl ToString) -> Vec<String> {
+    vec![error.to_string()]
+}
