@@ -71,6 +71,22 @@ pub fn write(dir: &Path, files: &[Wanted]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Writes one file, whole under its name or not at all, and with no more permissions than `mode` at any time.
+///
+/// # Errors
+/// What the system said; [`io::ErrorKind::AlreadyExists`] where something has that name and is not to be replaced.
+pub fn write_one(path: &Path, content: &[u8], mode: u32, replace: bool) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // So that what is wrong with the folder is not told of a temporary file.
+    fs::metadata(folder)?;
+    let mut temporary = NamedTempFile::new_in(folder)?;
+    temporary.write_all(content)?;
+    temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
+    temporary.as_file().sync_all()?;
+    let done = if replace { temporary.persist(path) } else { temporary.persist_noclobber(path) };
+    done.map(drop).map_err(|error| error.error)
+}
+
 /// A file that cannot be read counts as changed: replacing it needs no right to read it.
 fn unchanged(path: &Path, file: &Wanted) -> bool {
     let Ok(found) = fs::symlink_metadata(path) else { return false };

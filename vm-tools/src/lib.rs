@@ -33,6 +33,7 @@
 
 pub mod cli;
 mod cloud_init;
+pub mod keyfile;
 pub mod manifest;
 mod names;
 pub mod output;

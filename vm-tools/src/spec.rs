@@ -3,7 +3,7 @@
 mod check;
 mod document;
 mod error;
-mod values;
+pub(crate) mod values;
 
 pub use document::*;
 pub use error::SpecError;

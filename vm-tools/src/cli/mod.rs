@@ -4,6 +4,7 @@
 //! standard error says how; 3 not even that could be written.
 
 mod completions;
+mod keyfile;
 mod render;
 
 use std::{
@@ -27,6 +28,9 @@ enum Command {
     /// Write the Kubernetes objects of a DatabaseVM document
     #[command(after_long_help = render::EXAMPLE)]
     Render(render::Args),
+    /// Write the keyFile of a MongoDB replica set, as file or Secret, or check one
+    #[command(after_long_help = keyfile::EXAMPLE)]
+    Keyfile(keyfile::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -41,6 +45,8 @@ struct Streams<'a> {
 /// How a command ends: with an exit code, or with what is wrong with the input or the output, a line each.
 type Done = Result<ExitCode, Vec<String>>;
 
+/// Exit code where the answer is no.
+const NO: u8 = 1;
 /// Exit code where the input or the output is at fault; clap's own for wrong arguments.
 const AT_FAULT: u8 = 2;
 /// Exit code where not even the message could be written.
@@ -66,6 +72,7 @@ pub fn run(
     let mut streams = Streams { stdin, stdout, stderr };
     let done = match cli.command {
         Command::Render(args) => render::run(&args, &mut streams),
+        Command::Keyfile(args) => keyfile::run(&args, &mut streams),
         Command::Completions(args) => completions::run(&args, &mut streams),
     };
     done.unwrap_or_else(|lines| {

@@ -6,7 +6,7 @@ use tandem_cli::shown;
 type Check = Result<(), String>;
 
 /// An RFC 1123 label: Kubernetes names that become part of a DNS name.
-pub(super) fn label(value: &str, max: usize) -> Check {
+pub(crate) fn label(value: &str, max: usize) -> Check {
     let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let ends = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
     let bytes = value.as_bytes();
@@ -35,7 +35,7 @@ pub(super) fn service_label(value: &str, max: usize) -> Check {
 }
 
 /// An RFC 1123 subdomain: dot-separated labels, at most 253 bytes.
-pub(super) fn subdomain(value: &str) -> Check {
+pub(crate) fn subdomain(value: &str) -> Check {
     if value.len() > 253 {
         return Err(format!("`{}` has {} bytes; use at most 253", shown(value), value.len()));
     }

@@ -12,6 +12,7 @@ mod command;
 mod files;
 mod gates;
 mod input;
+mod keyfile;
 mod kubevirt;
 mod properties;
 mod rendered;
