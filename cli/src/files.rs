@@ -23,10 +23,10 @@ pub struct Wanted {
 #[non_exhaustive]
 pub enum Error {
     /// The output folder is something else.
-    #[error("{}: is not a folder; give --output-dir a folder", .0.display())]
+    #[error("{}: is not a folder; give a folder", .0.display())]
     NotAFolder(PathBuf),
     /// A file or folder cannot be written.
-    #[error("{}: {source}; give --output-dir a folder that can be written", path.display())]
+    #[error("{}: {source}; give a folder that can be written", path.display())]
     Write {
         /// File or folder.
         path: PathBuf,

@@ -79,7 +79,9 @@ fn read_file(path: &Path, stdin: &mut dyn Read, all: &mut Vec<Document>) -> Resu
     let (name, text) = stdio::read(path, stdin, MAX_BYTES)?;
     let text = text.ok_or_else(|| format!("{name}: more than {MAX_BYTES} bytes; split it into several files"))?;
     let before = all.len();
-    for (index, value) in yaml::documents(&text, 2 * MAX_BYTES).enumerate() {
+    // Aliases may make a document several times longer; without them a text stands for less than this.
+    let budget = text.len().saturating_mul(8).clamp(128 * 1024, 2 * MAX_BYTES);
+    for (index, value) in yaml::documents(&text, budget).enumerate() {
         let place = Place { file: name.clone(), document: index + 1, item: None };
         match value {
             Ok(value) => take_apart(place, value, all),

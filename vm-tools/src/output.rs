@@ -1,5 +1,6 @@
 //! Objects → text, and text → files that are either whole or not there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
@@ -27,6 +28,9 @@ pub enum OutputError {
     /// An object cannot be written as JSON.
     #[error("an object as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// Two objects of one kind and name, in different namespaces, would be one file.
+    #[error("{0}: objects of two namespaces would be in this file; render each namespace into a folder of its own")]
+    OneFile(String),
     /// Files cannot be written.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -64,6 +68,10 @@ pub fn stream(manifests: &[Manifest], format: Format) -> Result<String, OutputEr
 /// [`OutputError`]; files that were there are then as they were, unless it is a rename that failed.
 pub fn write_dir(manifests: &[Manifest], format: Format, dir: &Path) -> Result<(), OutputError> {
     let files = manifests.iter().map(|manifest| wanted(manifest, format)).collect::<Result<Vec<_>, _>>()?;
+    let mut names = BTreeSet::new();
+    if let Some(twice) = files.iter().find(|file| !names.insert(&file.name)) {
+        return Err(OutputError::OneFile(twice.name.clone()));
+    }
     Ok(files::write(dir, &files)?)
 }
 

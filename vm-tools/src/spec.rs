@@ -7,6 +7,7 @@ pub(crate) mod values;
 
 pub use document::*;
 pub use error::SpecError;
+use serde_yaml::Value;
 pub use tandem_cli::Problem;
 
 /// Most bytes of a document. A real one has a few hundred; the bound keeps hostile nesting and aliases cheap.
@@ -36,9 +37,16 @@ pub fn parse(text: &str) -> Result<DatabaseVm, SpecError> {
     if text.lines().all(nothing) {
         return Err(SpecError::Empty);
     }
-    let values = tandem_cli::yaml::document(text, 2 * MAX_BYTES).map_err(|error| error::from_yaml(&error))?;
+    read(tandem_cli::yaml::document(text, 2 * MAX_BYTES).map_err(|error| error::from_yaml(&error))?)
+}
+
+/// Reads a document whose text was read already, such as one of a stream.
+///
+/// # Errors
+/// [`SpecError::Fields`].
+pub fn read(values: Value) -> Result<DatabaseVm, SpecError> {
     // Before its fields are called unknown: perhaps the file is simply another one.
-    let header = |key: &str| values.get(key).and_then(serde_yaml::Value::as_str);
+    let header = |key: &str| values.get(key).and_then(Value::as_str);
     if let (Some(version), Some(kind)) = (header("apiVersion"), header("kind"))
         && (version, kind) != (API_VERSION, KIND)
     {

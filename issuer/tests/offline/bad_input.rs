@@ -390,8 +390,8 @@ fn files_that_cannot_be_read() {
         assert_eq!((done.status.code(), stderr(&done)), (Some(2), expected));
     }
     let done = run_with(stream(&[request("a")]), &["sign", "-", "--output-dir", "/proc/tandem"]);
-    let expected = "tandem-issuer: /proc/tandem: No such file or directory (os error 2); give --output-dir a folder that can \
-                    be written\n";
+    let expected =
+        "tandem-issuer: /proc/tandem: No such file or directory (os error 2); give a folder that can be written\n";
     assert_eq!((done.status.code(), stderr(&done).as_str()), (Some(2), expected));
 }
 

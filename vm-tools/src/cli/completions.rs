@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 use tandem_cli::stdio;
 
-use super::{Cli, Done, Streams, one};
+use super::{Done, Streams, command, one};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,9 +13,17 @@ pub(super) struct Args {
     shell: Shell,
 }
 
+pub(super) const EXAMPLE: &str = "\
+Examples:
+  # In this shell
+  source <(tandem-vm completions bash)
+
+  # In every fish of this user
+  tandem-vm completions fish > ~/.config/fish/completions/tandem-vm.fish";
+
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "tandem-vm", &mut script);
+    clap_complete::generate(args.shell, &mut command(), "tandem-vm", &mut script);
     stdio::print(streams.stdout, &script).map_err(one)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@
 
 mod completions;
 mod keyfile;
+mod man;
 mod render;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Arguments of `tandem-vm`.
 #[derive(Debug, Parser)]
@@ -25,14 +26,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write the Kubernetes objects of a DatabaseVM document
+    /// Write the Kubernetes objects of DatabaseVM documents
     #[command(after_long_help = render::EXAMPLE)]
     Render(render::Args),
     /// Write the keyFile of a MongoDB replica set, as file or Secret, or check one
     #[command(after_long_help = keyfile::EXAMPLE)]
     Keyfile(keyfile::Args),
     /// Write a completion script for a shell
+    #[command(after_long_help = completions::EXAMPLE)]
     Completions(completions::Args),
+    /// Write the manual pages
+    #[command(after_long_help = man::EXAMPLE)]
+    Man(man::Args),
 }
 
 /// The three standard streams.
@@ -51,6 +56,12 @@ const NO: u8 = 1;
 const AT_FAULT: u8 = 2;
 /// Exit code where not even the message could be written.
 const UNHEARD: u8 = 3;
+
+/// The arguments of all commands, with their help texts.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs the command with the given arguments (the first is the program's name) and streams.
 pub fn run(
@@ -74,6 +85,7 @@ pub fn run(
         Command::Render(args) => render::run(&args, &mut streams),
         Command::Keyfile(args) => keyfile::run(&args, &mut streams),
         Command::Completions(args) => completions::run(&args, &mut streams),
+        Command::Man(args) => man::run(&args, &mut streams),
     };
     done.unwrap_or_else(|lines| {
         let shown = lines.iter().try_for_each(|line| writeln!(streams.stderr, "tandem-vm: {line}"));

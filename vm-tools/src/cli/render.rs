@@ -1,33 +1,38 @@
 //! `tandem-vm render`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueHint;
+use serde_yaml::Value;
+use tandem_cli::manifests::{self, Place};
 use tandem_cli::stdio;
 
 use super::{Done, Streams, one};
+use crate::Rendered;
 use crate::output::{self, Format};
-use crate::spec::{self, MAX_BYTES, SpecError};
+use crate::spec;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The document, or - for standard input
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    file: PathBuf,
+    /// Files of one or several documents, folders of such files, or - for standard input
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    files: Vec<PathBuf>,
     /// One stream of YAML documents, or a JSON List
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
     /// Write each object to a file of its own in DIR instead (Secrets with mode 0600)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output_dir: Option<PathBuf>,
-    /// Write only the guest's cloud-config
+    /// Write only the guest's cloud-config, of a single document
     #[arg(long, conflicts_with_all = ["output", "output_dir"])]
     user_data_only: bool,
 }
 
 pub(super) const EXAMPLE: &str = "\
-Example:
+Examples:
+  # From a few lines to the cluster
   tandem-vm render - <<'YAML' | kubectl apply -f -
   apiVersion: vm.tandem.internal/v1alpha1
   kind: DatabaseVM
@@ -40,24 +45,65 @@ Example:
       issuerRef: {kind: TandemClusterIssuer, name: internal-ca}
     clients:
       - {name: app, image: \"registry.example/app:1.0\", certificate: none}
-  YAML";
+  YAML
+
+  # Every document of a folder, to a file for each object
+  tandem-vm render databasevms/ --output-dir rendered
+
+  # What the guest is told at its first boot
+  tandem-vm render databasevm.yaml --user-data-only";
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
-    let (name, text) = stdio::read(&args.file, streams.stdin, MAX_BYTES).map_err(one)?;
-    let text = text.ok_or_else(|| vec![format!("{name}: {}", SpecError::TooLarge)])?;
-    let located = |lines: Vec<String>| lines.into_iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>();
-    let vm = spec::parse(&text).map_err(|error| located(error.lines()))?;
-    let rendered = crate::render(&vm).map_err(|error| located(vec![error.to_string()]))?;
+    let rendered = render_all(manifests::read(&args.files, streams.stdin)?)?;
     if args.user_data_only {
-        stdio::print(streams.stdout, rendered.user_data.as_bytes()).map_err(one)?;
+        let [one_only] = &rendered[..] else {
+            return Err(vec![format!("--user-data-only: there are {} documents; give one alone", rendered.len())]);
+        };
+        stdio::print(streams.stdout, one_only.user_data.as_bytes()).map_err(one)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let manifests: Vec<_> = rendered.into_iter().flat_map(|rendered| rendered.manifests).collect();
     match &args.output_dir {
-        Some(dir) => output::write_dir(&rendered.manifests, args.output, dir).map_err(one)?,
+        Some(dir) => output::write_dir(&manifests, args.output, dir).map_err(one)?,
         None => {
-            let text = output::stream(&rendered.manifests, args.output).map_err(one)?;
+            let text = output::stream(&manifests, args.output).map_err(one)?;
             stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All documents, or what is wrong with any of them. Two that would write the same object are wrong as well: applied one
+/// after the other, the second would undo the first.
+fn render_all(documents: Vec<manifests::Document>) -> Result<Vec<Rendered>, Vec<String>> {
+    let mut all = Vec::new();
+    let mut problems = Vec::new();
+    let mut places: HashMap<(String, &str, String), Place> = HashMap::new();
+    for manifests::Document { place, value } in documents {
+        let (namespace, rendered) = match render_one(value) {
+            Ok(done) => done,
+            Err(lines) => {
+                problems.extend(lines.iter().map(|line| format!("{place}: {line}")));
+                continue;
+            }
+        };
+        for manifest in &rendered.manifests {
+            let object = (namespace.clone(), manifest.kind(), manifest.name().to_owned());
+            if let Some(first) = places.get(&object) {
+                let (namespace, kind, name) = object;
+                problems.push(format!("{place}: {kind} {namespace}/{name} comes from {first} as well; change a name"));
+            } else {
+                places.insert(object, place.clone());
+            }
+        }
+        all.push(rendered);
+    }
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
+}
+
+/// One document's namespace and objects.
+fn render_one(value: Value) -> Result<(String, Rendered), Vec<String>> {
+    let vm = spec::read(value).map_err(|error| error.lines())?;
+    let rendered = crate::render(&vm).map_err(one)?;
+    Ok((vm.document().metadata.namespace.clone(), rendered))
 }

@@ -1,10 +1,13 @@
 //! The command: its streams and exit codes.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{EXAMPLES, example, example_path, output, said};
+use tempfile::TempDir;
+
+use crate::support::{EXAMPLES, example, example_path, output, renamed, said};
 
 pub(crate) fn tandem_vm() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tandem-vm"))
@@ -50,14 +53,54 @@ fn json_is_a_list_and_user_data_stands_alone() {
 }
 
 #[test]
-fn help_shows_an_example_that_renders() {
-    let help = output(tandem_vm().args(["render", "--help"]));
-    assert!(help.status.success());
-    let help = String::from_utf8(help.stdout).unwrap();
-    let (_, example) = help.split_once("kubectl apply -f -\n").unwrap();
-    let (example, _) = example.split_once("  YAML").unwrap();
-    let done = render_stdin(example.as_bytes(), &[]);
-    assert!(done.status.success(), "{}", said(&done));
+fn several_documents_come_out_in_their_order_however_they_come_in() {
+    let documents = [example("databasevm.yaml"), renamed("databasevm-debian.yaml", "two")];
+    let stream = documents.join("---\n");
+    let one_stream = render_stdin(stream.as_bytes(), &[]);
+    let each =
+        documents.each_ref().map(|text| String::from_utf8(render_stdin(text.as_bytes(), &[]).stdout).unwrap()).concat();
+    assert_eq!(String::from_utf8(one_stream.stdout.clone()).unwrap(), each);
+    let json = render_stdin(stream.as_bytes(), &["-o", "json"]);
+    let list: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(list["items"].as_array().unwrap().len(), each.matches("---\n").count());
+
+    let folder = TempDir::new().unwrap();
+    let files = ["1.yaml", "2.yml"].map(|name| folder.path().join(name));
+    for (file, text) in files.iter().zip(&documents) {
+        fs::write(file, text).unwrap();
+    }
+    assert_eq!(output(tandem_vm().arg("render").arg(folder.path())).stdout, one_stream.stdout);
+    assert_eq!(output(tandem_vm().arg("render").args(&files)).stdout, one_stream.stdout);
+
+    let user_data = render_stdin(stream.as_bytes(), &["--user-data-only"]);
+    let expected = "tandem-vm: --user-data-only: there are 2 documents; give one alone\n";
+    assert_eq!((user_data.status.code(), said(&user_data).as_str()), (Some(2), expected));
+}
+
+/// `man` itself lays the pages out where it is installed; what it is given is checked anywhere.
+#[test]
+fn every_command_has_a_manual_page_with_its_examples() {
+    let folder = TempDir::new().unwrap();
+    let pages = folder.path().join("man1");
+    let done = output(tandem_vm().arg("man").arg(&pages));
+    assert!(done.status.success() && said(&done).is_empty(), "{}", said(&done));
+    let top = fs::read_to_string(pages.join("tandem-vm.1")).unwrap();
+    assert_eq!(output(tandem_vm().arg("man")).stdout, top.as_bytes());
+    let command = tandem_vm::cli::command();
+    let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    assert_eq!(fs::read_dir(&pages).unwrap().count(), names.len() + 1);
+    for name in names {
+        let escaped = name.replace('-', "\\-");
+        assert!(top.contains(&format!("tandem\\-vm\\-{escaped}(1)")), "{top}");
+        let page = fs::read_to_string(pages.join(format!("tandem-vm-{name}.1"))).unwrap();
+        assert!(page.contains(&format!(".TH tandem-vm-{name} 1")), "{page}");
+        let (_, examples) = page.split_once(".SH EXAMPLES\n.nf\n").unwrap();
+        assert!(examples.contains(&format!("  tandem\\-vm {escaped}")), "{page}");
+    }
+    let done = output(tandem_vm().args(["man", "/proc/tandem"]));
+    let expected =
+        "tandem-vm: /proc/tandem: No such file or directory (os error 2); give a folder that can be written\n";
+    assert_eq!((done.status.code(), said(&done).as_str()), (Some(2), expected));
 }
 
 #[test]

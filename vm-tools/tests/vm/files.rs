@@ -8,7 +8,7 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::command::tandem_vm;
+use crate::command::{render_stdin, tandem_vm};
 use crate::support::{example, example_path, output, render, said};
 
 fn render_to(dir: &Path, args: &[&str]) -> Output {
@@ -76,6 +76,19 @@ fn changed_files_are_replaced_and_other_files_left_alone() {
 }
 
 #[test]
+fn objects_of_two_namespaces_do_not_overwrite_each_other() {
+    let folder = TempDir::new().unwrap();
+    let text = example("databasevm.yaml");
+    let two = format!("{text}---\n{}", text.replace("kubevirt-networking-poc", "shop"));
+    assert!(render_stdin(two.as_bytes(), &[]).status.success());
+    let done = render_stdin(two.as_bytes(), &["--output-dir", folder.path().to_str().unwrap()]);
+    let expected = "tandem-vm: 01-certificate-mongodb-cert.yaml: objects of two namespaces would be in this file; \
+                    render each namespace into a folder of its own\n";
+    assert_eq!((done.status.code(), said(&done).as_str()), (Some(2), expected));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_an_error() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("file");
@@ -84,8 +97,8 @@ fn a_folder_that_cannot_be_written_is_an_error() {
         let done = render_to(dir, &[]);
         assert_eq!((done.status.code(), said(&done)), (Some(2), format!("tandem-vm: {expected}\n")));
     };
-    let advice = "give --output-dir a folder that can be written";
-    fails(&file, &format!("{}: is not a folder; give --output-dir a folder", file.display()));
+    let advice = "give a folder that can be written";
+    fails(&file, &format!("{}: is not a folder; give a folder", file.display()));
     let below = file.join("below");
     fails(&below, &format!("{}: Not a directory (os error 20); {advice}", below.display()));
     // Not even root can make a folder there.
@@ -99,8 +112,7 @@ fn nothing_is_written_if_one_file_cannot_be() {
     let blocked = folder.path().join("07-deployment-mongodb-python-app.yaml");
     fs::create_dir(&blocked).unwrap();
     let done = render_to(folder.path(), &[]);
-    let expected =
-        format!("tandem-vm: {}: is a directory; give --output-dir a folder that can be written\n", blocked.display());
+    let expected = format!("tandem-vm: {}: is a directory; give a folder that can be written\n", blocked.display());
     assert_eq!((done.status.code(), said(&done)), (Some(2), expected));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "something was left behind");
 }

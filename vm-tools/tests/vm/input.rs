@@ -6,10 +6,16 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::command::{render_stdin, tandem_vm};
-use crate::support::{example, output, said};
+use crate::support::{example, output, renamed, said};
+
+/// Expects the one document to be refused with exactly these lines.
+fn refused(text: impl AsRef<[u8]>, lines: &[&str]) {
+    let lines: Vec<_> = lines.iter().map(|line| format!("document 1: {line}")).collect();
+    unread(text, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+}
 
 /// Expects the text to be refused with exactly these lines.
-fn refused(text: impl AsRef<[u8]>, lines: &[&str]) {
+fn unread(text: impl AsRef<[u8]>, lines: &[&str]) {
     let done = render_stdin(text.as_ref(), &[]);
     let expected: String = lines.iter().map(|line| format!("tandem-vm: standard input: {line}\n")).collect();
     assert_eq!((done.status.code(), said(&done)), (Some(2), expected));
@@ -214,19 +220,17 @@ fn a_private_key_in_place_of_a_public_one_is_not_repeated() {
     );
 }
 
-const TOO_LARGE: &str = "the document has more than 65536 bytes; a DatabaseVM is a few lines of YAML";
-
 #[test]
 fn texts_that_are_no_document() {
     for empty in ["", "\n\n", "# only a comment\n", "---\n"] {
-        refused(empty, &["the document is empty; write a DatabaseVM (tandem-vm render --help shows one)"]);
+        unread(empty, &["no document is in it; write Kubernetes manifests"]);
     }
-    let two = format!("{}---\n{}", example("databasevm.yaml"), example("databasevm-debian.yaml"));
-    refused(two, &["there are several YAML documents; write each into a file of its own"]);
-    refused(b"kind: \xff\n", &["byte 6 is not UTF-8; save the document as UTF-8"]);
+    unread(b"kind: \xff\n", &["byte 6 is not UTF-8; save the document as UTF-8"]);
     refused(
         "kind: [",
-        &["not readable as YAML: did not find expected node content at line 2 column 1, while parsing a flow node"],
+        &[
+            "not readable as YAML or JSON: did not find expected node content at line 2 column 1, while parsing a flow node",
+        ],
     );
 }
 
@@ -246,23 +250,74 @@ fn hostile_texts_end_soon_and_clearly() {
         assert_eq!(done.status.code(), Some(2), "{}", said(&done));
         assert!(said(&done).len() < 500, "{}", said(&done));
     }
-    refused(vec![b'#'; 70_000], &[TOO_LARGE]);
+    unread(vec![b'#'; 20_000_000], &["more than 16777216 bytes; split it into several files"]);
+}
+
+#[test]
+fn what_is_wrong_in_several_documents_is_told_of_each() {
+    let (good, other) = (example("databasevm.yaml"), renamed("databasevm-debian.yaml", "two"));
+    let bad = with("size: 30Gi", "size: 0");
+    let size = "spec.storage.size: expected a string, found the number 0; write it in quotes";
+    unread(
+        format!("{bad}---\n{good}---\n---\n{bad}---\n5\n"),
+        &[
+            &format!("document 1: {size}"),
+            &format!("document 4: {size}"),
+            "document 5: expected a mapping, found the number 5; write its fields as key: value",
+        ],
+    );
+    unread(
+        format!("{good}---\n{other}---\nkind: ["),
+        &["document 3: not readable as YAML or JSON: \
+           did not find expected node content at line 57 column 1, while parsing a flow nod…"],
+    );
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- kind: [a]\n- {}", good.replace('\n', "\n  "));
+    unread(list, &["document 1, item 1: kind: expected a string, found a list; write one value"]);
+}
+
+#[test]
+fn documents_that_would_write_the_same_object() {
+    let good = example("databasevm.yaml");
+    let object = |kind: &str, name: &str| {
+        format!(
+            "document 2: {kind} kubevirt-networking-poc/{name} comes from standard input: document 1 as well; change a name"
+        )
+    };
+    let objects = [
+        object("Certificate", "mongodb-cert"),
+        object("PersistentVolumeClaim", "mongodb-data"),
+        object("Secret", "mongodb-vm-userdata"),
+        object("VirtualMachine", "mongodb-vm"),
+        object("Service", "mongodb"),
+        object("NetworkPolicy", "mongodb-vm"),
+        object("Deployment", "mongodb-python-app"),
+    ];
+    unread(format!("{good}---\n{good}"), &objects.each_ref().map(String::as_str));
 }
 
 #[test]
 fn files_that_cannot_be_read() {
     let folder = TempDir::new().unwrap();
-    let refused = |path: &Path, rest: &str| {
-        let done = output(tandem_vm().arg("render").arg(path));
-        assert_eq!((done.status.code(), said(&done)), (Some(2), format!("tandem-vm: {}: {rest}\n", path.display())));
+    let mut expected = String::new();
+    let mut command = tandem_vm();
+    command.arg("render");
+    let mut add = |path: &Path, rest: &str| {
+        command.arg(path);
+        expected.push_str(&format!("tandem-vm: {}: {rest}\n", path.display()));
     };
     let advice = "give a file that can be read, or - for standard input";
-    refused(&folder.path().join("none.yaml"), &format!("No such file or directory (os error 2); {advice}"));
-    refused(folder.path(), &format!("Is a directory (os error 21); {advice}"));
-    let large = folder.path().join("large.yaml");
+    add(&folder.path().join("none.yaml"), &format!("No such file or directory (os error 2); {advice}"));
+    add(folder.path(), "no .yaml, .yml or .json file is in this folder; name another");
+    let large = folder.path().join("large");
     File::create(&large).unwrap().set_len(50_000_000).unwrap();
-    refused(&large, TOO_LARGE);
-    let bad = folder.path().join("bad.yaml");
-    fs::write(&bad, with("size: 30Gi", "size: 0")).unwrap();
-    refused(&bad, "spec.storage.size: expected a string, found the number 0; write it in quotes");
+    add(&large, "more than 16777216 bytes; split it into several files");
+    let bad = folder.path().join("bad");
+    fs::write(&bad, "a: {").unwrap();
+    add(
+        &bad,
+        "document 1: not readable as YAML or JSON: \
+         did not find expected node content at line 2 column 1, while parsing a flow node",
+    );
+    let done = output(&mut command);
+    assert_eq!((done.status.code(), said(&done)), (Some(2), expected));
 }

@@ -11,6 +11,7 @@
 mod command;
 mod files;
 mod gates;
+mod help;
 mod input;
 mod keyfile;
 mod kubevirt;

@@ -19,6 +19,13 @@ pub(crate) fn example(name: &str) -> String {
     fs::read_to_string(example_path(name)).unwrap()
 }
 
+/// An example under another name, so that both can be in one cluster.
+pub(crate) fn renamed(example_name: &str, name: &str) -> String {
+    let text = example(example_name);
+    assert_eq!(text.matches("name: mongodb\n").count(), 1, "{text}");
+    text.replace("name: mongodb\n", &format!("name: {name}\n"))
+}
+
 pub(crate) fn render(text: &str) -> Rendered {
     tandem_vm::render(&tandem_vm::spec::parse(text).unwrap()).unwrap()
 }
