@@ -23,6 +23,26 @@ pub struct Place {
     item: Option<usize>,
 }
 
+impl Place {
+    /// Name of the file, or `standard input`.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Which of the file's documents, from 1.
+    #[must_use]
+    pub fn document(&self) -> usize {
+        self.document
+    }
+
+    /// Which entry of a List, from 1.
+    #[must_use]
+    pub fn item(&self) -> Option<usize> {
+        self.item
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: document {}", self.file, self.document)?;

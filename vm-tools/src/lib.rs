@@ -35,6 +35,7 @@ pub mod cli;
 mod cloud_init;
 pub mod keyfile;
 pub mod manifest;
+pub mod model;
 mod names;
 pub mod output;
 pub mod spec;

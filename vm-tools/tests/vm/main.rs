@@ -15,6 +15,7 @@ mod help;
 mod input;
 mod keyfile;
 mod kubevirt;
+mod model;
 mod properties;
 mod rendered;
 mod script_data;
