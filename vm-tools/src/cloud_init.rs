@@ -4,11 +4,11 @@
 //! `mongod.conf`), so nothing is ever quoted or indented by hand.
 //!
 //! ```text
-//! write_files ─▶ mongod.conf, scripts, units        (first boot, before the packages)
+//! write_files ─▶ mongod.conf; what crate::guest has  (first boot, before the packages)
 //! packages ────▶ mongod, with its user              (first boot)
 //! runcmd ──────▶ start mongod.service               (first boot)
 //!
-//! mongod.service ─requires─▶ tandem-tls.service     (every boot: Secret disk → /etc/ssl)
+//! mongod.service ─wants────▶ tandem-tls.service     (every boot: Secret disk → /etc/ssl)
 //!                └requires─▶ data mount ─requires─▶ tandem-data.service   (every boot: format only if empty)
 //! ```
 
@@ -22,6 +22,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use crate::RenderError;
+use crate::guest::{Bus, Filesystem, GuestCommand, GuestData, GuestTls, Source, WriteFile};
 use crate::names::{MONGODB_PORT, Names};
 use crate::spec::{ClientAuth, Document};
 use guest::Guest;
@@ -29,9 +30,7 @@ use guest::Guest;
 /// The database's unit, under the same name in both families' packages.
 const SERVICE: &str = "mongod.service";
 /// What MongoDB's production notes recommend under WiredTiger.
-const FILESYSTEM: &str = "xfs";
-/// The package with `mkfs.xfs`, under the same name in both families.
-const FILESYSTEM_PACKAGE: &str = "xfsprogs";
+const FILESYSTEM: Filesystem = Filesystem::Xfs;
 
 /// The `#cloud-config` keys that are rendered, of which cloud-init 22.4 and later know all:
 /// <https://docs.cloud-init.io/en/latest/reference/modules.html>.
@@ -45,12 +44,12 @@ struct CloudConfig {
     yum_repos: Option<BTreeMap<String, YumRepository>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     apt: Option<Apt>,
-    write_files: Vec<File>,
+    write_files: Vec<WriteFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
     package_update: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     packages: Vec<&'static str>,
-    runcmd: Vec<Vec<&'static str>>,
+    runcmd: Vec<GuestCommand>,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,24 +72,11 @@ struct AptSource {
     append: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct File {
-    path: String,
-    /// Octal, as a string: cloud-init reads a YAML number as decimal.
-    permissions: &'static str,
-    content: String,
-}
-
 /// What the templates may use; anything else in them is an error.
 #[derive(Serialize)]
 struct Context<'a> {
     #[serde(flatten)]
     guest: Guest,
-    service: &'a str,
-    serial: String,
-    data_serial: String,
-    mount_unit: String,
-    filesystem: &'a str,
     port: u16,
     folder: &'a str,
     pem: &'a str,
@@ -98,77 +84,67 @@ struct Context<'a> {
     allow_without_certificates: bool,
 }
 
-/// The templates by name; `include` finds them by the same names.
-const TEMPLATES: [(&str, &str); 8] = [
-    ("wait-for-disk.sh", include_str!("templates/wait-for-disk.sh")),
+/// The templates by name.
+const TEMPLATES: [(&str, &str); 2] = [
     ("mongod.conf", include_str!("templates/mongod.conf")),
-    ("tandem-tls.sh", include_str!("templates/tandem-tls.sh")),
-    ("tandem-tls.service", include_str!("templates/tandem-tls.service")),
-    ("tandem-data.sh", include_str!("templates/tandem-data.sh")),
-    ("tandem-data.service", include_str!("templates/tandem-data.service")),
-    ("data.mount", include_str!("templates/data.mount")),
     ("database-drop-in.conf", include_str!("templates/database-drop-in.conf")),
 ];
 
 /// The whole user data, beginning with `#cloud-config`.
 ///
 /// # Errors
-/// [`RenderError`] if a template names something that is not in its context; that is a fault of this crate.
+/// [`RenderError`] if a template names something that is not in its context, or the guest cannot use a value; that is a
+/// fault of this crate.
 pub(crate) fn user_data(document: &Document, names: &Names) -> Result<String, RenderError> {
     let mongodb = &document.spec.database.mongodb;
     let guest = Guest::of(document.spec.os.family);
     let context = Context {
         guest,
-        service: SERVICE,
-        serial: names.certificate_serial(document),
-        data_serial: names.data_serial(document),
-        mount_unit: mount_unit(guest.db_path),
-        filesystem: FILESYSTEM,
         port: MONGODB_PORT,
         folder: "/etc/ssl",
         pem: "mongodb.pem",
         ca: "ca.crt",
         allow_without_certificates: mongodb.client_auth == ClientAuth::Optional,
     };
+    let family = document.spec.os.family;
+    let tls = GuestTls::mongodb(family, Source::Disk { serial: names.certificate_serial(document), bus: Bus::Virtio });
+    let data = GuestData {
+        serial: names.data_serial(document),
+        filesystem: FILESYSTEM,
+        folder: guest.db_path.to_owned(),
+        owner: guest.user.to_owned(),
+        service: SERVICE.to_owned(),
+    };
+    let mut write_files = files(&context)?;
+    write_files.extend(tls.write_files()?);
+    write_files.extend(data.write_files()?);
+    let mut runcmd = tls.commands();
+    // Not only `start`: a package may have started the server before systemd had read our units.
+    for word in ["enable", "restart"] {
+        runcmd.push(["systemctl", word, SERVICE].map(str::to_owned).to_vec());
+    }
     let mut config = CloudConfig {
         ssh_authorized_keys: document.spec.os.ssh_authorized_keys.clone(),
-        write_files: files(&context)?,
-        // Not only `start`: a package may have started the server before systemd had read our units.
-        runcmd: vec![
-            vec!["systemctl", "daemon-reload"],
-            vec!["systemctl", "enable", SERVICE],
-            vec!["systemctl", "restart", SERVICE],
-        ],
+        write_files,
+        runcmd,
         ..CloudConfig::default()
     };
-    guest::add_packages(&mut config, document.spec.os.family, mongodb);
+    guest::add_packages(&mut config, family, mongodb);
     Ok(format!("#cloud-config\n{}", serde_yaml::to_string(&config)?))
 }
 
-fn files(context: &Context<'_>) -> Result<Vec<File>, RenderError> {
+fn files(context: &Context<'_>) -> Result<Vec<WriteFile>, RenderError> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     templates.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).trim_blocks(true).build()?);
     for (name, text) in TEMPLATES {
         templates.add_template(name, text)?;
     }
-    let unit = |name: &str| format!("/etc/systemd/system/{name}");
-    let wanted = [
-        ("mongod.conf", "/etc/mongod.conf".to_owned(), "0644"),
-        ("tandem-tls.sh", "/usr/local/sbin/tandem-tls".to_owned(), "0755"),
-        ("tandem-tls.service", unit("tandem-tls.service"), "0644"),
-        ("tandem-data.sh", "/usr/local/sbin/tandem-data".to_owned(), "0755"),
-        ("tandem-data.service", unit("tandem-data.service"), "0644"),
-        ("data.mount", unit(&context.mount_unit), "0644"),
-        ("database-drop-in.conf", unit(&format!("{}.d/10-tandem.conf", context.service)), "0644"),
-    ];
-    let render = |(template, path, permissions): (&str, String, _)| {
-        Ok(File { path, permissions, content: templates.get_template(template)?.render(Serde(context))? })
+    let render = |template: &str, path: &str| -> Result<WriteFile, RenderError> {
+        Ok(WriteFile::text(path, templates.get_template(template)?.render(Serde(context))?))
     };
-    wanted.into_iter().map(render).collect()
-}
-
-/// The unit that systemd expects for a mount point (systemd.mount(5)). The paths here need no further escaping.
-fn mount_unit(path: &str) -> String {
-    format!("{}.mount", path.trim_matches('/').replace('/', "-"))
+    Ok(vec![
+        render("mongod.conf", "/etc/mongod.conf")?,
+        render("database-drop-in.conf", &format!("/etc/systemd/system/{SERVICE}.d/10-tandem.conf"))?,
+    ])
 }

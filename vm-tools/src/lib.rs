@@ -33,6 +33,7 @@
 
 pub mod cli;
 mod cloud_init;
+pub mod guest;
 pub mod keyfile;
 pub mod manifest;
 pub mod model;
@@ -60,6 +61,9 @@ pub enum RenderError {
     /// A template is wrong or names something unknown.
     #[error("a template of the user data: {0}")]
     Template(#[from] minijinja::Error),
+    /// A value that no guest could use.
+    #[error("the guest's files: {0}")]
+    Guest(#[from] guest::GuestError),
     /// The user data cannot be written as YAML.
     #[error("the user data: {0}")]
     UserData(#[from] serde_yaml::Error),

@@ -38,7 +38,7 @@ pub(super) fn add_packages(config: &mut CloudConfig, family: Family, mongodb: &M
     let version = &mongodb.version;
     let key_url = format!("https://pgp.mongodb.com/server-{version}.asc");
     config.package_update = Some(true);
-    config.packages = vec!["mongodb-org", super::FILESYSTEM_PACKAGE];
+    config.packages = vec!["mongodb-org", super::FILESYSTEM.package()];
     match family {
         Family::Rhel => {
             let repository = YumRepository {

@@ -17,7 +17,14 @@ fn guest() -> TempDir {
 
 fn run(guest: &Path, args: &[&str]) -> Output {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
-    output(Command::new("sh").env("PATH", path).arg(guest.join("usr/local/sbin/tandem-data")).args(args))
+    output(
+        Command::new("sh")
+            .env("PATH", path)
+            .arg(guest.join("usr/local/sbin/tandem-data"))
+            .arg("--config")
+            .arg(guest.join("etc/tandem/data.conf"))
+            .args(args),
+    )
 }
 
 /// An empty disk, larger than the smallest that xfs takes.

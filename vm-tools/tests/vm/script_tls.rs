@@ -239,15 +239,14 @@ fn a_faulty_secret_leaves_the_files_in_place() {
 /// A PATH with links to all programs but openssl.
 fn path_without_openssl(folder: &Path) {
     fs::create_dir(folder).unwrap();
-    for name in
-        ["cat", "chmod", "chown", "id", "install", "mktemp", "mv", "rm", "sha256sum", "sleep", "stat", "sync", "tail"]
-    {
+    let programs = "cat chmod chown flock id install mkdir mktemp mv rm sha256sum sleep stat sync tail";
+    for name in programs.split(' ') {
         symlink(tool(name).unwrap(), folder.join(name)).unwrap();
     }
 }
 
 #[test]
-fn without_openssl_it_says_so_and_needs_nothing_but_coreutils() {
+fn without_openssl_it_says_so_and_needs_nothing_but_coreutils_and_util_linux() {
     let (guest, secret) = (Guest::new("/bin/sh"), secret(&authority()));
     guest.lay_out(&secret, "..2026_01_01");
     let programs = guest.folder.path().join("bin");
@@ -287,7 +286,7 @@ fn it_refuses_what_would_go_wrong_later() {
     };
     let users = fs::read_to_string(guest.root().join("etc/passwd")).unwrap();
     fs::write(guest.root().join("etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
-    fails("has no user mongod");
+    fails("has no mongod");
     fs::write(guest.root().join("etc/passwd"), users).unwrap();
     fs::create_dir_all(guest.installed("mongodb.pem")).unwrap();
     fails("mongodb.pem is a folder");

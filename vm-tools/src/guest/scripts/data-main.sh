@@ -1,35 +1,3 @@
-#!/bin/sh
-# Prepares the data disk. cloud-init's fs_setup would not do: it runs once per instance, and in 22.4 its
-# "partition: none" formats a disk that already holds data.
-set -eu
-umask 077
-
-DEVICE='/dev/disk/by-id/virtio-{{ data_serial }}'
-OWNER='{{ user }}'
-FOLDER='{{ db_path }}'
-WAIT=60
-
-say() {
-  printf 'tandem-data: %s\n' "$*"
-}
-
-die() {
-  printf 'tandem-data: %s\n' "$*" >&2
-  exit 1
-}
-
-usage() {
-  cat <<USAGE
-Usage: tandem-data format [DEVICE] | own [FOLDER [OWNER]] | --help
-
-  format  puts {{ filesystem }} on the disk if it carries no signature at all; never touches one that does
-          (DEVICE: $DEVICE)
-  own     gives the mounted folder to the database's user if it is not theirs yet
-          (FOLDER: $FOLDER, OWNER: $OWNER)
-USAGE
-}
-
-{% include "wait-for-disk.sh" %}
 
 format() {
   # blkid also ends with 2 for a disk that it could not read, which is no proof that the disk is empty.
@@ -38,14 +6,14 @@ format() {
   found=$(blkid -p -o value -s TYPE -s PTTYPE "$1" 2>/dev/null) || status=$?
   case $status in
     0)
-      [ "$found" = '{{ filesystem }}' ] ||
-        die "$1 holds '$found', not {{ filesystem }}; it is left alone: empty it by hand (wipefs) if nothing on it is needed"
+      [ "$found" = "$filesystem" ] ||
+        die "$1 holds '$found', not $filesystem; it is left alone: empty it by hand (wipefs) if nothing on it is needed"
       say "$1 has its filesystem already"
       ;;
     2)
-      say "$1 carries no signature: making {{ filesystem }} on it"
+      say "$1 carries no signature: making $filesystem on it"
       # Without -f, so that mkfs itself looks once more and refuses what it knows.
-      mkfs.{{ filesystem }} -q "$1"
+      "mkfs.$filesystem" -q "$1"
       ;;
     *) die "blkid ended with status $status on $1; it is left alone" ;;
   esac
@@ -67,16 +35,22 @@ own() {
   chown -R -h -P "$ids" "$1"
 }
 
+if [ "${1-}" = --config ] && [ $# -ge 2 ]; then
+  config=$2
+  shift 2
+fi
 case ${1-} in
   format)
-    if [ $# -ge 2 ]; then
-      format "$2"
-    else
-      wait_for_disk "$DEVICE"
-      format "$DEVICE"
+    read_settings "$config"
+    if [ $# -lt 2 ]; then
+      wait_for_disk "$device"
     fi
+    format "${2-$device}"
     ;;
-  own) own "${2-$FOLDER}" "${3-$OWNER}" ;;
+  own)
+    read_settings "$config"
+    own "${2-$folder}" "${3-$owner}"
+    ;;
   -h | --help) usage ;;
   *)
     usage >&2

@@ -1,3 +1,4 @@
+
 # Waits for exactly this disk: letters such as vda are not stable, and a pattern could match a longer serial.
 wait_for_disk() {
   waited=0
@@ -6,7 +7,8 @@ wait_for_disk() {
     udevadm settle --timeout=10 || :
   fi
   until [ -b "$1" ]; do
-    [ "$waited" -lt "$WAIT" ] || die "no disk at $1 after ${WAIT} seconds; the VirtualMachine must have a disk with this serial on the virtio bus"
+    [ "$waited" -lt "$wait" ] ||
+      die "no disk at $1 after $wait seconds; the VirtualMachine must have a disk with this serial on the virtio bus"
     sleep 1
     waited=$((waited + 1))
   done

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Prepares the data disk, as /etc/tandem/data.conf says. cloud-init's fs_setup would not do: it runs once per instance, and
+# in 22.4 its "partition: none" formats a disk that already holds data.
+set -eu
+umask 077
+
+wait=60
+config=/etc/tandem/data.conf
+device='' filesystem='' folder='' owner=''
+
+say() {
+  printf 'tandem-data: %s\n' "$*"
+}
+
+die() {
+  printf '%standem-data: %s\n' "${JOURNAL_STREAM:+<3>}" "$*" >&2
+  exit 1
+}
+
+usage() {
+  cat <<USAGE
+Usage: tandem-data [--config FILE] format [DEVICE] | own [FOLDER [OWNER]] | --help
+
+  format  puts a filesystem on the disk if it carries no signature at all; never touches one that does
+  own     gives the mounted folder to the database's user if it is not theirs yet
+
+Device, kind of filesystem, folder and owner are in FILE ($config).
+USAGE
+}
+
+setting() {
+  case $1 in
+    DEVICE) device=$2 ;;
+    FILESYSTEM) filesystem=$2 ;;
+    FOLDER) folder=$2 ;;
+    OWNER) owner=$2 ;;
+    *) return 1 ;;
+  esac
+}

@@ -1,0 +1,107 @@
+
+config='' source='' root='' wait='' reloading=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --config | --source | --root | --wait)
+      if [ -z "${2-}" ]; then misuse "$1 needs a value"; fi
+      case $1 in
+        --config) config=$2 ;;
+        --source) source=$2 ;;
+        --root) root=${2%/} ;;
+        --wait) wait=$2 ;;
+      esac
+      shift 2
+      ;;
+    --reload)
+      reloading=yes
+      shift
+      ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *) misuse "unknown argument $1" ;;
+  esac
+done
+if [ -z "$wait" ]; then
+  wait=60
+  [ -z "$reloading" ] || wait=0
+fi
+case $wait in
+  *[!0-9]*) misuse "--wait takes whole seconds, not $wait" ;;
+esac
+[ -z "$root" ] || [ -z "$reloading" ] || misuse "--reload is for the running system, not for one beneath --root"
+config=${config:-$root/etc/tandem/tls.conf}
+
+# In memory, and for root alone. systemd names the folder that it made; at boot it is empty.
+state=${RUNTIME_DIRECTORY:-$root/run/tandem-tls}
+work='' mounted='' stages='' unfinished='' digest=-
+cleanup() {
+  # Cut short while the service was being told: it starts with the old files, and the next run tries again.
+  if [ -n "$unfinished" ] && [ -d "$state/old" ]; then
+    unfinished=''
+    place "$state/old" || :
+  fi
+  while read -r stage; do
+    [ -z "$stage" ] || rm -rf "$stage"
+  done <<LIST
+$stages
+LIST
+  [ -z "$mounted" ] || umount "$mounted" 2>/dev/null || :
+  [ -z "$work" ] || rm -rf "$work" || :
+}
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+
+read_settings "$config"
+check_settings
+mkdir -p "$state" && chmod 0700 "$state"
+# One at a time: the unit of the boot, the timer's, and somebody who tries it by hand.
+exec 9>"$state/lock"
+flock 9
+# What a run that was killed has left.
+rm -rf "$state"/work.* || :
+work=$(mktemp -d "$state/work.XXXXXX")
+if [ -n "$source" ]; then
+  [ -d "$source" ] || die "$source is not a folder"
+  mounted_at=$source
+else
+  mount_source
+  mounted_at=$mounted
+fi
+read_secret "$mounted_at"
+assemble "$work/new"
+
+taken() {
+  rm -rf "$state/old" "$state/refused"
+  printf '%s\n' "$digest" >"$state/taken"
+}
+
+if [ -n "$reloading" ] && [ "$(cat "$state/taken" 2>/dev/null)" = "$digest" ] && in_place "$work/new"; then
+  rm -f "$state/refused"
+  exit 0
+fi
+[ -z "$reloading" ] || ! remembered 'the service did not take it' || exit 0
+check_secret
+
+if in_place "$work/new"; then
+  say "unchanged: $(paths) are those of $source"
+else
+  [ -n "$root" ] || keep_old
+  unfinished=yes
+  place "$work/new" || die "$(paths) could not be replaced"
+  say "installed $(paths) from $source"
+fi
+running=$(state_of_services)
+if [ -n "$root" ]; then
+  unfinished=''
+elif [ "$running" = stopped ]; then
+  # It takes them when it starts.
+  unfinished=''
+  taken
+elif [ -z "$reloading" ] || [ "$running" = changing ]; then
+  # Whether a service that starts at this moment has read the new files or the old: a later run with --reload tells it.
+  unfinished=''
+else
+  tell_service
+fi
