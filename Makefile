@@ -98,7 +98,8 @@ go-tests: control-plane
 .PHONY: tools tools-demo
 tools:
 	@tests/tools.sh cc:gcc openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
-	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd
+	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd \
+	    redis-server:redis-server pg_lsclusters:postgresql
 tools-demo:
 	@tests/tools.sh cc:gcc xorrisofs:xorriso
 

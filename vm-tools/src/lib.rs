@@ -12,7 +12,8 @@
 //!                                                                       one Deployment per client
 //! ```
 //!
-//! Nothing here reads a clock, a cluster or a random number: the same document gives the same bytes.
+//! Rendering reads no clock, cluster or random number: the same document gives the same bytes. What looks at a running
+//! endpoint is apart from it, in [`probe`], [`cluster`] and what is built on them.
 //!
 //! ```
 //! let vm = tandem_vm::spec::parse(
@@ -33,13 +34,16 @@
 
 pub mod cli;
 mod cloud_init;
+pub mod cluster;
 pub mod guest;
 pub mod keyfile;
 pub mod manifest;
 pub mod model;
 mod names;
 pub mod output;
+pub mod probe;
 pub mod spec;
+pub mod verify;
 
 pub use manifest::Manifest;
 pub use names::Names;

@@ -1,12 +1,14 @@
 //! The command line: one file for each command.
 //!
 //! Exit codes: 0 done; 1 the answer is no, where a command answers a question; 2 the input or the output is at fault, and
-//! standard error says how; 3 not even that could be written.
+//! standard error says how; 3 there is no answer, since an endpoint was not reached, or not even that could be written.
 
 mod completions;
+mod endpoint;
 mod keyfile;
 mod man;
 mod render;
+mod verify;
 
 use std::{
     ffi::OsString,
@@ -32,6 +34,9 @@ enum Command {
     /// Write the keyFile of a MongoDB replica set, as file or Secret, or check one
     #[command(after_long_help = keyfile::EXAMPLE)]
     Keyfile(keyfile::Args),
+    /// Check a running endpoint against the Secret that it should serve
+    #[command(after_long_help = verify::EXAMPLE)]
+    Verify(Box<verify::Args>),
     /// Write a completion script for a shell
     #[command(after_long_help = completions::EXAMPLE)]
     Completions(completions::Args),
@@ -54,6 +59,8 @@ type Done = Result<ExitCode, Vec<String>>;
 const NO: u8 = 1;
 /// Exit code where the input or the output is at fault; clap's own for wrong arguments.
 const AT_FAULT: u8 = 2;
+/// Exit code where a question has no answer, since an endpoint was not reached.
+const UNKNOWN: u8 = 3;
 /// Exit code where not even the message could be written.
 const UNHEARD: u8 = 3;
 
@@ -84,6 +91,7 @@ pub fn run(
     let done = match cli.command {
         Command::Render(args) => render::run(&args, &mut streams),
         Command::Keyfile(args) => keyfile::run(&args, &mut streams),
+        Command::Verify(args) => verify::run(&args, &mut streams),
         Command::Completions(args) => completions::run(&args, &mut streams),
         Command::Man(args) => man::run(&args, &mut streams),
     };

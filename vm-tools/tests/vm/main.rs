@@ -21,3 +21,4 @@ mod rendered;
 mod script_data;
 mod script_tls;
 mod support;
+mod verify;
