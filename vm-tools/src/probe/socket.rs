@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
     sync::mpsc,
     time::{Duration, Instant},
 };
@@ -47,8 +47,11 @@ fn remaining(deadline: Instant) -> Option<Duration> {
 
 /// The system's resolver has time limits of its own, which are longer: it is left behind when ours has passed.
 fn resolve(endpoint: &Endpoint, timeout: Duration) -> Result<Vec<SocketAddr>, String> {
-    let (sender, receiver) = mpsc::channel();
     let Endpoint { host, port } = endpoint.clone();
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
         // Nobody listens any more where it took too long.

@@ -15,15 +15,15 @@ use crate::support::tool;
 /// Connections of one run: anonymous, with a certificate, a stranger's, plaintext.
 const CONNECTIONS: u32 = 4;
 
-/// Runs against the server in every protocol: each time the report says that something failed, in time.
+/// Runs against the server, with TLS at once and after a question: each time the report says that something failed, in time.
 fn survives(port: u16, secret: &std::path::Path) {
-    const LIMIT: Duration = Duration::from_millis(150);
-    for protocol in ["tls", "postgresql", "mongodb", "redis"] {
+    const LIMIT: Duration = Duration::from_millis(500);
+    for protocol in ["tls", "postgresql", "redis"] {
         let start = Instant::now();
         let limit = format!("{}ms", LIMIT.as_millis());
         let done = verify(port, secret, &["--protocol", protocol, "--client-auth", "required", "--timeout", &limit]);
         // Beside the time limits stands the start of a process on a busy machine.
-        assert!(start.elapsed() < CONNECTIONS * LIMIT + Duration::from_secs(10), "{protocol}: {:?}", start.elapsed());
+        assert!(start.elapsed() < CONNECTIONS * LIMIT + Duration::from_secs(30), "{protocol}: {:?}", start.elapsed());
         assert_eq!(done.code, Some(1), "{protocol}: {}", done.said);
         assert_eq!(done.check("protocol").0, "Failed", "{protocol}: {}", done.said);
         assert!(!done.said.contains("panicked"), "{protocol}: {}", done.said);
@@ -88,7 +88,7 @@ fn half_a_handshake_is_none() {
                 pass_on(client.try_clone().unwrap(), server, limit);
                 drain(&mut { client });
             });
-            let done = verify(cut.port, secret.path(), &["--timeout", "300ms"]);
+            let done = verify(cut.port, secret.path(), &["--timeout", "500ms"]);
             assert_eq!((done.code, done.check("protocol").0), (Some(1), "Failed"), "{limit}: {}", done.said);
         }
     }
