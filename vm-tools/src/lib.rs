@@ -44,6 +44,7 @@ pub mod output;
 pub mod probe;
 pub mod spec;
 pub mod verify;
+pub mod yaml_edit;
 
 pub use manifest::Manifest;
 pub use names::Names;

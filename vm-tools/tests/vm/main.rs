@@ -22,3 +22,4 @@ mod script_data;
 mod script_tls;
 mod support;
 mod verify;
+mod yaml_edit;
