@@ -58,7 +58,9 @@ pub fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> Probl
         };
         return Problem::new(path, format!("expected {expected}, found {found}; {remedy}"));
     }
-    Problem::new(path, format!("{}; correct it", shown(text)))
+    // Our own rules say what to do about it.
+    let remedy = if text.contains("; ") { "" } else { "; correct it" };
+    Problem::new(path, format!("{}{remedy}", shown(text)))
 }
 
 fn join(path: &str, field: &str) -> String {

@@ -1,150 +1,94 @@
 //! Checked document → user data.
 //!
-//! The `#cloud-config` itself is serialized from types; templates make only the texts inside it (scripts, units,
-//! `mongod.conf`), so nothing is ever quoted or indented by hand.
+//! The `#cloud-config` itself is serialized from types, and the user's is merged into it as a value; templates make only
+//! texts inside it (the servers' configurations), so nothing is ever quoted or indented by hand.
 //!
 //! ```text
-//! write_files ─▶ mongod.conf; what crate::guest has  (first boot, before the packages)
-//! packages ────▶ mongod, with its user              (first boot)
-//! runcmd ──────▶ start mongod.service               (first boot)
+//! write_files ─▶ configuration, scripts, units      (first boot, before the packages)
+//! packages ────▶ the server, with its user          (first boot)
+//! runcmd ──────▶ start the server                   (first boot)
 //!
-//! mongod.service ─wants────▶ tandem-tls.service     (every boot: Secret disk → /etc/ssl)
-//!                └requires─▶ data mount ─requires─▶ tandem-data.service   (every boot: format only if empty)
+//! server.service ─wants────▶ tandem-tls.service     (every boot: Secret → files)
+//!                └─requires▶ data mount ─requires─▶ tandem-data.service   (every boot: format only if empty)
 //! ```
 
-mod guest;
+mod config;
+mod mongodb;
+mod packages;
+mod postgresql;
+mod redis;
+mod server;
+mod templates;
 
-use std::collections::BTreeMap;
-
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
-use serde::Serialize;
+use minijinja::context;
+use serde_yaml::{Mapping, Value};
+use tandem_cli::Problem;
 
 use crate::RenderError;
-use crate::guest::{Bus, Filesystem, GuestCommand, GuestData, GuestTls, Source, WriteFile};
-use crate::names::{MONGODB_PORT, Names};
-use crate::spec::{ClientAuth, Document};
-use guest::Guest;
+use crate::guest::{Filesystem, GuestData, WriteFile};
+use crate::merge;
+use crate::names::{MachineNames, Names};
+use crate::spec::Document;
+use config::CloudConfig;
+use templates::Templates;
 
-/// The database's unit, under the same name in both families' packages.
-const SERVICE: &str = "mongod.service";
-/// What MongoDB's production notes recommend under WiredTiger.
+/// What MongoDB's production notes recommend under WiredTiger, and what the others do not mind.
 const FILESYSTEM: Filesystem = Filesystem::Xfs;
 
-/// The `#cloud-config` keys that are rendered, of which cloud-init 22.4 and later know all:
-/// <https://docs.cloud-init.io/en/latest/reference/modules.html>.
-#[derive(Debug, Default, Serialize)]
-struct CloudConfig {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ssh_authorized_keys: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    bootcmd: Vec<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    yum_repos: Option<BTreeMap<String, YumRepository>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    apt: Option<Apt>,
-    write_files: Vec<WriteFile>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    package_update: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    packages: Vec<&'static str>,
-    runcmd: Vec<GuestCommand>,
-}
-
-#[derive(Debug, Serialize)]
-struct YumRepository {
-    name: String,
-    baseurl: String,
-    enabled: bool,
-    gpgcheck: bool,
-    gpgkey: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Apt {
-    sources: BTreeMap<String, AptSource>,
-}
-
-#[derive(Debug, Serialize)]
-struct AptSource {
-    source: String,
-    append: bool,
-}
-
-/// What the templates may use; anything else in them is an error.
-#[derive(Serialize)]
-struct Context<'a> {
-    #[serde(flatten)]
-    guest: Guest,
-    port: u16,
-    folder: &'a str,
-    pem: &'a str,
-    ca: &'a str,
-    allow_without_certificates: bool,
-}
-
-/// The templates by name.
-const TEMPLATES: [(&str, &str); 2] = [
-    ("mongod.conf", include_str!("templates/mongod.conf")),
-    ("database-drop-in.conf", include_str!("templates/database-drop-in.conf")),
-];
-
-/// The whole user data, beginning with `#cloud-config`.
+/// The whole user data of a machine, beginning with `#cloud-config`.
 ///
 /// # Errors
-/// [`RenderError`] if a template names something that is not in its context, or the guest cannot use a value; that is a
-/// fault of this crate.
-pub(crate) fn user_data(document: &Document, names: &Names) -> Result<String, RenderError> {
-    let mongodb = &document.spec.database.mongodb;
-    let guest = Guest::of(document.spec.os.family);
-    let context = Context {
-        guest,
-        port: MONGODB_PORT,
-        folder: "/etc/ssl",
-        pem: "mongodb.pem",
-        ca: "ca.crt",
-        allow_without_certificates: mongodb.client_auth == ClientAuth::Optional,
-    };
-    let family = document.spec.os.family;
-    let tls = GuestTls::mongodb(family, Source::Disk { serial: names.certificate_serial(document), bus: Bus::Virtio });
-    let data = GuestData {
-        serial: names.data_serial(document),
-        filesystem: FILESYSTEM,
-        folder: guest.db_path.to_owned(),
-        owner: guest.user.to_owned(),
-        service: SERVICE.to_owned(),
-    };
-    let mut write_files = files(&context)?;
-    write_files.extend(tls.write_files()?);
-    write_files.extend(data.write_files()?);
-    let mut runcmd = tls.commands();
-    // Not only `start`: a package may have started the server before systemd had read our units.
-    for word in ["enable", "restart"] {
-        runcmd.push(["systemctl", word, SERVICE].map(str::to_owned).to_vec());
-    }
-    let mut config = CloudConfig {
-        ssh_authorized_keys: document.spec.os.ssh_authorized_keys.clone(),
-        write_files,
-        runcmd,
-        ..CloudConfig::default()
-    };
-    guest::add_packages(&mut config, family, mongodb);
-    Ok(format!("#cloud-config\n{}", serde_yaml::to_string(&config)?))
+/// [`RenderError::Fields`] where the user's cloud-config contradicts ours; any other is a fault of this crate.
+pub(crate) fn user_data(document: &Document, names: &Names, machine: &MachineNames) -> Result<String, RenderError> {
+    let config = config(document, names, machine)?;
+    let more = &document.spec.cloud_config;
+    let text = if more.is_empty() { serde_yaml::to_string(&config)? } else { merged(&config, more)? };
+    Ok(format!("#cloud-config\n{text}"))
 }
 
-fn files(context: &Context<'_>) -> Result<Vec<WriteFile>, RenderError> {
-    let mut templates = Environment::new();
-    templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    templates.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).trim_blocks(true).build()?);
-    for (name, text) in TEMPLATES {
-        templates.add_template(name, text)?;
+fn config(document: &Document, names: &Names, machine: &MachineNames) -> Result<CloudConfig, RenderError> {
+    let templates = Templates::new()?;
+    let server = server::of(document, names, machine, &templates)?;
+    let mut files = server.files;
+    files.extend(server.tls.write_files()?);
+    if let (Some(folder), Some(service)) = (server.data_folder, &server.unit) {
+        let data = GuestData {
+            serial: machine.data_serial.clone(),
+            filesystem: FILESYSTEM,
+            folder,
+            owner: server.user,
+            service: service.clone(),
+        };
+        files.extend(data.write_files()?);
     }
-    let render = |template: &str, path: &str| -> Result<WriteFile, RenderError> {
-        Ok(WriteFile::text(path, templates.get_template(template)?.render(Serde(context))?))
-    };
-    Ok(vec![
-        render("mongod.conf", "/etc/mongod.conf")?,
-        render("database-drop-in.conf", &format!("/etc/systemd/system/{SERVICE}.d/10-tandem.conf"))?,
-    ])
+    let mut runcmd = server.tls.commands();
+    if let Some(unit) = server.unit {
+        if !server.service.is_empty() {
+            let text = templates.render("database-drop-in.conf", context! { lines => server.service })?;
+            // After those of the data disk and the certificate, so that it may begin a list anew.
+            files.push(WriteFile::text(format!("/etc/systemd/system/{unit}.d/20-tandem.conf"), text));
+        }
+        let systemctl = |verb: &str, unit| vec!["systemctl".to_owned(), verb.to_owned(), unit];
+        // Not only `start`: a package may have started the server before systemd had read our units.
+        runcmd.extend([systemctl("enable", server.enable.unwrap_or_else(|| unit.clone())), systemctl("restart", unit)]);
+    }
+    let ssh_authorized_keys = document.spec.os.ssh_authorized_keys.clone();
+    let mut config = CloudConfig { ssh_authorized_keys, write_files: files, runcmd, ..CloudConfig::default() };
+    packages::add(&mut config, document);
+    Ok(config)
+}
+
+/// Ours and the user's in one.
+fn merged(ours: &CloudConfig, more: &Mapping) -> Result<String, RenderError> {
+    let mut problems = Vec::new();
+    for (i, file) in more.get("write_files").and_then(Value::as_sequence).into_iter().flatten().enumerate() {
+        let path = file.get("path").and_then(Value::as_str);
+        if let Some(path) = path.filter(|path| ours.write_files.iter().any(|file| file.path == *path)) {
+            let field = format!("spec.cloudConfig.write_files[{i}].path");
+            problems.push(Problem::new(field, format!("`{path}` is written by tandem-vm; choose another path")));
+        }
+    }
+    let Value::Mapping(mut all) = serde_yaml::to_value(ours)? else { return Ok(String::new()) };
+    merge::extend(&mut all, more, "spec.cloudConfig", &mut problems);
+    if problems.is_empty() { Ok(serde_yaml::to_string(&all)?) } else { Err(RenderError::Fields(problems)) }
 }

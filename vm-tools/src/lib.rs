@@ -6,10 +6,9 @@
 //!            spec::parse                     render
 //! YAML text ────────────▶ spec::DatabaseVm ─────────▶ Rendered ──▶ output: a stream, a List, or files
 //!                         (checked)          │
-//!                                            ├─ cloud_init: templates ─▶ user data
-//!                                            └─ manifest: types ──────▶ Certificate, PersistentVolumeClaim, Secret,
-//!                                                                       VirtualMachine, Service, NetworkPolicy,
-//!                                                                       one Deployment per client
+//!                                            ├─ cloud_init: guest, templates ─▶ user data
+//!                                            └─ manifest: types ─────────────▶ Certificate, PersistentVolumeClaim,
+//!                                                  Secret, VirtualMachine, Service, NetworkPolicy, Deployments of clients
 //! ```
 //!
 //! Rendering reads no clock, cluster or random number: the same document gives the same bytes. What looks at a running
@@ -38,6 +37,7 @@ pub mod cluster;
 pub mod guest;
 pub mod keyfile;
 pub mod manifest;
+mod merge;
 pub mod model;
 mod names;
 pub mod output;
@@ -47,7 +47,8 @@ pub mod verify;
 pub mod yaml_edit;
 
 pub use manifest::Manifest;
-pub use names::Names;
+pub use names::{MachineNames, Names};
+use tandem_cli::Problem;
 
 /// What comes of a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,19 +60,33 @@ pub struct Rendered {
     pub user_data: String,
 }
 
-/// Rendering failed. A checked document gives no reason for that: it is a fault of this crate.
+/// Rendering failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RenderError {
-    /// A template is wrong or names something unknown.
+    /// What the user has merged into our texts does not fit them.
+    #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
+    Fields(Vec<Problem>),
+    /// A template is wrong or names something unknown: a fault of this crate, like all that follow.
     #[error("a template of the user data: {0}")]
     Template(#[from] minijinja::Error),
-    /// A value that no guest could use.
+    /// A checked document asks for something that no guest could do.
     #[error("the guest's files: {0}")]
     Guest(#[from] guest::GuestError),
-    /// The user data cannot be written as YAML.
-    #[error("the user data: {0}")]
-    UserData(#[from] serde_yaml::Error),
+    /// The user data, or a VirtualMachine with a template merged in, cannot be written as YAML.
+    #[error("as YAML: {0}")]
+    Yaml(#[from] serde_yaml::Error),
+}
+
+impl RenderError {
+    /// One line for each thing that is wrong.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Fields(problems) => problems.iter().map(Problem::to_string).collect(),
+            Self::Template(_) | Self::Guest(_) | Self::Yaml(_) => vec![self.to_string()],
+        }
+    }
 }
 
 /// Renders all objects of a document.
@@ -81,6 +96,8 @@ pub enum RenderError {
 pub fn render(vm: &spec::DatabaseVm) -> Result<Rendered, RenderError> {
     let document = vm.document();
     let names = Names::of(document);
-    let user_data = cloud_init::user_data(document, &names)?;
-    Ok(Rendered { manifests: manifest::all(document, &names, &user_data), user_data })
+    let user_data = |machine| cloud_init::user_data(document, &names, machine);
+    let user_data = names.machines.iter().map(user_data).collect::<Result<Vec<_>, _>>()?;
+    let manifests = manifest::all(document, &names, &user_data)?;
+    Ok(Rendered { manifests, user_data: user_data.into_iter().next().unwrap_or_default() })
 }

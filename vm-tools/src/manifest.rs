@@ -1,10 +1,12 @@
 //! Checked document → Kubernetes objects. Each object comes from types, never from text.
 
+pub mod cdi;
 pub mod cert_manager;
 mod certificate;
 mod client;
 pub mod kubevirt;
 mod network;
+mod root;
 mod storage;
 mod virtual_machine;
 
@@ -14,8 +16,9 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
+use crate::RenderError;
 use crate::names::{Labels, Names};
-use crate::spec::Document;
+use crate::spec::{Database, Document};
 
 /// One rendered object.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,22 +86,29 @@ impl Manifest {
     }
 }
 
-/// All objects, in the order of their ranks; clients in the document's order.
-pub(crate) fn all(document: &Document, names: &Names, user_data: &str) -> Vec<Manifest> {
-    let mut all = vec![
-        Manifest::Certificate(Box::new(certificate::certificate(document, names))),
-        Manifest::PersistentVolumeClaim(Box::new(storage::claim(document, names))),
-    ];
-    let (source, secret) = storage::user_data(document, names, user_data);
-    all.extend(secret.map(|secret| Manifest::Secret(Box::new(secret))));
-    all.extend([
-        Manifest::VirtualMachine(Box::new(virtual_machine::virtual_machine(document, names, source))),
-        Manifest::Service(Box::new(network::service(document, names))),
-        Manifest::NetworkPolicy(Box::new(network::policy(document, names))),
-    ]);
-    let deployment = |client| Manifest::Deployment(Box::new(client::deployment(document, names, client)));
-    all.extend(document.spec.clients.iter().map(deployment));
-    all
+/// All objects, in the order of their ranks; VMs in the order of their numbers, clients in the document's.
+/// `user_data` has one text for each VM.
+pub(crate) fn all(document: &Document, names: &Names, user_data: &[String]) -> Result<Vec<Manifest>, RenderError> {
+    let spec = &document.spec;
+    let mut all = vec![Manifest::Certificate(Box::new(certificate::certificate(document, names)))];
+    for (machine, user_data) in names.machines.iter().zip(user_data) {
+        if spec.has_data_disk() {
+            all.push(Manifest::PersistentVolumeClaim(Box::new(storage::claim(document, machine))));
+        }
+        let (source, secret) = storage::user_data(document, machine, user_data);
+        all.extend(secret.map(|secret| Manifest::Secret(Box::new(secret))));
+        let vm = virtual_machine::virtual_machine(document, names, machine, source)?;
+        all.push(Manifest::VirtualMachine(Box::new(vm)));
+    }
+    if let Some(port) = spec.database.port() {
+        all.push(Manifest::Service(Box::new(network::service(document, names, port))));
+        all.push(Manifest::NetworkPolicy(Box::new(network::policy(document, names, port))));
+        let deployment = |client| Manifest::Deployment(Box::new(client::deployment(document, names, client, port)));
+        all.extend(spec.clients.iter().map(deployment));
+    }
+    // A stable sort: within a kind the order stays.
+    all.sort_by_key(Manifest::rank);
+    Ok(all)
 }
 
 fn metadata(document: &Document, name: &str, labels: Labels) -> ObjectMeta {
@@ -107,5 +117,13 @@ fn metadata(document: &Document, name: &str, labels: Labels) -> ObjectMeta {
         namespace: Some(document.metadata.namespace.clone()),
         labels: Some(labels),
         ..ObjectMeta::default()
+    }
+}
+
+/// Name of the database's port, an IANA service name (RFC 6335).
+fn port_name(database: &Database) -> &'static str {
+    match database {
+        Database::None(_) => "service",
+        _ => database.name(),
     }
 }

@@ -4,50 +4,75 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::spec::{Client, Document};
+use crate::spec::{Client, Delivery, Document};
 
 /// What the VM's name has beyond the database's; the longest that must fit a label of 63 bytes.
 pub(crate) const HOST_SUFFIX: &str = "-vm";
 
-/// Port of the database, in the guest, on the VM's interface, in Service and NetworkPolicy.
-pub(crate) const MONGODB_PORT: u16 = 27017;
+/// Names of the volumes that every VM may have besides that of the Secret.
+pub(crate) const VOLUMES: [&str; 3] = [ROOT_DISK, DATA_DISK, CLOUD_INIT];
+pub(crate) const ROOT_DISK: &str = "root-disk";
+pub(crate) const DATA_DISK: &str = "data-disk";
+pub(crate) const CLOUD_INIT: &str = "cloud-init";
 
 /// Names of the rendered objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     /// Service, and the stem of the others.
     pub service: String,
-    /// VirtualMachine and host name of the guest.
-    pub vm: String,
+    /// NetworkPolicy.
+    pub policy: String,
     /// Certificate.
     pub certificate: String,
+    /// The Service's DNS names, from the shortest to the fully qualified one:
+    /// <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>.
+    pub service_names: [String; 4],
+    /// The VM's volume that carries the certificate Secret; with `delivery: filesystem` also what the guest mounts.
+    pub certificate_volume: String,
+    /// The VMs; for now there is one.
+    pub machines: Vec<MachineNames>,
+}
+
+/// Names of one VM and of what belongs to it alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineNames {
+    /// VirtualMachine and host name of the guest.
+    pub vm: String,
+    /// DataVolume of the root disk, if that is one.
+    pub root: String,
     /// PersistentVolumeClaim of the data disk.
     pub data: String,
     /// Secret with the user data, if that is too long to stand in the VirtualMachine.
     pub user_data_secret: String,
-    /// The Service's DNS names, from the shortest to the fully qualified one:
-    /// <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>.
-    pub service_names: [String; 4],
+    /// Serial of the disk that carries the certificate Secret.
+    pub certificate_serial: String,
+    /// Serial of the data disk.
+    pub data_serial: String,
 }
 
 impl Names {
     /// The names for a document.
     #[must_use]
     pub fn of(document: &Document) -> Self {
-        let (name, namespace) = (&document.metadata.name, &document.metadata.namespace);
-        let vm = format!("{name}{HOST_SUFFIX}");
+        let (name, namespace, spec) = (&document.metadata.name, &document.metadata.namespace, &document.spec);
         Self {
             service: name.clone(),
+            policy: format!("{name}{HOST_SUFFIX}"),
             certificate: format!("{name}-cert"),
-            data: format!("{name}-data"),
-            user_data_secret: format!("{vm}-userdata"),
-            vm,
             service_names: [
                 name.clone(),
                 format!("{name}.{namespace}"),
                 format!("{name}.{namespace}.svc"),
-                format!("{name}.{namespace}.svc.{}", document.spec.cluster_domain),
+                format!("{name}.{namespace}.svc.{}", spec.cluster_domain),
             ],
+            certificate_volume: spec.certificate.volume_name.clone().unwrap_or_else(|| {
+                match spec.delivery {
+                    Delivery::Disk => "secret-disk",
+                    Delivery::Filesystem => "secret-files",
+                }
+                .to_owned()
+            }),
+            machines: vec![MachineNames::of(document)],
         }
     }
 
@@ -63,17 +88,21 @@ impl Names {
     pub fn client(&self, client: &Client) -> String {
         format!("{}-{}", self.service, client.name)
     }
+}
 
-    /// Serial of the disk that carries the certificate Secret.
-    #[must_use]
-    pub fn certificate_serial(&self, document: &Document) -> String {
-        document.spec.certificate.serial.clone().unwrap_or_else(|| serial("tls-", document))
-    }
-
-    /// Serial of the data disk.
-    #[must_use]
-    pub fn data_serial(&self, document: &Document) -> String {
-        document.spec.storage.serial.clone().unwrap_or_else(|| serial("data-", document))
+impl MachineNames {
+    fn of(document: &Document) -> Self {
+        let (name, spec) = (&document.metadata.name, &document.spec);
+        let vm = format!("{name}{HOST_SUFFIX}");
+        let serial_or = |own: &Option<String>, purpose| own.clone().unwrap_or_else(|| serial(purpose, document));
+        Self {
+            root: format!("{vm}-root"),
+            data: format!("{name}-data"),
+            user_data_secret: format!("{vm}-userdata"),
+            certificate_serial: serial_or(&spec.certificate.serial, "tls-"),
+            data_serial: serial_or(&spec.storage.serial, "data-"),
+            vm,
+        }
     }
 }
 

@@ -1,12 +1,20 @@
 //! The input: YAML text → [`Document`] (its shape is right) → [`DatabaseVm`] (its values are, too).
 
+mod certificate;
 mod check;
+mod database;
 mod document;
 mod error;
+mod machine;
+mod one_of;
 pub(crate) mod values;
 
+pub use certificate::*;
+pub use database::*;
 pub use document::*;
 pub use error::SpecError;
+pub use machine::*;
+use one_of::one_of;
 use serde_yaml::Value;
 pub use tandem_cli::Problem;
 

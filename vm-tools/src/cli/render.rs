@@ -104,6 +104,6 @@ fn render_all(documents: Vec<manifests::Document>) -> Result<Vec<Rendered>, Vec<
 /// One document's namespace and objects.
 fn render_one(value: Value) -> Result<(String, Rendered), Vec<String>> {
     let vm = spec::read(value).map_err(|error| error.lines())?;
-    let rendered = crate::render(&vm).map_err(one)?;
+    let rendered = crate::render(&vm).map_err(|error| error.lines())?;
     Ok((vm.document().metadata.namespace.clone(), rendered))
 }

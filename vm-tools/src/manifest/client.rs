@@ -10,13 +10,16 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::metadata;
-use crate::names::{MONGODB_PORT, Names, client_selector, with_common};
-use crate::spec::{Client, ClientCertificate, Document};
+use crate::names::{Names, client_selector, with_common};
+use crate::spec::{Client, ClientCertificate, Database, Document};
 
 /// Where a client finds the Secret. A whole folder, never a subPath: that would not follow a renewal.
 const CERTIFICATES: &str = "/certificates";
 
-pub(super) fn deployment(document: &Document, names: &Names, client: &Client) -> Deployment {
+/// Group of the files in a pod that must keep its key from others.
+const KEY_GROUP: i64 = 10_001;
+
+pub(super) fn deployment(document: &Document, names: &Names, client: &Client, port: u16) -> Deployment {
     let selector = client_selector(document, client);
     let labels = with_common(document, selector.clone());
     Deployment {
@@ -26,7 +29,7 @@ pub(super) fn deployment(document: &Document, names: &Names, client: &Client) ->
             selector: LabelSelector { match_labels: Some(selector), ..LabelSelector::default() },
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
-                spec: Some(pod(document, names, client)),
+                spec: Some(pod(document, names, client, port)),
             },
             ..DeploymentSpec::default()
         }),
@@ -34,9 +37,11 @@ pub(super) fn deployment(document: &Document, names: &Names, client: &Client) ->
     }
 }
 
-fn pod(document: &Document, names: &Names, client: &Client) -> PodSpec {
+fn pod(document: &Document, names: &Names, client: &Client, port: u16) -> PodSpec {
     let shared = client.certificate == ClientCertificate::Shared;
-    let mut volumes = vec![secret_volume(&document.spec.certificate.secret_name, shared)];
+    // libpq takes no key that others may read: root's, and its group's, which is then the pod's.
+    let group = (shared && matches!(document.spec.database, Database::PostgreSql(_))).then_some(KEY_GROUP);
+    let mut volumes = vec![secret_volume(&document.spec.certificate.secret_name, shared, group.map(|_| 0o440))];
     let mut mounts = vec![mount("certificates", CERTIFICATES, true)];
     if shared {
         // Many drivers want key and certificate in one file and write it to /tmp: keep the key off the node's disk.
@@ -47,6 +52,7 @@ fn pod(document: &Document, names: &Names, client: &Client) -> PodSpec {
         automount_service_account_token: Some(false),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
+            fs_group: group,
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
             ..PodSecurityContext::default()
         }),
@@ -55,7 +61,7 @@ fn pod(document: &Document, names: &Names, client: &Client) -> PodSpec {
             image: Some(client.image.clone()),
             command: some(&client.command),
             args: some(&client.args),
-            env: Some(environment(names, shared)),
+            env: Some(environment(&document.spec.database, names, port, shared)),
             volume_mounts: Some(mounts),
             security_context: Some(SecurityContext {
                 allow_privilege_escalation: Some(false),
@@ -73,27 +79,41 @@ fn some(words: &[String]) -> Option<Vec<String>> {
     (!words.is_empty()).then(|| words.to_vec())
 }
 
-fn environment(names: &Names, shared: bool) -> Vec<EnvVar> {
-    let variable = |name: &str, value| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
-    let mut all = vec![
-        variable("MONGODB_HOST", names.host().to_owned()),
-        variable("MONGODB_PORT", MONGODB_PORT.to_string()),
-        variable("MONGODB_TLS_CA_FILE", format!("{CERTIFICATES}/ca.crt")),
-    ];
-    if shared {
-        all.push(variable("MONGODB_TLS_CERTIFICATE_FILE", format!("{CERTIFICATES}/tls.crt")));
-        all.push(variable("MONGODB_TLS_KEY_FILE", format!("{CERTIFICATES}/tls.key")));
+/// Where and how to connect. libpq reads its variables by itself (<https://www.postgresql.org/docs/current/libpq-envars.html>);
+/// the others are for the application to read.
+fn environment(database: &Database, names: &Names, port: u16, shared: bool) -> Vec<EnvVar> {
+    let [host, port_name, ca, certificate, key] = match database {
+        Database::PostgreSql(_) => ["PGHOST", "PGPORT", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"].map(str::to_owned),
+        _ => {
+            let prefix = match database {
+                Database::None(_) => "SERVICE".to_owned(),
+                _ => database.name().to_uppercase(),
+            };
+            ["HOST", "PORT", "TLS_CA_FILE", "TLS_CERTIFICATE_FILE", "TLS_KEY_FILE"]
+                .map(|name| format!("{prefix}_{name}"))
+        }
+    };
+    let mut all =
+        vec![(host, names.host().to_owned()), (port_name, port.to_string()), (ca, format!("{CERTIFICATES}/ca.crt"))];
+    if let Database::PostgreSql(_) = database {
+        // Its default would fall back to a connection that it has not verified, or not even encrypted.
+        all.push(("PGSSLMODE".to_owned(), "verify-full".to_owned()));
     }
-    all
+    if shared {
+        all.push((certificate, format!("{CERTIFICATES}/tls.crt")));
+        all.push((key, format!("{CERTIFICATES}/tls.key")));
+    }
+    all.into_iter().map(|(name, value)| EnvVar { name, value: Some(value), ..EnvVar::default() }).collect()
 }
 
-fn secret_volume(secret: &str, whole: bool) -> Volume {
+fn secret_volume(secret: &str, whole: bool, mode: Option<i32>) -> Volume {
     let ca = || vec![KeyToPath { key: "ca.crt".to_owned(), path: "ca.crt".to_owned(), ..KeyToPath::default() }];
     Volume {
         name: "certificates".to_owned(),
         secret: Some(SecretVolumeSource {
             secret_name: Some(secret.to_owned()),
             items: (!whole).then(ca),
+            default_mode: mode,
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()

@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
-use crate::spec::RunStrategy;
+use super::cdi::DataVolumeTemplate;
+use crate::spec::{Matcher, RunStrategy};
 
 /// A `kubevirt.io/v1` VirtualMachine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,7 +20,16 @@ pub struct VirtualMachine {
     /// Name, namespace, labels.
     pub metadata: ObjectMeta,
     /// What to run, and when.
-    pub spec: VirtualMachineSpec,
+    pub spec: Spec,
+}
+
+/// The spec as it was rendered, or merged with a template of the user's, which may have any field.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "the line above says it")]
+pub enum Spec {
+    Rendered(Box<VirtualMachineSpec>),
+    Merged(serde_yaml::Value),
 }
 
 /// What to run, and when.
@@ -28,6 +38,15 @@ pub struct VirtualMachine {
 pub struct VirtualMachineSpec {
     /// When to run; excludes the deprecated `running`.
     pub run_strategy: RunStrategy,
+    /// Instance type, in place of CPU and memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instancetype: Option<Matcher>,
+    /// How devices are set up where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference: Option<Matcher>,
+    /// Volumes that CDI makes with the VirtualMachine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub data_volume_templates: Vec<DataVolumeTemplate>,
     /// What to run.
     pub template: InstanceTemplate,
 }
@@ -50,12 +69,13 @@ pub struct InstanceSpec {
     /// Seconds between the request to stop and the end.
     pub termination_grace_period_seconds: u32,
     /// When the pod counts as ready, and so when a Service sends connections to it.
-    pub readiness_probe: Probe,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readiness_probe: Option<Probe>,
     /// Hardware.
     pub domain: Domain,
     /// Networks, joined to the interfaces by name.
     pub networks: Vec<Network>,
-    /// Volumes, joined to the disks by name.
+    /// Volumes, joined to the disks and filesystems by name.
     pub volumes: Vec<Volume>,
 }
 
@@ -73,9 +93,11 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Domain {
     /// Processor.
-    pub cpu: Cpu,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
     /// Memory.
-    pub memory: Memory,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     /// Devices.
     pub devices: Devices,
 }
@@ -99,6 +121,9 @@ pub struct Memory {
 pub struct Devices {
     /// Disks.
     pub disks: Vec<Disk>,
+    /// virtiofs filesystems.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filesystems: Vec<Filesystem>,
     /// Network interfaces.
     pub interfaces: Vec<Interface>,
     /// Random numbers from the host.
@@ -128,6 +153,15 @@ pub struct DiskTarget {
     pub bus: &'static str,
 }
 
+/// A filesystem of the host's in the guest.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Filesystem {
+    /// Name of its volume, and what the guest mounts (`mount -t virtiofs NAME DIR`); at most 36 bytes.
+    pub name: String,
+    /// By virtiofs.
+    pub virtiofs: Empty,
+}
+
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Interface {
@@ -135,7 +169,8 @@ pub struct Interface {
     pub name: &'static str,
     /// Behind the pod's address.
     pub masquerade: Empty,
-    /// Ports that are forwarded to the guest; all others are not.
+    /// Ports that are forwarded to the guest, and no others; without any, all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
 }
 
@@ -162,7 +197,7 @@ pub struct Network {
 /// A volume.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Volume {
-    /// Name of its disk.
+    /// Name of its disk or filesystem.
     pub name: String,
     /// Where the content comes from.
     #[serde(flatten)]
@@ -174,8 +209,14 @@ pub struct Volume {
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "KubeVirt's page explains each")]
 pub enum VolumeSource {
+    #[serde(rename_all = "camelCase")]
     ContainerDisk {
         image: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        image_pull_secret: Option<String>,
+    },
+    DataVolume {
+        name: String,
     },
     PersistentVolumeClaim(PersistentVolumeClaimVolumeSource),
     #[serde(rename_all = "camelCase")]

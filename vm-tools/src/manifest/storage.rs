@@ -9,21 +9,24 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::kubevirt::UserData;
 use super::metadata;
-use crate::names::{Labels, Names, database_selector, with_common};
+use crate::names::{Labels, MachineNames, database_selector, with_common};
 use crate::spec::Document;
 
 /// Most bytes of user data that KubeVirt admits inside a VirtualMachine:
 /// <https://kubevirt.io/user-guide/user_workloads/startup_scripts/#cloud-init>.
 pub(crate) const MAX_INLINE_USER_DATA: usize = 2048;
 
-pub(super) fn claim(document: &Document, names: &Names) -> PersistentVolumeClaim {
+pub(super) fn claim(document: &Document, machine: &MachineNames) -> PersistentVolumeClaim {
     let storage = &document.spec.storage;
     PersistentVolumeClaim {
-        metadata: metadata(document, &names.data, with_common(document, database_selector(document))),
+        metadata: metadata(document, &machine.data, with_common(document, database_selector(document))),
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
             resources: Some(VolumeResourceRequirements {
-                requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(storage.size.clone()))])),
+                requests: Some(BTreeMap::from([(
+                    "storage".to_owned(),
+                    Quantity(storage.size.clone().unwrap_or_else(|| "30Gi".to_owned())),
+                )])),
                 ..VolumeResourceRequirements::default()
             }),
             storage_class_name: storage.storage_class_name.clone(),
@@ -34,11 +37,11 @@ pub(super) fn claim(document: &Document, names: &Names) -> PersistentVolumeClaim
 }
 
 /// User data for the VirtualMachine, and the Secret that holds it if KubeVirt would refuse it inline.
-pub(super) fn user_data(document: &Document, names: &Names, text: &str) -> (UserData, Option<Secret>) {
+pub(super) fn user_data(document: &Document, machine: &MachineNames, text: &str) -> (UserData, Option<Secret>) {
     if text.len() <= MAX_INLINE_USER_DATA {
         return (UserData::UserData(text.to_owned()), None);
     }
-    let name = names.user_data_secret.clone();
+    let name = machine.user_data_secret.clone();
     let secret = Secret {
         metadata: metadata(document, &name, with_common(document, Labels::new())),
         // Not `data`: what the guest will run stays readable in a review.
@@ -55,7 +58,7 @@ mod tests {
 
     fn placed(bytes: usize) -> (UserData, Option<Secret>) {
         let vm = crate::spec::parse(include_str!("../../../examples/mongodb-vm/databasevm.yaml")).unwrap();
-        user_data(vm.document(), &Names::of(vm.document()), &"x".repeat(bytes))
+        user_data(vm.document(), &crate::Names::of(vm.document()).machines[0], &"x".repeat(bytes))
     }
 
     #[test]

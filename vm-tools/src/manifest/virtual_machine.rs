@@ -7,96 +7,150 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::kubevirt::{
-    Cpu, Devices, Disk, DiskTarget, Domain, Empty, InstanceSpec, InstanceTemplate, Interface, Memory, Network, NoCloud,
-    Port, Probe, UserData, VirtualMachine, VirtualMachineSpec, Volume, VolumeSource,
+    Cpu, Devices, Disk, DiskTarget, Domain, Empty, Filesystem, InstanceSpec, InstanceTemplate, Interface, Memory,
+    Network, NoCloud, Port, Probe, Spec, UserData, VirtualMachine, VirtualMachineSpec, Volume, VolumeSource,
 };
-use super::metadata;
-use crate::names::{MONGODB_PORT, Names, database_selector, with_common};
-use crate::spec::Document;
+use super::{metadata, port_name, root};
+use crate::RenderError;
+use crate::merge::patch;
+use crate::names::{CLOUD_INIT, DATA_DISK, MachineNames, Names, ROOT_DISK, database_selector, with_common};
+use crate::spec::{Delivery, Document};
 
-/// A disk and its volume: one entry here, so that neither can be without the other.
+/// A volume and how the guest gets it: one entry here, so that neither can be without the other.
 struct Drive {
-    name: &'static str,
-    serial: Option<String>,
+    name: String,
+    target: Target,
     source: VolumeSource,
 }
 
-pub(super) fn virtual_machine(document: &Document, names: &Names, user_data: UserData) -> VirtualMachine {
+enum Target {
+    Disk { serial: Option<String> },
+    Filesystem,
+}
+
+pub(super) fn virtual_machine(
+    document: &Document,
+    names: &Names,
+    machine: &MachineNames,
+    user_data: UserData,
+) -> Result<VirtualMachine, RenderError> {
     let labels = with_common(document, database_selector(document));
-    let machine = &document.spec.machine;
-    let (disks, volumes) = drives(document, names, user_data).into_iter().map(attach).unzip();
-    VirtualMachine {
+    let rendered = spec(document, names, machine, user_data, labels.clone());
+    let template = &document.spec.template;
+    let spec = if template.is_empty() {
+        Spec::Rendered(Box::new(rendered))
+    } else {
+        let mut merged = serde_yaml::to_value(&rendered)?;
+        let mut problems = Vec::new();
+        patch(&mut merged, &template.clone().into(), "spec.template", &mut problems);
+        if !problems.is_empty() {
+            return Err(RenderError::Fields(problems));
+        }
+        Spec::Merged(merged)
+    };
+    Ok(VirtualMachine {
         api_version: "kubevirt.io/v1",
         kind: "VirtualMachine",
-        metadata: metadata(document, &names.vm, labels.clone()),
-        spec: VirtualMachineSpec {
-            run_strategy: machine.run_strategy,
-            template: InstanceTemplate {
-                metadata: ObjectMeta { labels: Some(labels), ..ObjectMeta::default() },
-                spec: InstanceSpec {
-                    hostname: names.vm.clone(),
-                    termination_grace_period_seconds: machine.termination_grace_period_seconds,
-                    // The first boot installs a database: no connection should come before it listens.
-                    readiness_probe: Probe {
-                        tcp_socket: TCPSocketAction {
-                            port: IntOrString::Int(MONGODB_PORT.into()),
-                            ..TCPSocketAction::default()
-                        },
-                        period_seconds: 10,
+        metadata: metadata(document, &machine.vm, labels),
+        spec,
+    })
+}
+
+fn spec(
+    document: &Document,
+    names: &Names,
+    machine: &MachineNames,
+    user_data: UserData,
+    labels: crate::names::Labels,
+) -> VirtualMachineSpec {
+    let hardware = &document.spec.machine;
+    let (root, data_volume) = root::root(document, machine);
+    let (mut disks, mut filesystems, mut volumes) = (Vec::new(), Vec::new(), Vec::new());
+    for Drive { name, target, source } in drives(document, names, machine, root, user_data) {
+        match target {
+            Target::Disk { serial } => {
+                disks.push(Disk { name: name.clone(), disk: DiskTarget { bus: "virtio" }, serial });
+            }
+            Target::Filesystem => filesystems.push(Filesystem { name: name.clone(), virtiofs: Empty {} }),
+        }
+        volumes.push(Volume { name, source });
+    }
+    let (cpu, memory) = match hardware.instancetype {
+        Some(_) => (None, None),
+        None => (
+            Some(Cpu { cores: hardware.cores.unwrap_or(2) }),
+            Some(Memory { guest: Quantity(hardware.memory.clone().unwrap_or_else(|| "4Gi".to_owned())) }),
+        ),
+    };
+    // The first boot installs a database: no connection should come before it listens.
+    let readiness_probe = document.spec.database.port().map(|port| Probe {
+        tcp_socket: TCPSocketAction { port: IntOrString::Int(port.into()), ..TCPSocketAction::default() },
+        period_seconds: 10,
+    });
+    VirtualMachineSpec {
+        run_strategy: hardware.run_strategy,
+        instancetype: hardware.instancetype.clone(),
+        preference: hardware.preference.clone(),
+        data_volume_templates: data_volume.into_iter().collect(),
+        template: InstanceTemplate {
+            metadata: ObjectMeta { labels: Some(labels), ..ObjectMeta::default() },
+            spec: InstanceSpec {
+                hostname: machine.vm.clone(),
+                termination_grace_period_seconds: hardware.termination_grace_period_seconds,
+                readiness_probe,
+                domain: Domain {
+                    cpu,
+                    memory,
+                    devices: Devices {
+                        disks,
+                        filesystems,
+                        interfaces: vec![Interface { name: "default", masquerade: Empty {}, ports: ports(document) }],
+                        rng: Empty {},
                     },
-                    domain: Domain {
-                        cpu: Cpu { cores: machine.cores },
-                        memory: Memory { guest: Quantity(machine.memory.clone()) },
-                        devices: Devices {
-                            disks,
-                            interfaces: vec![Interface {
-                                name: "default",
-                                masquerade: Empty {},
-                                ports: ports(document),
-                            }],
-                            rng: Empty {},
-                        },
-                    },
-                    networks: vec![Network { name: "default", pod: Empty {} }],
-                    volumes,
                 },
+                networks: vec![Network { name: "default", pod: Empty {} }],
+                volumes,
             },
         },
     }
 }
 
-fn drives(document: &Document, names: &Names, user_data: UserData) -> Vec<Drive> {
-    vec![
-        // First, since the firmware boots from the first disk.
-        Drive {
-            name: "root-disk",
-            serial: None,
-            source: VolumeSource::ContainerDisk { image: document.spec.os.image.clone() },
+fn drives(
+    document: &Document,
+    names: &Names,
+    machine: &MachineNames,
+    root: VolumeSource,
+    user_data: UserData,
+) -> Vec<Drive> {
+    let disk = |name: &str, serial, source| Drive { name: name.to_owned(), target: Target::Disk { serial }, source };
+    // First, since the firmware boots from the first disk.
+    let mut drives = vec![disk(ROOT_DISK, None, root)];
+    if document.spec.has_data_disk() {
+        let claim = PersistentVolumeClaimVolumeSource {
+            claim_name: machine.data.clone(),
+            ..PersistentVolumeClaimVolumeSource::default()
+        };
+        drives.push(disk(DATA_DISK, Some(machine.data_serial.clone()), VolumeSource::PersistentVolumeClaim(claim)));
+    }
+    drives.push(Drive {
+        name: names.certificate_volume.clone(),
+        target: match document.spec.delivery {
+            Delivery::Disk => Target::Disk { serial: Some(machine.certificate_serial.clone()) },
+            Delivery::Filesystem => Target::Filesystem,
         },
-        Drive {
-            name: "data-disk",
-            serial: Some(names.data_serial(document)),
-            source: VolumeSource::PersistentVolumeClaim(PersistentVolumeClaimVolumeSource {
-                claim_name: names.data.clone(),
-                ..PersistentVolumeClaimVolumeSource::default()
-            }),
-        },
-        Drive {
-            name: "secret-disk",
-            serial: Some(names.certificate_serial(document)),
-            source: VolumeSource::Secret { secret_name: document.spec.certificate.secret_name.clone() },
-        },
-        Drive { name: "cloud-init", serial: None, source: VolumeSource::CloudInitNoCloud(NoCloud { user_data }) },
-    ]
-}
-
-fn attach(drive: Drive) -> (Disk, Volume) {
-    let disk = Disk { name: drive.name.to_owned(), disk: DiskTarget { bus: "virtio" }, serial: drive.serial };
-    (disk, Volume { name: drive.name.to_owned(), source: drive.source })
+        source: VolumeSource::Secret { secret_name: document.spec.certificate.secret_name.clone() },
+    });
+    drives.push(disk(CLOUD_INIT, None, VolumeSource::CloudInitNoCloud(NoCloud { user_data })));
+    drives
 }
 
 fn ports(document: &Document) -> Vec<Port> {
-    let mut ports = vec![Port { name: "mongodb", port: MONGODB_PORT, protocol: "TCP" }];
+    let database = &document.spec.database;
+    let Some(port) = database.port() else {
+        // What the program listens on is not known here: all ports are forwarded.
+        return Vec::new();
+    };
+    let mut ports = vec![Port { name: port_name(database), port, protocol: "TCP" }];
     if !document.spec.os.ssh_authorized_keys.is_empty() {
         ports.push(Port { name: "ssh", port: 22, protocol: "TCP" });
     }

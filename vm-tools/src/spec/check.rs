@@ -1,9 +1,13 @@
 //! What the types alone cannot say: the rules between fields, and the limits of Kubernetes, KubeVirt and X.509.
 
+mod certificate;
+mod database;
+mod machine;
+
 use std::collections::HashSet;
 
-use super::document::{API_VERSION, Algorithm, ClientAuth, ClientCertificate, Document, KIND, Spec};
-use super::{Problem, SpecError, values};
+use super::document::{API_VERSION, ClientCertificate, Delivery, Document, KIND};
+use super::{ClientAuth, Problem, Spec, SpecError, values};
 use crate::names::{HOST_SUFFIX, Names};
 
 /// Collects every problem, so that one run shows them all.
@@ -16,6 +20,13 @@ impl Problems {
 
     fn check<T>(&mut self, field: impl Into<String>, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.add(field, message)).ok()
+    }
+
+    /// The same for a field that may be left out.
+    fn check_some(&mut self, field: &str, value: Option<&String>, rule: impl Fn(&str) -> Result<(), String>) {
+        if let Some(value) = value {
+            self.check(field, rule(value));
+        }
     }
 }
 
@@ -35,9 +46,14 @@ pub(super) fn document(document: &Document) -> Result<(), SpecError> {
     problems.check("metadata.name", name);
     problems.check("metadata.namespace", namespace);
     let spec = &document.spec;
-    database(spec, &mut problems);
-    guest(spec, &mut problems);
-    certificate(spec, &mut problems);
+    database::database(spec, &mut problems);
+    machine::os_and_root(spec, &mut problems);
+    machine::storage(spec, &mut problems);
+    machine::hardware(spec, &mut problems);
+    problems.check("spec.clusterDomain", values::subdomain(&spec.cluster_domain));
+    certificate::certificate(spec, &mut problems);
+    delivery(spec, &mut problems);
+    template(spec, &mut problems);
     // Rules about names made from other names: only worth reading once those are right.
     if named {
         derived_names(document, &mut problems);
@@ -46,137 +62,68 @@ pub(super) fn document(document: &Document) -> Result<(), SpecError> {
     if problems.0.is_empty() { Ok(()) } else { Err(SpecError::Fields(problems.0)) }
 }
 
-fn database(spec: &Spec, problems: &mut Problems) {
-    let version = &spec.database.mongodb.version;
-    let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u8>().ok()).flatten();
-    let parts = version.split_once('.').and_then(|(major, minor)| Some((number(major)?, number(minor)?)));
-    if parts.is_none_or(|(major, _)| major < 5) {
-        problems.add(
-            "spec.database.mongodb.version",
-            format!(
-                "`{}` is not a release series of 5.0 or later; write one such as \"8.0\"",
-                tandem_cli::shown(version)
-            ),
-        );
-    }
-}
+/// KubeVirt refuses a longer virtiofs tag; the limit holds for both deliveries, so that one can become the other.
+const MAX_VOLUME_NAME: usize = 36;
 
-fn guest(spec: &Spec, problems: &mut Problems) {
-    problems.check("spec.os.image", values::image(&spec.os.image));
-    for (i, key) in spec.os.ssh_authorized_keys.iter().enumerate() {
-        problems.check(format!("spec.os.sshAuthorizedKeys[{i}]"), values::ssh_public_key(key));
-    }
-    problems.check("spec.storage.size", values::bytes_at_least(&spec.storage.size, ("1Gi", 1024f64.powi(3))));
-    if let Some(class) = &spec.storage.storage_class_name {
-        problems.check("spec.storage.storageClassName", values::subdomain(class));
-    }
-    if let Some(serial) = &spec.storage.serial {
-        problems.check("spec.storage.serial", values::serial(serial));
-        if spec.certificate.serial.as_ref() == Some(serial) {
-            problems.add(
-                "spec.storage.serial",
-                "is also spec.certificate.serial, and the guest could not tell the disks apart; change one of them",
-            );
+fn delivery(spec: &Spec, problems: &mut Problems) {
+    let certificate = &spec.certificate;
+    if let Some(name) = &certificate.volume_name {
+        let path = "spec.certificate.volumeName";
+        problems.check(path, values::label(name, MAX_VOLUME_NAME));
+        if crate::names::VOLUMES.contains(&name.as_str()) {
+            problems.add(path, format!("`{name}` is another volume of the VM; choose another name"));
         }
     }
-    let machine = &spec.machine;
-    problems.check("spec.machine.memory", values::bytes_at_least(&machine.memory, ("512Mi", 512.0 * 1024f64.powi(2))));
-    if !(1..=512).contains(&machine.cores) {
-        problems.add("spec.machine.cores", format!("{} cores; write 1 to 512", machine.cores));
+    if spec.delivery == Delivery::Filesystem && certificate.serial.is_some() {
+        problems.add("spec.certificate.serial", "is for delivery: disk, and a filesystem has none; leave it out");
     }
-    problems.check("spec.clusterDomain", values::subdomain(&spec.cluster_domain));
 }
 
-fn certificate(spec: &Spec, problems: &mut Problems) {
-    let certificate = &spec.certificate;
-    problems.check("spec.certificate.secretName", values::subdomain(&certificate.secret_name));
-    let issuer = &certificate.issuer_ref;
-    problems.check("spec.certificate.issuerRef.name", values::subdomain(&issuer.name));
-    problems.check("spec.certificate.issuerRef.group", values::subdomain(&issuer.group));
-    let kinds: &[&str] = match issuer.group.as_str() {
-        "pki.tandem.internal" => &["TandemIssuer", "TandemClusterIssuer"],
-        "cert-manager.io" => &["Issuer", "ClusterIssuer"],
-        _ => &[],
-    };
-    let kind = issuer.kind.as_str();
-    let path = "spec.certificate.issuerRef.kind";
-    if !kinds.is_empty() && !kinds.contains(&kind) {
-        let group = if ["Issuer", "ClusterIssuer"].contains(&kind) {
-            "; for cert-manager's own add group: cert-manager.io"
-        } else {
-            ""
-        };
-        let message = format!(
-            "`{}` is not a kind of {}; write {}{group}",
-            tandem_cli::shown(kind),
-            issuer.group,
-            kinds.join(" or ")
-        );
-        problems.add(path, message);
-    } else if kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        problems.add(path, format!("`{}` is not a kind; write the issuer's kind", tandem_cli::shown(kind)));
-    }
-    if let Some(name) = &certificate.common_name
-        && (name.trim().is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control))
-    {
-        let message = format!(
-            "`{}` is empty, has control characters or more than 64; shorten it or leave the field out",
-            tandem_cli::shown(name)
-        );
-        problems.add("spec.certificate.commonName", message);
-    }
-    for (i, name) in certificate.dns_names.iter().enumerate() {
-        problems.check(format!("spec.certificate.dnsNames[{i}]"), values::dns_san(name));
-    }
-    let (sizes, name) = match certificate.private_key.algorithm {
-        Algorithm::Rsa => ([2048, 3072, 4096], "RSA"),
-        Algorithm::Ecdsa => ([256, 384, 521], "ECDSA"),
-    };
-    if let Some(size) = certificate.private_key.size
-        && !sizes.contains(&size)
-    {
-        let [a, b, c] = sizes;
-        problems.add("spec.certificate.privateKey.size", format!("{size} bits with {name}; write {a}, {b} or {c}"));
-    }
-    if let Some(serial) = &certificate.serial {
-        problems.check("spec.certificate.serial", values::serial(serial));
-    }
-    lifetime(spec, problems);
-}
+/// Fields of the instance, which a template easily has one level too high.
+const INSTANCE_FIELDS: [&str; 16] = [
+    "accessCredentials",
+    "affinity",
+    "architecture",
+    "dnsConfig",
+    "dnsPolicy",
+    "domain",
+    "evictionStrategy",
+    "hostname",
+    "livenessProbe",
+    "networks",
+    "nodeSelector",
+    "priorityClassName",
+    "readinessProbe",
+    "tolerations",
+    "topologySpreadConstraints",
+    "volumes",
+];
 
-/// cert-manager's own limits: <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.CertificateSpec>.
-fn lifetime(spec: &Spec, problems: &mut Problems) {
-    let certificate = &spec.certificate;
-    let mut read = |field: &str, value: &Option<String>, min: (u64, &str)| {
-        let path = format!("spec.certificate.{field}");
-        let value = value.as_ref()?;
-        let seconds = problems.check(path.clone(), values::duration(value))?;
-        if seconds < min.0 {
-            problems.add(path, format!("`{value}` is shorter than cert-manager takes; write at least {}", min.1));
-            return None;
+fn template(spec: &Spec, problems: &mut Problems) {
+    for key in spec.template.keys().filter_map(|key| key.as_str()) {
+        if INSTANCE_FIELDS.contains(&key) {
+            let message = "is a field of the instance; write it under spec.template.template.spec";
+            problems.add(format!("spec.template.{key}"), message);
+        } else if ["apiVersion", "kind", "metadata", "spec"].contains(&key) {
+            let message = "is not a field of a VirtualMachine's spec; write what belongs beneath its spec";
+            problems.add(format!("spec.template.{key}"), message);
         }
-        Some(seconds)
-    };
-    let duration = read("duration", &certificate.duration, (3600, "1h"));
-    let renew_before = read("renewBefore", &certificate.renew_before, (300, "5m"));
-    // Without a duration, cert-manager takes 90 days.
-    let whole = if certificate.duration.is_some() { duration } else { Some(90 * 24 * 3600) };
-    if let (Some(whole), Some(before)) = (whole, renew_before)
-        && before >= whole
-    {
-        problems.add("spec.certificate.renewBefore", "is not shorter than the certificate's duration; make it shorter");
     }
 }
 
 fn derived_names(document: &Document, problems: &mut Problems) {
     let names = Names::of(document);
-    if document.spec.certificate.secret_name == names.user_data_secret {
-        let message = format!("`{}` is the name of the VM's user data Secret; choose another", names.user_data_secret);
-        problems.add("spec.certificate.secretName", message);
-    }
-    let (certificate, data) = (names.certificate_serial(document), names.data_serial(document));
-    if certificate == data && document.spec.storage.serial.is_none() {
-        problems.add("spec.certificate.serial", format!("`{certificate}` is the data disk's serial; choose another"));
+    for machine in &names.machines {
+        if document.spec.certificate.secret_name == machine.user_data_secret {
+            let message =
+                format!("`{}` is the name of the VM's user data Secret; choose another", machine.user_data_secret);
+            problems.add("spec.certificate.secretName", message);
+        }
+        let (certificate, data) = (&machine.certificate_serial, &machine.data_serial);
+        if certificate == data && document.spec.has_data_disk() && document.spec.storage.serial.is_none() {
+            problems
+                .add("spec.certificate.serial", format!("`{certificate}` is the data disk's serial; choose another"));
+        }
     }
     let longest = names.service_names.last().map_or(0, String::len);
     if longest > 253 {
@@ -187,7 +134,11 @@ fn derived_names(document: &Document, problems: &mut Problems) {
 
 fn clients(document: &Document, problems: &mut Problems) {
     let mut seen = HashSet::new();
-    let required = document.spec.database.mongodb.client_auth == ClientAuth::Required;
+    let database = &document.spec.database;
+    if database.port().is_none() && !document.spec.clients.is_empty() {
+        problems
+            .add("spec.clients", "has nothing to connect to; add spec.database.none.port, or leave the clients out");
+    }
     for (i, client) in document.spec.clients.iter().enumerate() {
         let path = format!("spec.clients[{i}]");
         // The Deployment is called NAME-CLIENT, and its pods carry CLIENT as a label.
@@ -200,12 +151,13 @@ fn clients(document: &Document, problems: &mut Problems) {
             );
         }
         problems.check(format!("{path}.image"), values::image(&client.image));
-        if required && client.certificate == ClientCertificate::None {
-            problems.add(
-                format!("{path}.certificate"),
-                "`none`, but spec.database.mongodb.clientAuth is Required and would turn this client away; \
+        if database.client_auth() == ClientAuth::Required && client.certificate == ClientCertificate::None {
+            let message = format!(
+                "`none`, but spec.database.{}.clientAuth is Required and would turn this client away; \
                  write certificate: shared, or clientAuth: Optional",
+                database.name()
             );
+            problems.add(format!("{path}.certificate"), message);
         }
     }
 }

@@ -151,3 +151,72 @@ pub(super) fn ssh_public_key(value: &str) -> Check {
     // The value is not repeated: it could be a private key put there by mistake.
     Err("is not an SSH public key; write one line as in a .pub file, such as ssh-ed25519 AAAA… name".to_owned())
 }
+
+/// A place in the guest. Only characters that mean nothing to a shell, to systemd or to a server's configuration.
+pub(super) fn guest_path(value: &str) -> Check {
+    let normal = |part: &str| !part.is_empty() && part != "." && part != "..";
+    let known = |c: char| c.is_ascii_alphanumeric() || "_.+-/@".contains(c);
+    let parts = value.strip_prefix('/');
+    if value.len() > 255 || !value.chars().all(known) || !parts.is_some_and(|parts| parts.split('/').all(normal)) {
+        return Err(format!(
+            "`{}` is not a plain absolute path; write one such as /etc/ssl/app, of A-Z, a-z, 0-9, _, ., +, - and @",
+            shown(value)
+        ));
+    }
+    Ok(())
+}
+
+/// A file's name in the guest.
+pub(super) fn file_name(value: &str) -> Check {
+    if value.contains('/') || value.starts_with('.') || guest_path(&format!("/{value}")).is_err() {
+        return Err(format!("`{}` is not a plain file name; write one such as tls.crt", shown(value)));
+    }
+    Ok(())
+}
+
+/// A user or group of the guest's, as `useradd` takes it on both families.
+pub(super) fn user(value: &str) -> Check {
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    let begins = value.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    if value.len() > 32 || !begins || !value.chars().all(known) {
+        return Err(format!("`{}` is not a user's name; write one such as nginx", shown(value)));
+    }
+    Ok(())
+}
+
+/// Mode of a file that holds a private key.
+pub(super) fn key_mode(value: &str) -> Check {
+    let octal = (3..=4).contains(&value.len()) && value.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let Some(mode) = octal.then(|| u16::from_str_radix(value, 8).ok()).flatten() else {
+        return Err(format!("`{}` is not a mode; write it in octal and in quotes, such as \"0400\"", shown(value)));
+    };
+    if mode & 0o007 != 0 {
+        return Err(format!(
+            "`{value}` lets every user of the guest at the private key; write \"0400\", \"0440\" or \"0640\""
+        ));
+    }
+    if mode & !0o660 != 0 || mode & 0o400 == 0 {
+        return Err(format!("`{value}` is no mode for a file that is read; write \"0400\", \"0440\" or \"0640\""));
+    }
+    Ok(())
+}
+
+/// A systemd service (systemd.unit(5)).
+pub(super) fn unit(value: &str) -> Check {
+    let known = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    let name = value.strip_suffix(".service");
+    if value.len() > 255 || !value.chars().all(known) || name.is_none_or(|name| name.is_empty() || name.ends_with('@'))
+    {
+        return Err(format!("`{}` is not a service; write its unit, such as nginx.service", shown(value)));
+    }
+    Ok(())
+}
+
+/// Where an image is fetched from. CDI is the judge of the rest.
+pub(super) fn url(value: &str, schemes: &[&str]) -> Check {
+    let rest = schemes.iter().find_map(|scheme| value.strip_prefix(scheme));
+    if rest.is_none_or(str::is_empty) || value.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!("`{}` is not such a URL; begin with {}", shown(value), schemes.join(" or ")));
+    }
+    Ok(())
+}

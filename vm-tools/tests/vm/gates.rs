@@ -1,5 +1,6 @@
 //! Other people's tools judge the user data. Each gate is also shown a planted fault, to prove that it can be red.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -7,46 +8,56 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::{EXAMPLES, example, output, render, said, skipped, tool, write_guest};
+use crate::support::{EXAMPLES, MONGODB, example, guest_files, output, render, said, skipped, tool, write_guest};
 
 fn all_user_data() -> Vec<String> {
-    let rendered = |name: &&str| {
-        let text = example(name);
-        [text.replace("clientAuth: Optional", "install: Image"), text].map(|text| render(&text).user_data)
-    };
-    EXAMPLES.iter().flat_map(rendered).collect()
+    let image = MONGODB.map(|name| example(name).replace("clientAuth: Optional", "install: Image"));
+    EXAMPLES.iter().map(|name| example(name)).chain(image).map(|text| render(&text).user_data).collect()
 }
 
-/// Runs shellcheck on all shell text of a guest.
-fn shellcheck(user_data: &str) -> Option<Output> {
-    let (tool, guest) = (tool("shellcheck")?, TempDir::new().unwrap());
-    write_guest(user_data, guest.path());
-    let mut scripts = ["tandem-tls", "tandem-data"].map(|name| guest.path().join("usr/local/sbin").join(name)).to_vec();
-    let config: serde_json::Value = serde_yaml::from_str(user_data).unwrap();
-    for (i, command) in config["bootcmd"].as_array().into_iter().flatten().enumerate() {
-        assert_eq!((&command[0], &command[1]), (&"sh".into(), &"-c".into()));
-        scripts.push(guest.path().join(format!("bootcmd-{i}")));
-        fs::write(&scripts[scripts.len() - 1], command[2].as_str().unwrap()).unwrap();
+/// Runs shellcheck on all shell text of guests, on each text once.
+fn shellcheck(all: &[String]) -> Option<Output> {
+    let mut scripts = BTreeSet::new();
+    for user_data in all {
+        let files = guest_files(user_data).into_values().map(|file| file.content);
+        scripts.extend(files.filter(|content| content.starts_with("#!")));
+        let config: serde_json::Value = serde_yaml::from_str(user_data).unwrap();
+        for command in config["bootcmd"].as_array().into_iter().flatten() {
+            assert_eq!((&command[0], &command[1]), (&"sh".into(), &"-c".into()));
+            scripts.insert(command[2].as_str().unwrap().to_owned());
+        }
     }
-    Some(output(Command::new(tool).args(["--norc", "--shell=sh", "--severity=style"]).args(scripts)))
+    let (tool, folder) = (tool("shellcheck")?, TempDir::new().unwrap());
+    let mut command = Command::new(tool);
+    command.args(["--norc", "--shell=sh", "--severity=style"]);
+    for (i, script) in scripts.iter().enumerate() {
+        let path = folder.path().join(i.to_string());
+        fs::write(&path, script).unwrap();
+        command.arg(path);
+    }
+    Some(output(&mut command))
 }
 
 #[test]
 fn shellcheck_finds_nothing() {
-    for user_data in all_user_data() {
-        let Some(checked) = shellcheck(&user_data) else { return };
-        assert!(checked.status.success(), "{}", said(&checked));
-    }
+    let Some(checked) = shellcheck(&all_user_data()) else { return };
+    assert!(checked.status.success(), "{}", said(&checked));
 }
 
 #[test]
 fn shellcheck_finds_a_planted_fault() {
-    let user_data = render(&example("databasevm.yaml")).user_data;
-    let Some(checked) = shellcheck(&user_data.replace("rm -rf \"$stage\"", "rm -rf $stage")) else { return };
-    assert!(said(&checked).contains("SC2086"), "{}", said(&checked));
+    for (name, from, to, complaint) in [
+        ("databasevm.yaml", "rm -rf \"$stage\"", "rm -rf $stage", "SC2086"),
+        ("postgresql-vm/databasevm.yaml", "\"$(id -g \"$OWNER\")\"", "$(id -g \"$OWNER\")", "SC2046"),
+    ] {
+        let user_data = render(&example(name)).user_data;
+        assert!(user_data.contains(from));
+        let Some(checked) = shellcheck(&[user_data.replace(from, to)]) else { return };
+        assert!(said(&checked).contains(complaint), "{}", said(&checked));
+    }
 }
 
-fn schema(user_data: &str) -> Option<Output> {
+pub(crate) fn schema(user_data: &str) -> Option<Output> {
     let (tool, folder) = (tool("cloud-init")?, TempDir::new().unwrap());
     let file = folder.path().join("user-data");
     fs::write(&file, user_data).unwrap();
@@ -82,20 +93,36 @@ fn verify_units(user_data: &str) -> Option<Output> {
         return None;
     };
     assert!(output(Command::new("cp").arg("-a").arg(system.join(".")).arg(&units)).status.success());
+    let service = service(user_data);
     let database = "[Unit]\nAfter=network-online.target\n[Service]\nExecStart=/usr/local/sbin/tandem-tls\n";
-    fs::write(units.join("mongod.service"), database).unwrap();
+    fs::write(units.join(&service), database).unwrap();
+    // What drop-ins of ours start.
+    fs::create_dir_all(root.join("usr/bin")).unwrap();
+    for program in ["redis-server", "valkey-server"] {
+        fs::copy("/bin/true", root.join("usr/bin").join(program)).unwrap();
+    }
     // As `systemctl enable` does.
     let wants = root.join("etc/systemd/system/multi-user.target.wants");
     fs::create_dir_all(&wants).unwrap();
-    symlink("/lib/systemd/system/mongod.service", wants.join("mongod.service")).unwrap();
+    symlink(Path::new("/lib/systemd/system").join(&service), wants.join(&service)).unwrap();
     let mut command = Command::new(tool);
     command.args(["verify", "--man=no"]).arg(format!("--root={}", root.display()));
-    Some(output(command.args(["mongod.service", "tandem-tls.service", "tandem-data.service", "multi-user.target"])))
+    Some(output(command.args([&service, "tandem-tls.service", "multi-user.target"])))
+}
+
+/// The unit that the certificate is for, by the drop-in that brings it.
+fn service(user_data: &str) -> String {
+    let files = guest_files(user_data);
+    let mut units = files
+        .keys()
+        .filter_map(|path| path.strip_prefix("/etc/systemd/system/")?.strip_suffix(".service.d/10-tandem-tls.conf"));
+    format!("{}.service", units.next().unwrap())
 }
 
 /// Lines about our units, or about any ordering cycle.
 fn about_us(verdict: &Output) -> Vec<String> {
-    let ours = |line: &&str| ["cycle", "tandem", "mongo"].iter().any(|word| line.contains(word));
+    let words = ["cycle", "tandem", "mongo", "postgresql", "redis", "valkey", "nginx"];
+    let ours = |line: &&str| words.iter().any(|word| line.contains(word));
     said(verdict).lines().filter(ours).map(str::to_owned).collect()
 }
 

@@ -9,7 +9,7 @@ use crate::command::{render_stdin, tandem_vm};
 use crate::support::{example, output, renamed, said};
 
 /// Expects the one document to be refused with exactly these lines.
-fn refused(text: impl AsRef<[u8]>, lines: &[&str]) {
+pub(crate) fn refused(text: impl AsRef<[u8]>, lines: &[&str]) {
     let lines: Vec<_> = lines.iter().map(|line| format!("document 1: {line}")).collect();
     unread(text, &lines.iter().map(String::as_str).collect::<Vec<_>>());
 }
@@ -22,7 +22,7 @@ fn unread(text: impl AsRef<[u8]>, lines: &[&str]) {
 }
 
 /// The example with one piece replaced.
-fn with(from: &str, to: &str) -> String {
+pub(crate) fn with(from: &str, to: &str) -> String {
     let text = example("databasevm.yaml");
     assert_eq!(text.matches(from).count(), 1, "{from}");
     text.replace(from, to)
@@ -67,16 +67,14 @@ fn unknown_and_missing_fields() {
     refused(
         with("secretName:", "secretname:"),
         &["spec.certificate.secretname: unknown field; did you mean secretName? Known here: \
-           secretName, issuerRef, commonName, dnsNames, ipAddresses, privateKey, duration, renewBefore, serial"],
+           secretName, issuerRef, commonName, dnsNames, ipAddresses, privateKey, duration, renewBefore, serial, volumeName"],
     );
     refused(
-        with("  storage:", "  delivery: disk\n  storage:"),
-        &["spec.delivery: unknown field; \
-           known here: database, os, certificate, storage, machine, clusterDomain, clients"],
-    );
-    refused(
-        with("    mongodb:\n", "    postgresql:\n"),
-        &["spec.database.postgresql: unknown field; known here: mongodb"],
+        with("  storage:", "  deliver: disk\n  storage:"),
+        &[
+            "spec.deliver: unknown field; did you mean delivery? Known here: database, os, certificate, delivery, root, \
+           storage, machine, clusterDomain, clients, cloudConfig, template",
+        ],
     );
     refused(with("    secretName: mongodb-cert-tls\n", ""), &["spec.certificate.secretName: is missing; add it"]);
     refused(

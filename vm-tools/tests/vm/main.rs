@@ -9,10 +9,12 @@
 )]
 
 mod command;
+mod databases;
 mod files;
 mod gates;
 mod help;
 mod input;
+mod input_spec;
 mod keyfile;
 mod kubevirt;
 mod model;

@@ -4,21 +4,21 @@ use serde_json::{Value, json};
 use tandem_vm::Rendered;
 use tandem_vm::output::{Format, stream};
 
-use crate::support::{EXAMPLES, example, guest_files, object, render};
+use crate::support::{EXAMPLES, MONGODB, example, guest_files, object, render};
 
 #[test]
 fn the_whole_stream_of_each_example() {
     for name in EXAMPLES {
         let rendered = render(&example(name));
-        insta::assert_snapshot!(name, without_scripts(&rendered));
+        insta::assert_snapshot!(name.replace('/', "-"), without_scripts(&rendered));
     }
 }
 
-/// The stream without the text of the scripts, which is the same in every guest.
+/// The stream without the text of the scripts that are the same in every guest.
 fn without_scripts(rendered: &Rendered) -> String {
     let mut text = stream(&rendered.manifests, Format::Yaml).unwrap();
     for (path, file) in guest_files(&rendered.user_data) {
-        if file.content.starts_with("#!") {
+        if ["/usr/local/sbin/tandem-tls", "/usr/local/sbin/tandem-data"].contains(&path.as_str()) {
             let indent = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("        {line}\n") };
             let script: String = file.content.lines().map(indent).collect();
             assert!(text.contains(&script), "{path}");
@@ -150,7 +150,7 @@ fn a_common_name_never_has_more_than_64_characters() {
 
 #[test]
 fn an_image_with_the_database_in_it_downloads_nothing() {
-    for name in EXAMPLES {
+    for name in MONGODB {
         let user_data = render(&example(name).replace("clientAuth: Optional", "install: Image")).user_data;
         assert!(!user_data.contains("https://"), "{user_data}");
         let config: Value = serde_yaml::from_str(&user_data).unwrap();

@@ -9,10 +9,24 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tandem_vm::Rendered;
 
-pub(crate) const EXAMPLES: [&str; 2] = ["databasevm.yaml", "databasevm-debian.yaml"];
+/// The examples with MongoDB, which most tests start from.
+pub(crate) const MONGODB: [&str; 2] = ["databasevm.yaml", "databasevm-debian.yaml"];
 
+/// All examples.
+pub(crate) const EXAMPLES: [&str; 7] = [
+    "databasevm.yaml",
+    "databasevm-debian.yaml",
+    "postgresql-vm/databasevm.yaml",
+    "postgresql-vm/databasevm-rhel.yaml",
+    "redis-vm/databasevm.yaml",
+    "redis-vm/databasevm-valkey.yaml",
+    "files-only/databasevm.yaml",
+];
+
+/// A document of an example's folder; without a folder, of MongoDB's.
 pub(crate) fn example_path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/mongodb-vm").join(name)
+    let folder = if name.contains('/') { "../examples" } else { "../examples/mongodb-vm" };
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name)
 }
 
 pub(crate) fn example(name: &str) -> String {
@@ -38,6 +52,21 @@ pub(crate) fn object(rendered: &Rendered, kind: &str) -> Value {
     value
 }
 
+/// An object of a kind as a value, if there is one.
+pub(crate) fn find(rendered: &Rendered, kind: &str) -> Option<Value> {
+    let found = rendered.manifests.iter().find(|manifest| manifest.kind() == kind)?;
+    Some(serde_json::to_value(found).unwrap())
+}
+
+/// A document with this spec, and what every document needs beside it.
+pub(crate) fn document(spec: &str) -> String {
+    format!(
+        "apiVersion: vm.tandem.internal/v1alpha1\nkind: DatabaseVM\nmetadata: {{name: orders, namespace: shop}}\nspec:\n  \
+         certificate: {{secretName: orders-tls, issuerRef: {{kind: TandemClusterIssuer, name: internal-ca}}}}\n  {}\n",
+        spec.replace('\n', "\n  ")
+    )
+}
+
 pub(crate) struct GuestFile {
     pub(crate) mode: u32,
     pub(crate) content: String,
@@ -48,7 +77,7 @@ pub(crate) fn guest_files(user_data: &str) -> BTreeMap<String, GuestFile> {
     let config: Value = serde_yaml::from_str(user_data).unwrap();
     let file = |entry: &Value| {
         let text = |key: &str| entry[key].as_str().unwrap().to_owned();
-        let mode = u32::from_str_radix(&text("permissions"), 8).unwrap();
+        let mode = u32::from_str_radix(entry["permissions"].as_str().unwrap_or("0644"), 8).unwrap();
         (text("path"), GuestFile { mode, content: text("content") })
     };
     config["write_files"].as_array().unwrap().iter().map(file).collect()
