@@ -8,10 +8,11 @@ CARGO ?= cargo
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
+HELM := $(TOOLS)/bin/helm
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: tools-demo control-plane ## The main job, on an embedded control plane: one Certificate, one Secret, one VM
@@ -70,6 +71,10 @@ bench: control-plane ## What a certificate costs, beside cert-manager's CA issue
 bench-core: cargo ## The core alone: parse, decide, sign and issue, beside raw signing
 	$(CARGO) bench --locked --workspace --bench core
 
+.PHONY: bench-render
+bench-render: $(HELM) ## What rendering one VM and a thousand costs, beside `helm template` on a chart of the same objects
+	HELM=$(CURDIR)/$(HELM) $(CARGO) bench --locked --workspace --bench render
+
 # The core is safe Rust: what is looked for are panics, for which no sanitizer is needed, and so no nightly Rust. The
 # targets are built with the versions of the workspace's own lock file.
 FUZZ_SECONDS ?= 300
@@ -114,3 +119,7 @@ $(CARGO_DENY): | cargo
 $(CARGO_FUZZ): | cargo
 	@echo 'building cargo-fuzz (some minutes, once)'
 	@$(CARGO) install --quiet --locked --version 0.13.1 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-fuzz
+
+$(HELM): | cargo
+	@echo 'building helm (some minutes, once)'
+	@cd /tmp && GOBIN=$(CURDIR)/$(TOOLS)/bin go install helm.sh/helm/v4/cmd/helm@v4.3.1
