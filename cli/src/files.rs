@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -85,6 +85,25 @@ pub fn write_one(path: &Path, content: &[u8], mode: u32, replace: bool) -> io::R
     temporary.as_file().sync_all()?;
     let done = if replace { temporary.persist(path) } else { temporary.persist_noclobber(path) };
     done.map(drop).map_err(|error| error.error)
+}
+
+/// Puts another content in place of a file's, whole or not at all. Mode and owner stay; of a link, what it leads to is
+/// replaced.
+///
+/// # Errors
+/// What the system said; the file is then as it was. [`io::ErrorKind::PermissionDenied`] also where the owner is another and
+/// cannot be given back.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let found = fs::metadata(&path)?;
+    let mut temporary = NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
+    temporary.write_all(content)?;
+    let file = temporary.as_file();
+    // The owner first: a change of it takes rights away.
+    fchown(file, Some(found.uid()), Some(found.gid()))?;
+    file.set_permissions(found.permissions())?;
+    file.sync_all()?;
+    temporary.persist(&path).map(drop).map_err(|error| error.error)
 }
 
 /// A file that cannot be read counts as changed: replacing it needs no right to read it.

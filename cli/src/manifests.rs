@@ -8,7 +8,7 @@ use std::{
 
 use serde_yaml::Value;
 
-use crate::{shown, stdio, yaml};
+use crate::{problem::reason, stdio, yaml};
 
 /// Most bytes of one file; a request with its manifest has about three thousand.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -105,7 +105,7 @@ fn read_file(path: &Path, stdin: &mut dyn Read, all: &mut Vec<Document>) -> Resu
         let place = Place { file: name.clone(), document: index + 1, item: None };
         match value {
             Ok(value) => take_apart(place, value, all),
-            Err(error) => return Err(format!("{place}: not readable as YAML or JSON: {}", shown(&error.to_string()))),
+            Err(error) => return Err(format!("{place}: not readable as YAML or JSON: {}", reason(&error.to_string()))),
         }
     }
     if all.len() == before {

@@ -29,15 +29,16 @@ impl fmt::Display for Problem {
 /// clarity and nothing else.
 #[must_use]
 pub fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> Problem {
+    // A field's name is the user's, too, where it is unknown.
     let path = match error.path().to_string() {
         path if path == "." => String::new(),
-        path => path,
+        path => shown(&path),
     };
     let text = &error.into_inner().to_string();
     if let Some(field) = between(text, "missing field `", "`") {
         return Problem::new(join(&path, field), "is missing; add it");
     }
-    if let Some(field) = between(text, "unknown field `", "`") {
+    if let Some(field) = between(text, "unknown field `", "`").map(shown).as_deref() {
         let path = if path == field || path.ends_with(&format!(".{field}")) { path } else { join(&path, field) };
         return Problem::new(path, format!("unknown field; {}", expected_names(field, text)));
     }
@@ -51,6 +52,7 @@ pub fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> Probl
         let (expected, remedy) = match expected {
             "a string" if found.starts_with("the ") => ("a string", "write it in quotes"),
             "a string" => ("a string", "write one value"),
+            "a Value::Tagged enum" => ("a word", "write one of those that the field knows"),
             "a sequence" => ("a list", "begin each entry with -"),
             "u8" | "u16" | "u32" | "u64" | "usize" => ("a whole number", "write one without quotes"),
             other if other.starts_with("struct ") => ("a mapping", "write its fields as key: value"),
@@ -102,8 +104,18 @@ fn expected_names(found: &str, text: &str) -> String {
 /// A value as an error shows it: short, and without control characters that could disturb a terminal.
 #[must_use]
 pub fn shown(value: &str) -> String {
-    let mut text: String = value.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if value.chars().nth(80).is_some() {
+    within(value, 80)
+}
+
+/// What a library says of a text, as an error shows it: where in the text stands at its end.
+#[must_use]
+pub fn reason(message: &str) -> String {
+    within(message, 200)
+}
+
+fn within(value: &str, limit: usize) -> String {
+    let mut text: String = value.chars().take(limit).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if value.chars().nth(limit).is_some() {
         text.push('…');
     }
     text

@@ -39,6 +39,7 @@ pub mod keyfile;
 pub mod manifest;
 mod merge;
 pub mod model;
+pub mod mongod_conf;
 mod names;
 pub mod output;
 pub mod probe;

@@ -7,6 +7,7 @@ mod completions;
 mod endpoint;
 mod keyfile;
 mod man;
+mod mongod_conf;
 mod render;
 mod verify;
 
@@ -37,6 +38,9 @@ enum Command {
     /// Check a running endpoint against the Secret that it should serve
     #[command(after_long_help = verify::EXAMPLE)]
     Verify(Box<verify::Args>),
+    /// Set the TLS, network and replication settings of a mongod.conf; all else in it stays as it is
+    #[command(after_long_help = mongod_conf::EXAMPLE)]
+    MongodConf(Box<mongod_conf::Args>),
     /// Write a completion script for a shell
     #[command(after_long_help = completions::EXAMPLE)]
     Completions(completions::Args),
@@ -92,6 +96,7 @@ pub fn run(
         Command::Render(args) => render::run(&args, &mut streams),
         Command::Keyfile(args) => keyfile::run(&args, &mut streams),
         Command::Verify(args) => verify::run(&args, &mut streams),
+        Command::MongodConf(args) => mongod_conf::run(&args, &mut streams),
         Command::Completions(args) => completions::run(&args, &mut streams),
         Command::Man(args) => man::run(&args, &mut streams),
     };

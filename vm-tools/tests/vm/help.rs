@@ -41,6 +41,7 @@ fn sandbox() -> TempDir {
     fs::copy(example_path("databasevm.yaml"), at("databasevm.yaml")).unwrap();
     fs::copy(example_path("databasevm.yaml"), at("databasevms/one.yaml")).unwrap();
     fs::write(at("databasevms/two.yaml"), renamed("databasevm-debian.yaml", "two")).unwrap();
+    fs::write(at("mongod.conf"), "net:\n  port: 27017\n").unwrap();
     symlink(env!("CARGO_BIN_EXE_tandem-vm"), at("bin/tandem-vm")).unwrap();
     let kubectl = "case $* in 'apply -f -' | 'create -f -') cat > applied.yaml ;; *' get '*) ;; *) exit 1 ;; esac";
     program(&at("bin/kubectl"), kubectl);

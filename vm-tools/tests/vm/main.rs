@@ -8,6 +8,7 @@
     reason = "a test may stop at the first thing that is wrong, and says what it skips"
 )]
 
+mod bad_input;
 mod command;
 mod databases;
 mod files;
@@ -18,10 +19,13 @@ mod input_spec;
 mod keyfile;
 mod kubevirt;
 mod model;
+mod mongod_conf;
+mod mongod_conf_properties;
 mod properties;
 mod rendered;
 mod script_data;
 mod script_tls;
 mod support;
+mod unharmed;
 mod verify;
 mod yaml_edit;
