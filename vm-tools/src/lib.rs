@@ -43,6 +43,7 @@ pub mod mongod_conf;
 mod names;
 pub mod output;
 pub mod probe;
+pub mod rotation;
 pub mod spec;
 pub mod verify;
 pub mod yaml_edit;

@@ -9,6 +9,7 @@ mod keyfile;
 mod man;
 mod mongod_conf;
 mod render;
+mod rotation_plan;
 mod verify;
 
 use std::{
@@ -35,6 +36,9 @@ enum Command {
     /// Write the keyFile of a MongoDB replica set, as file or Secret, or check one
     #[command(after_long_help = keyfile::EXAMPLE)]
     Keyfile(keyfile::Args),
+    /// Tell what each renewal of a certificate does to each side, and when they would part ways
+    #[command(after_long_help = rotation_plan::EXAMPLE)]
+    RotationPlan(rotation_plan::Args),
     /// Check a running endpoint against the Secret that it should serve
     #[command(after_long_help = verify::EXAMPLE)]
     Verify(Box<verify::Args>),
@@ -95,6 +99,7 @@ pub fn run(
     let done = match cli.command {
         Command::Render(args) => render::run(&args, &mut streams),
         Command::Keyfile(args) => keyfile::run(&args, &mut streams),
+        Command::RotationPlan(args) => rotation_plan::run(&args, &mut streams),
         Command::Verify(args) => verify::run(&args, &mut streams),
         Command::MongodConf(args) => mongod_conf::run(&args, &mut streams),
         Command::Completions(args) => completions::run(&args, &mut streams),

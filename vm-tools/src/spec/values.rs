@@ -119,7 +119,7 @@ fn quantity(value: &str) -> Option<f64> {
 
 /// A Go duration, in seconds: <https://pkg.go.dev/time#ParseDuration>. Only the units that make sense for a
 /// certificate's life are taken.
-pub(super) fn duration(value: &str) -> Result<u64, String> {
+pub(crate) fn duration(value: &str) -> Result<u64, String> {
     let wrong = || format!("`{}` is not a duration; write hours, minutes and seconds, such as 2160h", shown(value));
     let (mut seconds, mut rest) = (0u64, value);
     while !rest.is_empty() {

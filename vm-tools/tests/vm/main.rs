@@ -23,6 +23,7 @@ mod mongod_conf;
 mod mongod_conf_properties;
 mod properties;
 mod rendered;
+mod rotation;
 mod script_data;
 mod script_tls;
 mod support;

@@ -58,6 +58,7 @@ const COMMANDS: &[Touches] = &[
         writes: Some(("mongod-conf out/mongod.conf --in-place --port 1", "out/mongod.conf")),
         prints: Some("mongod-conf out/mongod.conf --port 1"),
     },
+    Touches { name: "rotation-plan", writes: None, prints: Some("rotation-plan vm.yaml") },
     Touches { name: "verify", writes: None, prints: None },
     Touches { name: "completions", writes: None, prints: Some("completions bash") },
     Touches { name: "man", writes: Some(("man out", "out/tandem-vm-render.1")), prints: Some("man") },
