@@ -104,7 +104,7 @@ go-tests: control-plane
 tools:
 	@tests/tools.sh cc:gcc openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
 	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd \
-	    redis-server:redis-server pg_lsclusters:postgresql
+	    redis-server:redis-server pg_lsclusters:postgresql busybox:busybox pgrep:procps
 tools-demo:
 	@tests/tools.sh cc:gcc xorrisofs:xorriso
 

@@ -16,7 +16,7 @@ fn all_user_data() -> Vec<String> {
 }
 
 /// Runs shellcheck on all shell text of guests, on each text once.
-fn shellcheck(all: &[String]) -> Option<Output> {
+pub(crate) fn shellcheck(all: &[String]) -> Option<Output> {
     let mut scripts = BTreeSet::new();
     for user_data in all {
         let files = guest_files(user_data).into_values().map(|file| file.content);
@@ -81,7 +81,7 @@ fn cloud_init_finds_a_planted_fault() {
 }
 
 /// systemd's verdict on a system that has our units, a stand-in for the database's and all those of this system.
-fn verify_units(user_data: &str) -> Option<Output> {
+pub(crate) fn verify_units(user_data: &str) -> Option<Output> {
     let (tool, guest) = (tool("systemd-analyze")?, TempDir::new().unwrap());
     let root = guest.path();
     write_guest(user_data, root);
@@ -104,10 +104,13 @@ fn verify_units(user_data: &str) -> Option<Output> {
     // As `systemctl enable` does.
     let wants = root.join("etc/systemd/system/multi-user.target.wants");
     fs::create_dir_all(&wants).unwrap();
-    symlink(Path::new("/lib/systemd/system").join(&service), wants.join(&service)).unwrap();
+    let instance = service.replace("@.", "@main.");
+    symlink(Path::new("/lib/systemd/system").join(&service), wants.join(&instance)).unwrap();
     let mut command = Command::new(tool);
     command.args(["verify", "--man=no"]).arg(format!("--root={}", root.display()));
-    Some(output(command.args([&service, "tandem-tls.service", "multi-user.target"])))
+    let ours = guest_files(user_data).into_keys().filter_map(|path| Some(path.rsplit_once('/')?.1.to_owned()));
+    let ours = ours.filter(|name| [".service", ".timer", ".mount"].iter().any(|suffix| name.ends_with(suffix)));
+    Some(output(command.args([&*instance, "multi-user.target"]).args(ours)))
 }
 
 /// The unit that the certificate is for, by the drop-in that brings it.
@@ -116,11 +119,11 @@ fn service(user_data: &str) -> String {
     let mut units = files
         .keys()
         .filter_map(|path| path.strip_prefix("/etc/systemd/system/")?.strip_suffix(".service.d/10-tandem-tls.conf"));
-    format!("{}.service", units.next().unwrap())
+    format!("{}.service", units.next().unwrap_or("mongod"))
 }
 
 /// Lines about our units, or about any ordering cycle.
-fn about_us(verdict: &Output) -> Vec<String> {
+pub(crate) fn about_us(verdict: &Output) -> Vec<String> {
     let words = ["cycle", "tandem", "mongo", "postgresql", "redis", "valkey", "nginx"];
     let ours = |line: &&str| words.iter().any(|word| line.contains(word));
     said(verdict).lines().filter(ours).map(str::to_owned).collect()

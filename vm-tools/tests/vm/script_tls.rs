@@ -5,48 +5,20 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{CertifiedIssuer, KeyPair};
 use tempfile::TempDir;
 
+use crate::secret::{SH, Secret, Shell, authority, lay_out, secret, secret_with, tells_no_secret, with_each_shell};
 use crate::support::{example, output, render, said, tool, write_guest};
-
-/// The three keys of a Secret.
-#[derive(Clone)]
-struct Secret {
-    key: String,
-    chain: String,
-    ca: String,
-}
-
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new([]).unwrap();
-    params.distinguished_name.push(rcgen::DnType::CommonName, "Test authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-fn secret(authority: &CertifiedIssuer<'_, KeyPair>) -> Secret {
-    secret_until(authority, 2999)
-}
-
-/// A Secret whose certificate ends with the given year.
-fn secret_until(authority: &CertifiedIssuer<'_, KeyPair>, year: i32) -> Secret {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(["mongodb".to_owned()]).unwrap();
-    params.not_after = rcgen::date_time_ymd(year, 12, 31);
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let certificate = params.signed_by(&key, authority).unwrap();
-    Secret { key: key.serialize_pem(), chain: certificate.pem(), ca: authority.pem() }
-}
 
 /// A guest in a folder, and a Secret beside it.
 struct Guest {
     folder: TempDir,
-    shell: &'static str,
+    shell: Shell,
 }
 
 impl Guest {
-    fn new(shell: &'static str) -> Self {
+    fn new(shell: Shell) -> Self {
         let guest = Self { folder: TempDir::new().unwrap(), shell };
         write_guest(&render(&example("databasevm.yaml")).user_data, &guest.root());
         let own = fs::metadata(guest.root()).unwrap();
@@ -67,28 +39,18 @@ impl Guest {
         self.root().join("etc/ssl").join(name)
     }
 
-    /// Lays the Secret out as the kubelet does: real files in a dated folder, behind two links.
     fn lay_out(&self, secret: &Secret, date: &str) {
-        let (source, dated) = (self.source(), self.source().join(date));
-        fs::create_dir_all(&dated).unwrap();
-        for (name, content) in [("tls.key", &secret.key), ("tls.crt", &secret.chain), ("ca.crt", &secret.ca)] {
-            fs::write(dated.join(name), content).unwrap();
-            if !source.join(name).is_symlink() {
-                symlink(format!("..data/{name}"), source.join(name)).unwrap();
-            }
-        }
-        symlink(date, source.join("..data_tmp")).unwrap();
-        fs::rename(source.join("..data_tmp"), source.join("..data")).unwrap();
+        lay_out(&self.source(), secret, date);
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(self.shell);
-        command.arg(self.root().join("usr/local/sbin/tandem-tls"));
+        let mut command = Command::new(self.shell[0]);
+        command.args(&self.shell[1..]).arg(self.root().join("usr/local/sbin/tandem-tls"));
         command
     }
 
     fn run(&self) -> Output {
-        output(self.command().arg("--source").arg(self.source()).arg("--root").arg(self.root()))
+        output(self.command().args(["--wait", "0", "--source"]).arg(self.source()).arg("--root").arg(self.root()))
     }
 
     /// Runs and expects success; no key material may be in what it says.
@@ -111,23 +73,6 @@ impl Guest {
             .collect();
         state.sort();
         state
-    }
-}
-
-fn tells_no_secret(output: &Output, secret: &Secret) {
-    let said = said(output);
-    assert!(!said.contains("PRIVATE"), "{said}");
-    for line in secret.key.lines().filter(|line| !line.starts_with('-')) {
-        assert!(!said.contains(line), "the key in: {said}");
-    }
-}
-
-/// With every shell that is here: `sh`, and the two that a guest's `sh` usually is.
-fn with_each_shell(test: impl Fn(&'static str)) {
-    for shell in ["sh", "dash", "bash"] {
-        if tool(shell).is_some() {
-            test(shell);
-        }
     }
 }
 
@@ -162,7 +107,7 @@ fn twice_is_once() {
 
 #[test]
 fn a_renewed_secret_replaces_both_files_and_repairs_a_mode() {
-    let (guest, authority) = (Guest::new("sh"), authority());
+    let (guest, authority) = (Guest::new(SH), authority());
     let (old, new) = (secret(&authority), secret(&authority));
     guest.lay_out(&old, "..2026_01_01");
     guest.install(&old);
@@ -177,7 +122,7 @@ fn a_renewed_secret_replaces_both_files_and_repairs_a_mode() {
 
 #[test]
 fn a_missing_end_of_line_does_not_join_two_blocks() {
-    let (guest, mut secret) = (Guest::new("sh"), secret(&authority()));
+    let (guest, mut secret) = (Guest::new(SH), secret(&authority()));
     secret.key = secret.key.trim_end().to_owned();
     guest.lay_out(&secret, "..2026_01_01");
     guest.install(&secret);
@@ -204,7 +149,21 @@ fn faulty(good: &Secret, authority: &CertifiedIssuer<'_, KeyPair>) -> Vec<(Secre
         (with(&|s| std::mem::swap(&mut s.key, &mut s.chain)), "tls.key holds no whole PEM private key", false),
         (with(&|s| s.key.clone_from(&other.key)), "tls.key is not the key of tls.crt", true),
         (with(&|s| s.ca = self::authority().pem()), "tls.crt does not verify against ca.crt", true),
-        (secret_until(authority, 2001), "certificate has expired", true),
+        (
+            secret_with(authority, |it| it.not_after = rcgen::date_time_ymd(2001, 12, 31)),
+            "certificate has expired",
+            true,
+        ),
+        (
+            secret_with(authority, |it| it.not_before = rcgen::date_time_ymd(2990, 1, 1)),
+            "this guest's clock is behind the certificate: tls.crt is valid from Jan  1 00:00:00 2990 GMT",
+            true,
+        ),
+        (
+            secret_with(authority, |it| it.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth]),
+            "certificate purpose",
+            true,
+        ),
         (with(&|s| s.key = s.key.replacen("MI", "AA", 1)), "tls.key is not a private key", true),
         (with(&|s| s.chain = s.chain.replacen("MI", "AA", 1)), "tls.crt is not a certificate", true),
     ]
@@ -239,7 +198,7 @@ fn a_faulty_secret_leaves_the_files_in_place() {
 /// A PATH with links to all programs but openssl.
 fn path_without_openssl(folder: &Path) {
     fs::create_dir(folder).unwrap();
-    let programs = "cat chmod chown flock id install mkdir mktemp mv rm sha256sum sleep stat sync tail";
+    let programs = "cat chmod chown flock id install mkdir mktemp mv rm rmdir sha256sum sleep stat sync tail";
     for name in programs.split(' ') {
         symlink(tool(name).unwrap(), folder.join(name)).unwrap();
     }
@@ -247,7 +206,7 @@ fn path_without_openssl(folder: &Path) {
 
 #[test]
 fn without_openssl_it_says_so_and_needs_nothing_but_coreutils_and_util_linux() {
-    let (guest, secret) = (Guest::new("/bin/sh"), secret(&authority()));
+    let (guest, secret) = (Guest::new(&["/bin/sh"]), secret(&authority()));
     guest.lay_out(&secret, "..2026_01_01");
     let programs = guest.folder.path().join("bin");
     path_without_openssl(&programs);
@@ -261,7 +220,7 @@ fn without_openssl_it_says_so_and_needs_nothing_but_coreutils_and_util_linux() {
 
 #[test]
 fn an_owner_other_than_us_is_given_by_number() {
-    let (guest, secret) = (Guest::new("sh"), secret(&authority()));
+    let (guest, secret) = (Guest::new(SH), secret(&authority()));
     guest.lay_out(&secret, "..2026_01_01");
     fs::write(guest.root().join("etc/passwd"), "mongod:x:4242:4343::/:/bin/false\n").unwrap();
     let done = guest.run();
@@ -277,7 +236,7 @@ fn an_owner_other_than_us_is_given_by_number() {
 
 #[test]
 fn it_refuses_what_would_go_wrong_later() {
-    let (guest, secret) = (Guest::new("sh"), secret(&authority()));
+    let (guest, secret) = (Guest::new(SH), secret(&authority()));
     guest.lay_out(&secret, "..2026_01_01");
     let fails = |expected: &str| {
         let done = guest.run();
@@ -300,7 +259,7 @@ fn it_refuses_what_would_go_wrong_later() {
 
 #[test]
 fn a_missing_disk_is_named() {
-    let guest = Guest::new("sh");
+    let guest = Guest::new(SH);
     let done = output(guest.command().args(["--wait", "0", "--root"]).arg(guest.root()));
     assert_eq!(done.status.code(), Some(1), "{}", said(&done));
     assert!(said(&done).contains("no disk at /dev/disk/by-id/virtio-tls-"), "{}", said(&done));
@@ -308,12 +267,110 @@ fn a_missing_disk_is_named() {
 
 #[test]
 fn it_explains_itself() {
-    let guest = Guest::new("sh");
+    let guest = Guest::new(SH);
     let help = output(guest.command().arg("--help"));
     assert!(help.status.success() && said(&help).contains("--source DIR"), "{}", said(&help));
-    for wrong in [&["--nonsense"][..], &["--source"], &["--wait", "soon"]] {
+    for wrong in [&["--nonsense"][..], &["--source"], &["--wait", "soon"], &["--reload", "--root", "/tmp"]] {
         let done = output(guest.command().args(wrong));
         assert_eq!(done.status.code(), Some(2), "{}", said(&done));
         assert!(said(&done).contains("Usage: tandem-tls"), "{}", said(&done));
     }
+}
+
+/// A `cat` that switches the volume to another generation while the first file is read, and removes the old one.
+#[test]
+fn a_volume_that_switches_while_it_is_read_gives_one_generation() {
+    let (guest, authority) = (Guest::new(SH), authority());
+    let (old, new) = (secret(&authority), secret(&authority));
+    let volume = guest.source();
+    let programs = guest.folder.path().join("bin");
+    fs::create_dir(&programs).unwrap();
+    let cat = format!(
+        "#!/bin/sh\n{cat} \"$@\" || exit\n[ -e {volume}/..new ] || exit 0\nmv -T {volume}/..new {volume}/..2026_02_01\n\
+         ln -s ..2026_02_01 {volume}/..data_tmp && mv -T {volume}/..data_tmp {volume}/..data\nrm -r {volume}/..2026_01_01\n",
+        cat = tool("cat").unwrap().display(),
+        volume = volume.display(),
+    );
+    fs::write(programs.join("cat"), cat).unwrap();
+    fs::set_permissions(programs.join("cat"), fs::Permissions::from_mode(0o755)).unwrap();
+    guest.lay_out(&new, "..2026_01_01");
+    fs::rename(volume.join("..2026_01_01"), volume.join("..new")).unwrap();
+    fs::remove_file(volume.join("..data")).unwrap();
+    guest.lay_out(&old, "..2026_01_01");
+    let mut path = programs.clone().into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    let mut command = guest.command();
+    command.env("PATH", path).arg("--source").arg(&volume).arg("--root").arg(guest.root());
+    let done = output(&mut command);
+    assert!(done.status.success(), "{}", said(&done));
+    assert!(!volume.join("..new").exists(), "the volume was never switched");
+    let pem = fs::read_to_string(guest.installed("mongodb.pem")).unwrap();
+    assert_eq!(pem, format!("{}{}", new.key, new.chain));
+}
+
+#[test]
+fn a_clock_that_reaches_the_certificate_while_the_guest_boots_is_waited_for() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let guest = Guest::new(SH);
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(3);
+    guest.lay_out(&secret_with(&authority(), |it| it.not_before = soon.into()), "..2026_01_01");
+    let mut command = guest.command();
+    command.args(["--wait", "60", "--source"]).arg(guest.source()).arg("--root").arg(guest.root());
+    let done = output(&mut command);
+    assert!(done.status.success(), "{}", said(&done));
+    assert!(std::time::SystemTime::now() >= soon - std::time::Duration::from_secs(1));
+}
+
+#[test]
+fn settings_are_data_and_what_is_wrong_with_them_is_said() {
+    with_each_shell(|shell| {
+        let (guest, secret) = (Guest::new(shell), secret(&authority()));
+        guest.lay_out(&secret, "..2026_01_01");
+        let config = guest.root().join("etc/tandem/tls.conf");
+        let good = fs::read_to_string(&config).unwrap();
+        let ran = guest.folder.path().join("ran");
+        let code = format!("RELOAD='$(touch {ran})`touch {ran}`'\n", ran = ran.display());
+        for (line, expected) in [
+            (&*code, "a setting that is not known or not possible"),
+            ("touch /tmp/ran\n", "a line that is not KEY='value': touch /tmp/ran"),
+            ("RELOAD=none\n", "a line that is not KEY='value'"),
+            ("RELOAD='none' # comment\n", "a line that is not KEY='value'"),
+            ("RELOAD='none'\r\n", "a line that is not KEY='value'"),
+            ("ENDPOINT='a'b'\n", "a quote within a value"),
+            ("PATH='/tmp'\n", "a setting that is not known"),
+            ("FILE='leaf 0400 - /etc/ssl/x'\n", "'leaf' is not key, certificate, ca or combined"),
+            ("FILE='key 400 - /etc/ssl/x'\n", "'400' is not an octal mode"),
+            ("FILE='key 0400 - etc/ssl/x'\n", "'etc/ssl/x' is not the absolute path of a file"),
+            ("FILE='key 0400 - /etc/ssl/x y'\n", "more words than"),
+            ("FILE='key 0400 nobody-here /etc/ssl/x'\n", "etc/passwd has no nobody-here; install the service first"),
+            ("FILE='key 0400 mongod:nobody-here /etc/ssl/x'\n", "etc/group"),
+        ] {
+            fs::write(&config, format!("{good}{line}")).unwrap();
+            let done = guest.run();
+            assert_eq!(done.status.code(), Some(1), "{line}: {}", said(&done));
+            assert!(said(&done).contains(expected), "{line}: {}", said(&done));
+            assert!(!ran.exists() && !guest.installed("mongodb.pem").exists(), "{line}");
+        }
+        fs::write(&config, good.trim_end()).unwrap();
+        guest.install(&secret);
+    });
+}
+
+#[test]
+fn a_group_of_its_own_is_given_by_number() {
+    let (guest, secret) = (Guest::new(SH), secret(&authority()));
+    guest.lay_out(&secret, "..2026_01_01");
+    let own = fs::metadata(guest.root()).unwrap();
+    fs::write(guest.root().join("etc/group"), format!("root:x:0:\ntls:x:{}:mongod\n", own.gid())).unwrap();
+    let users = fs::read_to_string(guest.root().join("etc/passwd")).unwrap();
+    fs::write(guest.root().join("etc/passwd"), users.replace(&format!(":{}::", own.gid()), ":4711::")).unwrap();
+    let config = guest.root().join("etc/tandem/tls.conf");
+    let settings = fs::read_to_string(&config).unwrap().replace("combined 0400 mongod ", "combined 0440 mongod:tls ");
+    fs::write(&config, settings).unwrap();
+    guest.install(&secret);
+    let found = fs::metadata(guest.installed("mongodb.pem")).unwrap();
+    assert_eq!((found.gid(), found.permissions().mode() & 0o777), (own.gid(), 0o440));
 }

@@ -39,8 +39,8 @@ Nothing is replaced unless every check passed.
   --config FILE   the settings (/etc/tandem/tls.conf)
   --source DIR    read the three files from DIR instead of from the disk or filesystem of the settings
   --root DIR      write beneath DIR, with the settings in it and the ids that its etc/passwd and etc/group give
-  --wait SECONDS  how long to wait for the disk or filesystem, and for the clock to reach the certificate (60; with
-                  --reload 0)
+  --wait SECONDS  how long to wait for the disk or filesystem, for the clock to reach the certificate, or with --reload
+                  for the service to serve it (60; with --reload 10)
 USAGE
 }
 

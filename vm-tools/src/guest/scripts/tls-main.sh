@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
 done
 if [ -z "$wait" ]; then
   wait=60
-  [ -z "$reloading" ] || wait=0
+  [ -z "$reloading" ] || wait=10
 fi
 case $wait in
   *[!0-9]*) misuse "--wait takes whole seconds, not $wait" ;;
@@ -54,13 +54,18 @@ trap cleanup EXIT
 trap 'exit 1' HUP INT TERM
 
 read_settings "$config"
-check_settings
 mkdir -p "$state" && chmod 0700 "$state"
 # One at a time: the unit of the boot, the timer's, and somebody who tries it by hand.
 exec 9>"$state/lock"
 flock 9
+check_settings
 # What a run that was killed has left.
 rm -rf "$state"/work.* || :
+while read -r _ _ _ path; do
+  rm -rf "$root${path%/*}"/.tandem-tls.* || :
+done <<LIST
+$files
+LIST
 work=$(mktemp -d "$state/work.XXXXXX")
 if [ -n "$source" ]; then
   [ -d "$source" ] || die "$source is not a folder"

@@ -77,7 +77,7 @@ place() {
 $files
 LIST
   while read -r from to; do
-    mv -fT "$from" "$to" || return 1
+    mv -fT "$from" "$to" && rmdir "${from%/*}" || return 1
     if [ -z "$root" ] && command -v restorecon >/dev/null 2>&1; then
       restorecon -F "$to" || warn "restorecon failed; SELinux may keep the service from reading $to"
     fi

@@ -64,6 +64,11 @@ seen() {
     openssl x509 -noout -fingerprint -sha256 2>/dev/null || :
 }
 
+serves_now() {
+  [ -n "$endpoint" ] && command -v openssl >/dev/null 2>&1 || return 1
+  [ "$(seen)" = "$(openssl x509 -in "$1" -noout -fingerprint -sha256)" ]
+}
+
 # A server that was told to reload says nothing of a file that it could not use and goes on with the old certificate: what
 # it really serves is seen from outside. $1 is a file with the certificate.
 serves() {
@@ -73,7 +78,7 @@ serves() {
     return 0
   fi
   wanted=$(openssl x509 -in "$1" -noout -fingerprint -sha256)
-  tries=0 limit=10
+  tries=0 limit=$wait
   # A server that starts may have work to do first.
   [ "$reload" != restart ] || limit=60
   while :; do
@@ -117,14 +122,15 @@ read_credentials() {
   fi
 }
 
-# Prepares what a client needs to reach the server before it has the new files, and after: authorities of both, and as the
-# client's own certificate the one that the server was started with.
+# Prepares what a client needs to reach the server before it has the new files, and after: the authorities of both, and as
+# the client's own certificate the one that the server was started with. The old authority comes first, as OpenSSL takes
+# the first of two with the same name.
 prepare_client() {
   read_credentials || return 1
   own=$state/old
   [ -d "$own" ] || own=$work/new
   n=0 own_key='' own_certificate=''
-  cat_lines "$work/ca.crt" >"$work/trust.pem"
+  : >"$work/trust.pem"
   while read -r content _; do
     n=$((n + 1))
     case $content in
@@ -136,6 +142,7 @@ prepare_client() {
   done <<LIST
 $files
 LIST
+  cat_lines "$work/ca.crt" >>"$work/trust.pem"
 }
 
 # Other authorities than ours are not trusted, but names are not looked at: on this guest's own address no certificate
@@ -250,8 +257,8 @@ tell_service() {
         warn "the service did not take them, and there are no older files to go back to"
       else
         place "$state/old" || die "the old files could not be put back; $(paths) are new, and the service has not taken them"
-        # Told again, in case it has taken a part.
-        if take "$(old_certificate)"; then
+        # Told again, in case it has taken a part; if nothing can be told it, what counts is what it serves.
+        if take "$(old_certificate)" || serves_now "$(old_certificate)"; then
           warn "the service did not take them: the old files are back in place, and served"
         else
           warn "the service did not take them: the old files are back in place, but it did not take those either"
@@ -260,8 +267,7 @@ tell_service() {
       fi
       ;;
     *)
-      if [ -n "$endpoint" ] && command -v openssl >/dev/null 2>&1 &&
-        [ "$(seen)" = "$(openssl x509 -in "$work/tls.crt" -noout -fingerprint -sha256)" ]; then
+      if serves_now "$work/tls.crt"; then
         say "the service was started with the new files meanwhile"
         taken
         return

@@ -34,7 +34,10 @@ disks_with_serial() {
         # A virtio disk has nothing but its serial; elsewhere this begins with the vendor.
         case $name in vd*) ours=yes ;; esac
         ;;
-      ' ') [ -z "$name" ] || [ "$whole$ours" != yesyes ] || printf '/dev/%s\n' "$name" ;;
+      ' ')
+        [ -z "$name" ] || [ "$whole$ours" != yesyes ] || printf '/dev/%s\n' "$name"
+        name=''
+        ;;
     esac
   done
 }

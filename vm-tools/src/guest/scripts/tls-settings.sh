@@ -77,9 +77,9 @@ owner_ids() {
     fi
     printf '%s\n' "$user"
   else
-    uid=$(id -u "$user" 2>/dev/null) || die "there is no user $user yet; install the service first"
+    uid=$(id -u "$user" 2>/dev/null) || refuse "there is no user $user yet; install the service first"
     if [ -n "$group" ]; then
-      gid=$(getent group "$group") || die "there is no group $group yet; install the service first"
+      gid=$(getent group "$group") || refuse "there is no group $group yet; install the service first"
       gid=${gid#*:*:}
       gid=${gid%%:*}
     else

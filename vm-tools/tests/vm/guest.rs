@@ -1,0 +1,277 @@
+//! The guest's files and commands, for every database, family and way of delivery.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tandem_vm::guest::{
+    Bus, Content, Endpoint, Filesystem, GuestData, GuestTls, InstalledFile, Owner, Reload, Source, StartTls, WriteFile,
+};
+use tandem_vm::spec::Family;
+use tempfile::TempDir;
+
+use crate::gates::{about_us, schema, shellcheck, verify_units};
+use crate::support::{output, said, write_guest};
+
+fn virtiofs() -> Source {
+    Source::Filesystem { tag: "certificate".to_owned() }
+}
+
+fn disk(bus: Bus) -> Source {
+    Source::Disk { serial: "tls-0123456789abcdef".to_owned(), bus }
+}
+
+/// Every constructor in both families, by name.
+fn all(source: &Source) -> Vec<(String, GuestTls)> {
+    let mut all = vec![("files".to_owned(), GuestTls::files_only(source.clone(), "/etc/ssl/tandem"))];
+    for (family, name) in [(Family::Rhel, "rhel"), (Family::Debian, "debian")] {
+        all.push((format!("mongodb on {name}"), GuestTls::mongodb(family, source.clone())));
+        all.push((format!("postgresql on {name}"), GuestTls::postgresql(family, source.clone())));
+        all.push((format!("redis on {name}"), GuestTls::redis(family, source.clone())));
+    }
+    all
+}
+
+/// A cloud-config of these files and commands, and no more.
+fn user_data(files: &[WriteFile], commands: &[Vec<String>]) -> String {
+    let config = serde_json::json!({"write_files": files, "runcmd": commands});
+    format!("#cloud-config\n{}", serde_yaml::to_string(&config).unwrap())
+}
+
+/// Scripts and constant units aside.
+fn told(tls: &GuestTls) -> String {
+    let mut text = String::new();
+    for file in tls.write_files().unwrap() {
+        let constant = file.content.starts_with("#!") || file.path.ends_with(".service");
+        let content = if constant { "(constant)\n" } else { &file.content };
+        text += &format!("== {} {}\n{content}", file.permissions, file.path);
+    }
+    for command in tls.commands() {
+        text += &format!("$ {}\n", command.join(" "));
+    }
+    text
+}
+
+#[test]
+fn what_each_database_gets() {
+    for (name, tls) in all(&virtiofs()) {
+        insta::assert_snapshot!(format!("guest of {name}"), told(&tls));
+    }
+    for (name, bus) in [("virtio", Bus::Virtio), ("any bus", Bus::Any)] {
+        let tls = GuestTls::files_only(disk(bus), "/etc/ssl/tandem");
+        insta::assert_snapshot!(format!("guest with a disk on {name}"), told(&tls));
+    }
+}
+
+/// Every way to reload, with all that may be said of it.
+fn ways() -> [Reload; 7] {
+    let file = |name: &str| Some(format!("/etc/tandem/{name}"));
+    [
+        Reload::None,
+        Reload::MongoDb { credentials: file("mongodb") },
+        Reload::PostgreSql { data: Some("/var/lib/postgresql/15/main".to_owned()) },
+        Reload::Redis { credentials: file("redis"), socket: Some("/run/redis/redis.sock".to_owned()) },
+        Reload::Command("nginx -s reload".to_owned()),
+        Reload::Command("#!/bin/bash\ncaddy reload\n".to_owned()),
+        Reload::Restart,
+    ]
+}
+
+#[test]
+fn the_ways_to_reload() {
+    for (i, way) in ways().into_iter().enumerate() {
+        let mut tls = GuestTls::mongodb(Family::Rhel, virtiofs());
+        tls.reload = way;
+        let files = tls.write_files().unwrap();
+        let conf = files.iter().find(|file| file.path.ends_with("tls.conf")).unwrap();
+        let command = files.iter().find(|file| file.path.ends_with("tls-reload"));
+        let command = command.map(|file| format!("== {} {}\n{}", file.permissions, file.path, file.content));
+        insta::assert_snapshot!(format!("reload {i}"), format!("{}{}", conf.content, command.unwrap_or_default()));
+    }
+}
+
+#[test]
+fn shellcheck_cloud_init_and_systemd_find_nothing() {
+    let mut files_only = GuestTls::files_only(disk(Bus::Any), "/etc/ssl/tandem");
+    files_only.reload = Reload::Command("systemctl reload nginx".to_owned());
+    for tls in [
+        GuestTls::postgresql(Family::Debian, virtiofs()),
+        GuestTls::redis(Family::Rhel, virtiofs()),
+        GuestTls::mongodb(Family::Rhel, disk(Bus::Virtio)),
+        files_only,
+    ] {
+        let service = tls.before.first().map_or("mongod.service", String::as_str);
+        let data = GuestData {
+            serial: "data".to_owned(),
+            filesystem: Filesystem::Ext4,
+            folder: "/srv/my-data".to_owned(),
+            owner: "someone".to_owned(),
+            service: service.to_owned(),
+        };
+        let files = [tls.write_files().unwrap(), data.write_files().unwrap()].concat();
+        let user_data = user_data(&files, &tls.commands());
+        let (Some(shell), Some(schema), Some(units)) =
+            (shellcheck(std::slice::from_ref(&user_data)), schema(&user_data), verify_units(&user_data))
+        else {
+            return;
+        };
+        assert!(shell.status.success(), "{service}: {}", said(&shell));
+        assert!(schema.status.success(), "{service}: {}", said(&schema));
+        assert_eq!(about_us(&units), [""; 0], "{service}: {}", said(&units));
+    }
+}
+
+#[test]
+fn systemd_finds_a_fault_planted_in_the_timer() {
+    let tls = GuestTls::postgresql(Family::Debian, virtiofs());
+    let user_data = user_data(&tls.write_files().unwrap(), &[]);
+    for (from, to, complaint) in [
+        ("OnUnitInactiveSec=30", "OnUnitInactive=30", "Unknown key"),
+        ("Wants=tandem-tls.service\n", "Wants=tandem-tls\n", "tandem-tls"),
+        ("LogLevelMax=notice", "LogLevelMax=quiet", "Failed to parse log level"),
+    ] {
+        assert!(user_data.contains(from.trim_end()), "{from}");
+        let Some(verdict) = verify_units(&user_data.replace(from.trim_end(), to.trim_end())) else {
+            return;
+        };
+        assert!(about_us(&verdict).iter().any(|line| line.contains(complaint)), "{complaint}: {}", said(&verdict));
+    }
+}
+
+#[test]
+fn what_no_guest_could_use_is_an_error_that_says_what_is_needed() {
+    type Change = fn(&mut GuestTls);
+    fn file(tls: &mut GuestTls) -> &mut InstalledFile {
+        &mut tls.files[0]
+    }
+    let changes: [Change; 30] = [
+        |tls| tls.source = Source::Disk { serial: "x".repeat(21), bus: Bus::Virtio },
+        |tls| tls.source = Source::Disk { serial: "x".repeat(37), bus: Bus::Any },
+        |tls| tls.source = Source::Disk { serial: String::new(), bus: Bus::Any },
+        |tls| tls.source = Source::Disk { serial: "a b".to_owned(), bus: Bus::Any },
+        |tls| tls.source = Source::Filesystem { tag: "x".repeat(37) },
+        |tls| tls.source = Source::Filesystem { tag: "a'b".to_owned() },
+        |tls| tls.files.clear(),
+        |tls| file(tls).path = "etc/ssl/mongodb.pem".to_owned(),
+        |tls| file(tls).path = "/etc/ssl/".to_owned(),
+        |tls| file(tls).path = "/etc/../mongodb.pem".to_owned(),
+        |tls| file(tls).path = "/etc//mongodb.pem".to_owned(),
+        |tls| file(tls).path = "/etc/my ssl/mongodb.pem".to_owned(),
+        |tls| file(tls).path = "/etc/ssl/'\nRELOAD='command".to_owned(),
+        |tls| file(tls).mode = 0o404,
+        |tls| file(tls).mode = 0o1400,
+        |tls| file(tls).mode = 0o200,
+        |tls| file(tls).content = Content::Key,
+        |tls| file(tls).owner = Some(Owner { user: "-".to_owned(), group: None }),
+        |tls| file(tls).owner = Some(Owner { user: "mongod".to_owned(), group: Some("a:b".to_owned()) }),
+        |tls| tls.before = vec!["mongod".to_owned()],
+        |tls| tls.before = vec!["../mongod.service".to_owned()],
+        |tls| tls.reload = Reload::Command(" \n".to_owned()),
+        |tls| tls.reload = Reload::Redis { credentials: Some("password".to_owned()), socket: None },
+        |tls| (tls.before.clear(), tls.reload = Reload::Restart).1,
+        |tls| (tls.before.clear(), tls.reload = Reload::PostgreSql { data: None }).1,
+        |tls| tls.endpoint = None,
+        |tls| tls.endpoint = Some(Endpoint { address: "127.0.0.1".to_owned(), start: StartTls::Direct }),
+        |tls| tls.endpoint = Some(Endpoint { address: "127.0.0.1:0".to_owned(), start: StartTls::Direct }),
+        |tls| tls.poll = 0,
+        |tls| tls.poll = 86401,
+    ];
+    let mut said = String::new();
+    for (i, change) in changes.into_iter().enumerate() {
+        let mut tls = GuestTls::mongodb(Family::Debian, virtiofs());
+        file(&mut tls).mode = 0o440;
+        change(&mut tls);
+        match tls.write_files() {
+            // A key where there was a combined file is no fault, with the same mode.
+            Ok(_) => assert_eq!(file(&mut tls).content, Content::Key, "change {i}"),
+            Err(error) => said += &format!("{error}\n"),
+        }
+    }
+    insta::assert_snapshot!("guest errors", said);
+}
+
+#[test]
+fn what_no_data_disk_could_be_is_an_error() {
+    let good = GuestData {
+        serial: "data".to_owned(),
+        filesystem: Filesystem::Xfs,
+        folder: "/srv/data".to_owned(),
+        owner: "someone".to_owned(),
+        service: "some.service".to_owned(),
+    };
+    assert!(good.write_files().is_ok());
+    let changes: [fn(&mut GuestData); 4] = [
+        |data| data.serial = "x".repeat(21),
+        |data| data.folder = "/".to_owned(),
+        |data| data.owner = "some one".to_owned(),
+        |data| data.service = "some.mount".to_owned(),
+    ];
+    for change in changes {
+        let mut data = good.clone();
+        change(&mut data);
+        assert!(data.write_files().is_err(), "{data:?}");
+    }
+}
+
+/// Whatever is in a disk's serial, settings and units say exactly that one.
+#[test]
+fn a_disk_on_any_bus_is_found_by_the_whole_of_its_serial() {
+    let guest = TempDir::new().unwrap();
+    let run = |source: Source, database: &str| {
+        let tls = GuestTls::files_only(source, "/etc/ssl/tandem");
+        write_guest(&user_data(&tls.write_files().unwrap(), &[]), guest.path());
+        let bin = guest.path().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::create_dir_all(guest.path().join("etc")).unwrap();
+        // udev's database, as a guest with these disks would print it; what is mounted is what is of interest.
+        program(&bin.join("udevadm"), &format!("[ \"$1\" = info ] || exit 0\ncat <<'END'\n{database}END"));
+        program(&bin.join("mount"), "echo \"asked to mount: $*\"; exit 1");
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let script = guest.path().join("usr/local/sbin/tandem-tls");
+        let mut command = Command::new("sh");
+        command.env("PATH", path).arg(script).args(["--wait", "0", "--root"]).arg(guest.path());
+        let done = output(&mut command);
+        assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+        said(&done)
+    };
+    let record = |name: &str, kind: &str, lines: &[&str]| {
+        let lines: String = lines.iter().map(|line| format!("E: {line}\n")).collect();
+        format!(
+            "P: /devices/{name}\nN: {name}\nS: disk/by-path/x\nE: DEVNAME=/dev/{name}\nE: DEVTYPE={kind}\n{lines}\n"
+        )
+    };
+    let serial = "tls-0123456789abcdef";
+    let decoys = [
+        record("sda", "disk", &[&format!("ID_SERIAL_SHORT={serial}0"), &format!("ID_SERIAL=QEMU_HARDDISK_{serial}0")]),
+        record("sdb", "disk", &[&format!("ID_SERIAL_SHORT=x-{serial}")]),
+        record("sdc", "disk", &[&format!("ID_SERIAL={serial}")]),
+        record("sdd1", "partition", &[&format!("ID_SERIAL_SHORT={serial}")]),
+        "P: /devices/without-a-name\nE: DEVTYPE=disk\n\n".to_owned(),
+    ]
+    .concat();
+    let none = run(disk(Bus::Any), &decoys);
+    assert!(none.contains(&format!("no disk with the serial {serial} after 0 seconds")), "{none}");
+    for (name, line) in [("sdq", "ID_SERIAL_SHORT="), ("sdr", "ID_SCSI_SERIAL="), ("vdb", "ID_SERIAL=")] {
+        let ours = record(name, "disk", &[&format!("{line}{serial}")]);
+        for database in [format!("{decoys}{ours}"), format!("{ours}{decoys}")] {
+            let said = run(disk(Bus::Any), &database);
+            assert!(said.contains(&format!("/dev/{name} does not mount as iso9660")), "{said}");
+            assert!(said.contains(&format!("-t iso9660 -o ro,nodev,nosuid,noexec /dev/{name} ")), "{said}");
+        }
+    }
+    let both = record("sdq", "disk", &[&format!("ID_SERIAL_SHORT={serial}")])
+        + &record("sdr", "disk", &[&format!("ID_SERIAL_SHORT={serial}")]);
+    let several = run(disk(Bus::Any), &both);
+    assert!(several.contains(&format!("several disks have the serial {serial}: /dev/sdq /dev/sdr")), "{several}");
+    let filesystem = run(virtiofs(), "");
+    assert!(
+        filesystem.contains("the filesystem certificate does not mount: asked to mount: -t virtiofs"),
+        "{filesystem}"
+    );
+}
+
+fn program(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
