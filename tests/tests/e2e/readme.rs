@@ -26,7 +26,9 @@ fn run(script: &str, control_plane: &ControlPlane) -> Result<()> {
     }
     let kubectl = control_plane.kubectl();
     let kubectl = std::path::Path::new(kubectl.get_program()).parent().context("no folder")?;
-    let path = format!("{}:{}", kubectl.display(), std::env::var("PATH")?);
+    let built = tools::program("tandem-vm")?;
+    let built = built.parent().context("no folder")?;
+    let path = format!("{}:{}:{}", kubectl.display(), built.display(), std::env::var("PATH")?);
     tools::run(
         Command::new("sh")
             .args(["-ec", script])
@@ -71,6 +73,22 @@ async fn every_command_of_the_way_from_the_ca_issuer_works() -> Result<()> {
     let by_us = shop.list(CERTIFICATE_REQUEST).await?.iter().filter(|request| touched(request)).count();
     ensure!(by_us == 1, "{by_us} requests were signed by tandem-issuer, not one");
     Ok(())
+}
+
+/// All examples with a DatabaseVM, one after the other, in one cluster. What needs KubeVirt is told apart in their READMEs.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_examples_works() -> Result<()> {
+    let mut scripts = Vec::new();
+    for entry in std::fs::read_dir(root().join("examples"))? {
+        let readme = std::fs::read_to_string(entry?.path().join("README.md")).unwrap_or_default();
+        scripts.extend(Some(commands(&readme)).filter(|commands| commands.contains("tandem-vm render")));
+    }
+    ensure!(scripts.len() >= 4, "the examples' READMEs have no commands");
+    let environment = Environment::start(&[], &[]).await?;
+    let cluster = environment.control_plane.cluster().await?;
+    cluster.apply_crds(&root().join("tests/data/kubevirt-crd.yaml")).await?;
+    cluster.apply(&std::fs::read_to_string(root().join("examples/internal-ca/internal-ca.yaml"))?, "").await?;
+    run(&scripts.concat(), &environment.control_plane)
 }
 
 /// `make` itself cannot be run here; that its targets exist can be seen.

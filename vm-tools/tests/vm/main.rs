@@ -32,6 +32,7 @@ mod script_redis;
 mod script_reload;
 mod script_tls;
 mod secret;
+mod served;
 mod support;
 mod unharmed;
 mod verify;

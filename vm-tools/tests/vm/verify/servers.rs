@@ -112,7 +112,7 @@ pub(crate) fn s_server(secret: &Path, more: &[&str]) -> Server {
 }
 
 /// A program that listens on a port that it is told: one that was free a moment ago, and another where it is no more.
-fn listening(name: &str, mut start: impl FnMut(u16) -> Command, folder: TempDir) -> Server {
+pub(crate) fn listening(name: &str, mut start: impl FnMut(u16) -> Command, folder: TempDir) -> Server {
     for _ in 0..5 {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = folder.path().join("log");
