@@ -48,7 +48,7 @@ pub struct Meta {
     pub api_version: String,
     /// `kind`.
     pub kind: String,
-    /// `metadata.namespace`, or the namespace that the reader named for objects without one.
+    /// `metadata.namespace`, or the namespace that the reader named for objects without one; empty for kinds that have none.
     pub namespace: String,
     /// `metadata.name`.
     pub name: String,
@@ -56,6 +56,8 @@ pub struct Meta {
     pub labels: Map,
     /// `metadata.annotations`.
     pub annotations: Map,
+    /// Which object of the stream it is, from 0.
+    pub index: usize,
     /// It does not stand in the document itself: the document is a DatabaseVM, of which it is rendered.
     pub rendered: bool,
 }
@@ -72,7 +74,8 @@ impl Meta {
 impl fmt::Display for Meta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |text: &str| tandem_cli::shown(text);
-        write!(f, "{} {}/{}", shown(&self.kind), shown(&self.namespace), shown(&self.name))?;
+        let slash = if self.namespace.is_empty() { "" } else { "/" };
+        write!(f, "{} {}{slash}{}", shown(&self.kind), shown(&self.namespace), shown(&self.name))?;
         if self.rendered { f.write_str(" (rendered)") } else { Ok(()) }
     }
 }
@@ -135,7 +138,7 @@ impl Stream {
 
     fn add(&mut self, place: &Place, value: &Value, namespace: &str, rendered: bool) {
         let root = Node::root(value);
-        let meta = meta(place, &root, namespace, rendered);
+        let meta = meta(place, &root, namespace, self.objects.len(), rendered);
         self.objects.push(meta.clone());
         match (meta.group(), meta.kind.as_str()) {
             ("cert-manager.io", "Certificate") => self.certificates.push(Certificate::read(meta, &root)),
@@ -211,18 +214,34 @@ fn rendered(value: &Value) -> Result<Vec<Value>, Vec<String>> {
     rendered.manifests.iter().map(|object| serde_yaml::to_value(object).map_err(|error| one(&error))).collect()
 }
 
-fn meta(place: &Place, root: &Node<'_>, namespace: &str, rendered: bool) -> Meta {
+/// Kinds of the stream that are in no namespace.
+const CLUSTER_SCOPED: [&str; 9] = [
+    "ClusterIssuer",
+    "TandemClusterIssuer",
+    "Namespace",
+    "StorageClass",
+    "PersistentVolume",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "VirtualMachineClusterInstancetype",
+];
+
+fn meta(place: &Place, root: &Node<'_>, namespace: &str, index: usize, rendered: bool) -> Meta {
     let metadata = root.get("metadata");
     let text = |node: Node<'_>| node.text().unwrap_or_default().to_owned();
+    let kind = text(root.get("kind"));
+    let namespace = if CLUSTER_SCOPED.contains(&&*kind) { "" } else { namespace };
     Meta {
         place: place.clone(),
         api_version: text(root.get("apiVersion")),
-        kind: text(root.get("kind")),
+        kind,
         namespace: metadata.get("namespace").text().unwrap_or(namespace).to_owned(),
         // What has only a generateName is called by that.
         name: metadata.get("name").text().or(metadata.get("generateName").text()).unwrap_or_default().to_owned(),
         labels: metadata.get("labels").texts(),
         annotations: metadata.get("annotations").texts(),
+        index,
         rendered,
     }
 }

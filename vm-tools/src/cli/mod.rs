@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 the answer is no, where a command answers a question; 2 the input or the output is at fault, and
 //! standard error says how; 3 there is no answer, since an endpoint was not reached, or not even that could be written.
 
+mod check;
 mod completions;
 mod endpoint;
 mod keyfile;
@@ -45,6 +46,9 @@ enum Command {
     /// Set the TLS, network and replication settings of a mongod.conf; all else in it stays as it is
     #[command(after_long_help = mongod_conf::EXAMPLE)]
     MongodConf(Box<mongod_conf::Args>),
+    /// Look for what breaks between the objects of a stream of manifests
+    #[command(after_long_help = check::EXAMPLE)]
+    Check(check::Args),
     /// Write a completion script for a shell
     #[command(after_long_help = completions::EXAMPLE)]
     Completions(completions::Args),
@@ -102,6 +106,7 @@ pub fn run(
         Command::RotationPlan(args) => rotation_plan::run(&args, &mut streams),
         Command::Verify(args) => verify::run(&args, &mut streams),
         Command::MongodConf(args) => mongod_conf::run(&args, &mut streams),
+        Command::Check(args) => check::run(&args, &mut streams),
         Command::Completions(args) => completions::run(&args, &mut streams),
         Command::Man(args) => man::run(&args, &mut streams),
     };

@@ -9,6 +9,9 @@
 )]
 
 mod bad_input;
+mod check;
+mod check_published;
+mod check_rules;
 mod command;
 mod databases;
 mod files;

@@ -40,7 +40,7 @@ fn choices() -> impl Strategy<Value = (&'static str, &'static str, &'static str,
 }
 
 /// Valid documents over names, all choices, and the clients' certificates.
-fn document() -> impl Strategy<Value = Document> {
+pub(crate) fn document() -> impl Strategy<Value = Document> {
     let clients = proptest::collection::btree_map(label(12), any::<bool>(), 0..4);
     (label(40), label(63), any::<[bool; 2]>(), choices(), clients).prop_map(
         |(name, namespace, [debian, ecdsa], (database, root, delivery, more), mut clients)| {

@@ -60,6 +60,7 @@ const COMMANDS: &[Touches] = &[
     },
     Touches { name: "rotation-plan", writes: None, prints: Some("rotation-plan vm.yaml") },
     Touches { name: "verify", writes: None, prints: None },
+    Touches { name: "check", writes: None, prints: Some("check vm.yaml") },
     Touches { name: "completions", writes: None, prints: Some("completions bash") },
     Touches { name: "man", writes: Some(("man out", "out/tandem-vm-render.1")), prints: Some("man") },
 ];

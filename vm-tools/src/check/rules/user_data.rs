@@ -1,0 +1,171 @@
+//! User data as a whole: whether it reaches cloud-init, and as what.
+
+use crate::check::report::quoted;
+use crate::check::{Findings, Rule, Severity};
+use crate::model::{At, Format, Machine, Stream, USER_DATA_KEYS, UserData, VolumeSource};
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+/// Most bytes, decoded, that KubeVirt admits inline:
+/// <https://kubevirt.io/user-guide/user_workloads/startup_scripts/#cloud-init>.
+const MAX_INLINE: usize = 2048;
+
+pub(in crate::check) const RULES: &[Rule] = &[
+    Rule {
+        id: "TVM101",
+        name: "user-data-too-long",
+        severity: Severity::Error,
+        summary: "user data or network data in the machine is longer than KubeVirt admits",
+        why: "Inline it may have 2048 bytes, decoded; KubeVirt's admission refuses more.",
+        remedy: "Move it to a Secret (key userdata; for network data networkdata), and name that in secretRef (networkDataSecretRef).",
+        check: too_long,
+    },
+    Rule {
+        id: "TVM102",
+        name: "user-data-not-base64",
+        severity: Severity::Error,
+        summary: "user data that should be base64 is not",
+        why: "KubeVirt or the API server refuses it.",
+        remedy: "Encode it with `base64 -w0`, or write it as it is in userData, or in stringData of the Secret.",
+        check: not_base64,
+    },
+    Rule {
+        id: "TVM103",
+        name: "user-data-secret-key",
+        severity: Severity::Error,
+        summary: "the user data's Secret has no key that KubeVirt looks for",
+        why: "KubeVirt takes userdata or userData, and nothing else: the machine does not start.",
+        remedy: "Name the key userdata.",
+        check: no_key,
+    },
+    Rule {
+        id: "TVM104",
+        name: "user-data-without-header",
+        severity: Severity::Error,
+        summary: "user data is a cloud-config whose first line does not say so",
+        why: "cloud-init knows it by the first line, and passes over this text with no more than a warning in its log.",
+        remedy: "Write `#cloud-config` as the first line.",
+        check: headerless,
+    },
+    Rule {
+        id: "TVM105",
+        name: "user-data-not-looked-at",
+        severity: Severity::Note,
+        summary: "the rules about user data could not look at it",
+        why: "Jinja templates, archives, MIME parts and Secrets that are not in the stream are not read here, so silence means nothing.",
+        remedy: "Check the Secret with the machine; a plain #cloud-config can be checked and injected into.",
+        check: not_looked_at,
+    },
+    Rule {
+        id: "TVM106",
+        name: "secret-in-user-data",
+        severity: Severity::Warning,
+        summary: "a password or private key stands in a machine's inline user data",
+        why: "Whoever may read VirtualMachines reads it, and so does every backup and repository of manifests.",
+        remedy: "Move the user data to a Secret, or have the guest read the password or key from one.",
+        check: literal_secret,
+    },
+];
+
+pub(super) fn each(stream: &Stream) -> impl Iterator<Item = (&Machine, &UserData)> {
+    stream.machines.iter().flat_map(|machine| machine.user_data.iter().map(move |user_data| (machine, user_data)))
+}
+
+fn too_long(stream: &Stream, found: &mut Findings) {
+    for machine in &stream.machines {
+        for volume in &machine.volumes {
+            let VolumeSource::CloudInit(cloud) = &volume.source else { continue };
+            for text in [&cloud.inline, &cloud.network_inline].into_iter().flatten() {
+                let length = text.value.len();
+                if length > MAX_INLINE {
+                    found.add(&machine.meta, &text.path, format!("has {length} bytes"));
+                }
+            }
+            for text in [&cloud.base64, &cloud.network_base64].into_iter().flatten() {
+                let length = STANDARD.decode(text.value.as_bytes()).map_or(0, |bytes| bytes.len());
+                if length > MAX_INLINE {
+                    found.add(&machine.meta, &text.path, format!("has {length} bytes when it is decoded"));
+                }
+            }
+        }
+    }
+}
+
+fn not_base64(stream: &Stream, found: &mut Findings) {
+    for (machine, user_data) in each(stream) {
+        if let Format::NotBase64 = user_data.format {
+            found.in_user_data(&machine.meta, user_data, "", "is not base64");
+        }
+    }
+}
+
+fn no_key(stream: &Stream, found: &mut Findings) {
+    for (machine, user_data) in each(stream) {
+        let Format::NoKey = user_data.format else { continue };
+        for name in secret_refs(machine).filter(|name| name.path == user_data.path) {
+            let secret = stream.secret(&machine.meta.namespace, &name.value);
+            let keys: Vec<_> = secret.iter().flat_map(|secret| &secret.entries).map(|(key, _)| quoted(key)).collect();
+            let keys = if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
+            let message =
+                format!("the Secret {} has {keys}, but not {}", quoted(&name.value), USER_DATA_KEYS.join(" or "));
+            found.add(&machine.meta, &name.path, message);
+        }
+    }
+}
+
+/// Secrets in which machines have their user data.
+pub(super) fn secret_refs(machine: &Machine) -> impl Iterator<Item = &At<String>> {
+    machine.volumes.iter().filter_map(|volume| match &volume.source {
+        VolumeSource::CloudInit(cloud) => cloud.secret.as_ref(),
+        _ => None,
+    })
+}
+
+fn headerless(stream: &Stream, found: &mut Findings) {
+    for (machine, user_data) in each(stream) {
+        if let Format::Headerless = user_data.format {
+            found.in_user_data(&machine.meta, user_data, "", "does not begin with #cloud-config");
+        }
+    }
+}
+
+fn not_looked_at(stream: &Stream, found: &mut Findings) {
+    for (machine, user_data) in each(stream) {
+        let what = match user_data.format {
+            Format::Jinja => "is a jinja template",
+            Format::Archive => "is a #cloud-config-archive",
+            Format::Mime => "has MIME parts",
+            Format::Other => "is in a format that is not read here",
+            Format::NotInStream => "is in a Secret that is not in the stream",
+            Format::CloudConfig(_)
+            | Format::Broken(_)
+            | Format::Headerless
+            | Format::Script
+            | Format::Empty
+            | Format::NotBase64
+            | Format::NoKey => continue,
+        };
+        found.in_user_data(&machine.meta, user_data, "", what);
+    }
+}
+
+fn literal_secret(stream: &Stream, found: &mut Findings) {
+    for (machine, user_data) in each(stream).filter(|(_, user_data)| !user_data.in_secret) {
+        if user_data.text.contains("PRIVATE KEY-----") {
+            found.in_user_data(&machine.meta, user_data, "", "has a private key in it");
+        }
+        let Some(config) = user_data.config() else { continue };
+        let root = config.root();
+        let plain = |text: Option<&str>| text.is_some_and(|text| !text.is_empty() && !text.starts_with('$'));
+        if plain(root.get("password").text()) {
+            found.in_user_data(&machine.meta, user_data, "password", "is a password in plain text");
+        }
+        let named = root.get("chpasswd").get("users").items().map(|user| user.get("password"));
+        let of_users = root.get("users").items().map(|user| user.get("plain_text_passwd"));
+        for node in named.chain(of_users).filter(|node| plain(node.text())) {
+            // RANDOM is a word of cloud-init's.
+            if !matches!(node.text(), Some("RANDOM" | "R")) {
+                found.in_user_data(&machine.meta, user_data, node.path(), "is a password in plain text");
+            }
+        }
+    }
+}
