@@ -9,6 +9,8 @@ TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
 HELM := $(TOOLS)/bin/helm
+VIRTIOFSD := $(TOOLS)/bin/virtiofsd
+PYMONGO := $(TOOLS)/pymongo/4.10.1
 
 .PHONY: help
 help: ## List the targets
@@ -21,8 +23,8 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@exec target/debug/demo
 
 .PHONY: test
-test: tools check deny go-tests ## All tests, with what they need installed
-	shellcheck tests/*.sh .ci/run
+test: tools check deny go-tests guest-tools ## All tests, with what they need installed
+	shellcheck tests/*.sh tests/guest/*.sh .ci/run
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
 	@$(MAKE) --no-print-directory demo
@@ -37,6 +39,10 @@ check: cargo ## The quick part: format, lints, docs, unit and property tests; no
 .PHONY: conformance
 conformance: go-tests ## cert-manager's own conformance suites alone; `make test` runs them as well
 	$(CARGO) test --locked --workspace --test e2e conformance::
+
+.PHONY: guests
+guests: tools go-tests ## Real guests under QEMU alone (some 15 minutes); `make test` runs them as well; TANDEM_KVM=1 for /dev/kvm
+	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace --test guests
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Licences, sources and banned crates of all dependencies
@@ -99,12 +105,20 @@ go-tests: control-plane
 	@$(MAKE) --no-print-directory -C tests/judges OUT=$(CURDIR)/target/judges
 	@$(MAKE) --no-print-directory -C tests/conformance OUT=$(CURDIR)/target/conformance
 
+# What real guests are made of, beside packages; the last line says where the image is.
+.PHONY: guest-tools
+guest-tools: $(VIRTIOFSD) $(PYMONGO)
+	@tests/guest/image.sh target/guests
+
 # What `make test` and `make demo` need besides Rust, Go and make; installed as root, else named in one line.
 .PHONY: tools tools-demo
 tools:
 	@tests/tools.sh cc:gcc openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
 	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd \
 	    redis-server:redis-server pg_lsclusters:postgresql busybox:busybox pgrep:procps
+	@tests/tools.sh mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs qemu-system-x86_64:qemu-system-x86 psql:postgresql-client \
+	    pkg-config:pkg-config /usr/include/cap-ng.h:libcap-ng-dev /usr/include/seccomp.h:libseccomp-dev \
+	    python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
 tools-demo:
 	@tests/tools.sh cc:gcc xorrisofs:xorriso
 
@@ -123,3 +137,13 @@ $(CARGO_FUZZ): | cargo
 $(HELM): | cargo
 	@echo 'building helm (some minutes, once)'
 	@cd /tmp && GOBIN=$(CURDIR)/$(TOOLS)/bin go install helm.sh/helm/v4/cmd/helm@v4.3.1
+
+$(VIRTIOFSD): | cargo
+	@echo 'building virtiofsd (some minutes, once)'
+	@$(CARGO) install --quiet --locked --version 1.13.2 --root $(TOOLS) --target-dir $(TOOLS)/build virtiofsd
+
+$(PYMONGO):
+	@echo 'installing pymongo $(@F)'
+	@python3 -m venv --clear $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check pymongo==$(@F)
+	@touch $@

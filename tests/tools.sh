@@ -1,5 +1,6 @@
 #!/bin/sh
 # Sees to it that commands are there: tools.sh COMMAND:PACKAGE…
+# In place of a command a file may stand, as an absolute path or a pattern for one.
 # As root the missing ones are installed from Debian's packages; otherwise one line says what is missing.
 set -eu
 
@@ -8,7 +9,12 @@ PATH="$PATH:/usr/sbin:/sbin"
 
 missing=
 for pair in "$@"; do
-    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+    wanted=${pair%%:*}
+    # shellcheck disable=SC2086 # the pattern is meant to be one
+    case $wanted in
+        /*) ls -d $wanted >/dev/null 2>&1 ;;
+        *) command -v "$wanted" >/dev/null 2>&1 ;;
+    esac || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0
 

@@ -14,6 +14,7 @@ pub mod control_plane;
 pub mod events;
 pub mod facts;
 pub mod faults;
+pub mod guests;
 pub mod issuer;
 pub mod judges;
 pub mod process;

@@ -1,0 +1,185 @@
+//! Those who connect to a guest: pymongo and psql, each a process that keeps its connection, and OpenSSL, which shows what
+//! certificate is served.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::Parts;
+use crate::tools;
+
+/// A program that answers each line with a line.
+#[derive(Debug)]
+pub struct Talk {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Talk {
+    fn start(command: &mut Command) -> Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("it does not start")?;
+        let input = child.stdin.take().context("no standard input")?;
+        let output = BufReader::new(child.stdout.take().context("no standard output")?);
+        Ok(Self { child, input, output })
+    }
+
+    /// Says a line and waits for the answer.
+    ///
+    /// # Errors
+    /// Where it ended.
+    pub fn say(&mut self, line: &str) -> Result<String> {
+        writeln!(self.input, "{line}")?;
+        let mut answer = String::new();
+        if self.output.read_line(&mut answer)? == 0 {
+            bail!("{line}: it ended without an answer ({})", self.child.wait()?);
+        }
+        Ok(answer.trim_end().to_owned())
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // A destructor can tell nobody.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How pymongo connects.
+#[derive(Clone, Debug)]
+pub struct MongoClient {
+    /// The name that is dialled, and that the certificate must hold.
+    pub host: String,
+    /// The authorities to trust; None is a client without TLS.
+    pub ca: Option<PathBuf>,
+    /// The client's own key and certificate in one PEM file.
+    pub certificate: Option<PathBuf>,
+}
+
+impl MongoClient {
+    /// A running pymongo, connected at its first command to the forwarded port.
+    ///
+    /// # Errors
+    /// Where Python does not start.
+    pub fn start(&self, parts: &Parts, port: u16) -> Result<Mongo> {
+        let mut options = json!({
+            "uri": format!("mongodb://{}:27017/", self.host),
+            "address": "127.0.0.1",
+            "port": port,
+            "tls": self.ca.is_some(),
+            // A refusal is tried again until then.
+            "serverSelectionTimeoutMS": 15000,
+            "maxPoolSize": 1,
+        });
+        if let Some(ca) = &self.ca {
+            options["tlsCAFile"] = json!(ca);
+        }
+        if let Some(certificate) = &self.certificate {
+            options["tlsCertificateKeyFile"] = json!(certificate);
+        }
+        let mut command = Command::new(&parts.python);
+        command.arg(tools::root().join("tests/guest/client.py")).arg(options.to_string());
+        Ok(Mongo(Talk::start(&mut command)?))
+    }
+
+    /// Why a ping is refused.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn refused(&self, parts: &Parts, port: u16) -> Result<String> {
+        let answer = self.start(parts, port)?.ask("ping")?;
+        let why = answer["error"].as_str().with_context(|| format!("{self:?} was let in: {answer}"))?;
+        Ok(why.to_owned())
+    }
+}
+
+/// A running pymongo.
+#[derive(Debug)]
+pub struct Mongo(Talk);
+
+impl Mongo {
+    fn ask(&mut self, command: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.0.say(command)?)?)
+    }
+
+    /// A command that must succeed; the answer.
+    ///
+    /// # Errors
+    /// What pymongo said.
+    pub fn run(&mut self, command: &str) -> Result<Value> {
+        let answer = self.ask(command)?;
+        ensure!(answer["error"].is_null(), "pymongo: {command}: {}", answer["error"]);
+        Ok(answer)
+    }
+}
+
+/// psql with the server's name and authorities.
+#[derive(Clone, Debug)]
+pub struct PostgresClient {
+    /// libpq's connection parameters, but for the address and port.
+    pub parameters: String,
+}
+
+impl PostgresClient {
+    fn command(&self, port: u16) -> Command {
+        let mut command = Command::new("psql");
+        // hostaddr stands for the cluster's DNS; the name that is verified is `host`.
+        command.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--dbname"]);
+        command.arg(format!("{} hostaddr=127.0.0.1 port={port} connect_timeout=60", self.parameters));
+        // Nothing of the caller's may help, and messages are compared.
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", "/nonexistent");
+        command
+    }
+
+    /// Runs one query on a connection of its own.
+    ///
+    /// # Errors
+    /// What psql said.
+    pub fn query(&self, port: u16, query: &str) -> Result<String> {
+        Ok(tools::output(self.command(port).arg("--command").arg(query))?.trim_end().to_owned())
+    }
+
+    /// A running psql.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn start(&self, port: u16) -> Result<Talk> {
+        Talk::start(&mut self.command(port))
+    }
+}
+
+/// The certificate that is served to a new connection, in PEM, verified against `ca` and, if given, to a client with a key
+/// and certificate in one PEM file.
+///
+/// # Errors
+/// What OpenSSL said.
+pub fn served(port: u16, start_tls: Option<&str>, ca: &Path, certificate: Option<&Path>) -> Result<String> {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect"]).arg(format!("127.0.0.1:{port}"));
+    command.args(["-verify_return_error", "-CAfile"]).arg(ca).stdin(Stdio::null());
+    if let Some(protocol) = start_tls {
+        command.args(["-starttls", protocol]);
+    }
+    if let Some(certificate) = certificate {
+        command.arg("-cert").arg(certificate).arg("-key").arg(certificate);
+    }
+    let told = tools::output(&mut command)?;
+    first_certificate(&told)
+}
+
+/// The first certificate of a text, in PEM with line feeds.
+///
+/// # Errors
+/// Where there is none.
+pub fn first_certificate(text: &str) -> Result<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let begin = text.find("-----BEGIN CERTIFICATE-----").context("no certificate")?;
+    let (certificate, _) = text[begin..].split_once(END).context("a certificate without an end")?;
+    Ok(format!("{}{END}\n", certificate.replace('\r', "")))
+}
