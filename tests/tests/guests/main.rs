@@ -5,4 +5,6 @@
 //! times: a boot takes a minute or more, so each scenario asks all that it can of one guest. `make guests` runs them alone.
 
 mod mongodb;
+mod postgresql;
+mod rotation;
 mod scenario;

@@ -14,7 +14,10 @@ use tandem_tests::{
     tools::root,
 };
 
-use crate::scenario::{Scenario, entry, leaf};
+use crate::{
+    rotation::{Database, filesystem},
+    scenario::{Scenario, entry, leaf},
+};
 
 const SECRET: &str = "mongodb-cert-tls";
 const NAMESPACE: &str = "kubevirt-networking-poc";
@@ -94,5 +97,74 @@ fn the_guest_serves_its_secret_to_who_verifies_it_and_a_new_instance_serves_the_
     let mut client = friend.start(parts, machine.port())?;
     ensure!(client.run("find first-boot")?["found"] == 1, "the data disk was lost with the instance");
     ensure!(served(machine.port(), None, &ca, None)? == leaf(&renewed, SECRET)?, "the old certificate is served");
+    Ok(())
+}
+
+/// The same from a filesystem, with client certificates required, which the example's client has to have then.
+fn example_that_follows() -> Result<String> {
+    let mut document = example()?;
+    for (theirs, ours) in [
+        (
+            "      clientAuth: Optional\n",
+            "      clientAuth: Required\n      credentialFile: /etc/tandem/mongodb-credentials\n",
+        ),
+        ("      certificate: none\n", "      certificate: shared\n"),
+        (
+            "  storage:\n",
+            "  delivery: filesystem\n  cloudConfig:\n    write_files:\n      - path: /etc/tandem/mongodb-credentials\n        \
+             permissions: \"0600\"\n        content: |\n          rotation\n          of the test\n  storage:\n",
+        ),
+    ] {
+        ensure!(document.contains(theirs), "the example has no line {theirs}");
+        document = document.replace(theirs, ours);
+    }
+    Ok(document)
+}
+
+/// A client's certificate and key in one file, made by the same issuer.
+fn client_certificate(scenario: &Scenario) -> Result<PathBuf> {
+    scenario.apply(
+        "{apiVersion: cert-manager.io/v1, kind: Certificate, metadata: {name: app}, spec: {secretName: app,
+          commonName: app, usages: [digital signature, client auth], privateKey: {rotationPolicy: Always},
+          issuerRef: {group: pki.tandem.internal, kind: TandemClusterIssuer, name: internal-ca}}}",
+    )?;
+    let secrets = scenario.secrets()?;
+    scenario.file("app.pem", &[entry(&secrets, "app", "tls.key")?, entry(&secrets, "app", "tls.crt")?])
+}
+
+#[test]
+fn with_client_certificates_required_a_renewed_secret_is_served_with_no_connection_dropped() -> Result<()> {
+    let Some(scenario) = Scenario::new("mongodb-fs")? else { return Ok(()) };
+    let parts = &scenario.parts;
+    let objects = scenario.render(&example_that_follows()?, NAMESPACE)?;
+    let vm = rendered::find(&objects, "VirtualMachine")?;
+    let certificate = client_certificate(&scenario)?;
+    let secrets = scenario.secrets()?;
+    let mut machine = Machine::start(parts, vm, &secrets, scenario.home(), None)?;
+    machine.wait_booted()?;
+    let port = machine.port();
+
+    let ca = scenario.file("ca.crt", &[entry(&secrets, SECRET, "ca.crt")?])?;
+    let host = format!("mongodb.{}.svc.cluster.local", scenario.space.name);
+    let friend = MongoClient { host, ca: Some(ca.clone()), certificate: Some(certificate.clone()) };
+    let told = MongoClient { certificate: None, ..friend.clone() }.refused(parts, port)?;
+    ensure!(told.contains("certificate required"), "without a certificate, but not for that: {told}");
+
+    // The user whose name and password are in the credential file: its owner makes it.
+    let mut held = friend.start(parts, port)?;
+    held.run("create-user rotation of the test")?;
+    let mut ask = || {
+        let answer = held.run("ping")?;
+        Ok(format!("{} opened, {} closed", answer["opened"], answer["closed"]))
+    };
+    let database = Database {
+        certificate: "mongodb-cert",
+        secret: SECRET,
+        filesystem: filesystem(vm)?,
+        served: &|| served(port, None, &ca, Some(&certificate)),
+    };
+    database.assert_follows(&scenario, &mut machine, &mut ask)?;
+    let log = machine.shell("cat /var/log/mongodb/mongod.log")?;
+    ensure!(log.contains("rotateCertificates by rotation: done"), "nobody asked for it by name:\n{log}");
     Ok(())
 }
