@@ -25,6 +25,14 @@ pub enum Error {
     /// The output folder is something else.
     #[error("{}: is not a folder; give a folder", .0.display())]
     NotAFolder(PathBuf),
+    /// A file that is there cannot be replaced.
+    #[error("{}: {source}; nothing is changed; run this as the file's owner, who may write to its folder", path.display())]
+    Replace {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A file or folder cannot be written.
     #[error("{}: {source}; give a folder that can be written", path.display())]
     Write {
@@ -87,13 +95,25 @@ pub fn write_one(path: &Path, content: &[u8], mode: u32, replace: bool) -> io::R
     done.map(drop).map_err(|error| error.error)
 }
 
-/// Puts another content in place of a file's, whole or not at all. Mode and owner stay; of a link, what it leads to is
-/// replaced.
+/// Puts other contents in place of those of files that are there: of all, or of none. Mode and owner stay; of a link, what it
+/// leads to is replaced.
 ///
 /// # Errors
-/// What the system said; the file is then as it was. [`io::ErrorKind::PermissionDenied`] also where the owner is another and
-/// cannot be given back.
-pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+/// [`Error::Replace`]; all files are then as they were, unless it is a rename that failed. One is that the owner is another
+/// and cannot be given back.
+pub fn replace(files: &[(&Path, &str)]) -> Result<(), Error> {
+    let staged = files.iter().map(|(path, content)| {
+        let staged = stage(path, content.as_bytes());
+        staged.map_err(|source| Error::Replace { path: (*path).to_owned(), source })
+    });
+    for (temporary, path) in staged.collect::<Result<Vec<_>, _>>()? {
+        temporary.persist(&path).map_err(|error| Error::Replace { path, source: error.error })?;
+    }
+    Ok(())
+}
+
+/// The new content beside the old, with the same rights, and the place where it is to be.
+fn stage(path: &Path, content: &[u8]) -> io::Result<(NamedTempFile, PathBuf)> {
     let path = fs::canonicalize(path)?;
     let found = fs::metadata(&path)?;
     let mut temporary = NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
@@ -103,7 +123,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     fchown(file, Some(found.uid()), Some(found.gid()))?;
     file.set_permissions(found.permissions())?;
     file.sync_all()?;
-    temporary.persist(&path).map(drop).map_err(|error| error.error)
+    Ok((temporary, path))
 }
 
 /// A file that cannot be read counts as changed: replacing it needs no right to read it.

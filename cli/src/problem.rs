@@ -55,7 +55,9 @@ pub fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> Probl
             "a Value::Tagged enum" => ("a word", "write one of those that the field knows"),
             "a sequence" => ("a list", "begin each entry with -"),
             "u8" | "u16" | "u32" | "u64" | "usize" => ("a whole number", "write one without quotes"),
-            other if other.starts_with("struct ") => ("a mapping", "write its fields as key: value"),
+            other if other.starts_with("struct ") || other == "a YAML mapping" => {
+                ("a mapping", "write its fields as key: value")
+            }
             other => (other, "write one of that kind"),
         };
         return Problem::new(path, format!("expected {expected}, found {found}; {remedy}"));

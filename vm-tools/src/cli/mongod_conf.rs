@@ -104,8 +104,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     let changed = mongod_conf::change(&text, &changes)
         .map_err(|problems| problems.iter().map(|problem| format!("{name}: {problem}")).collect::<Vec<_>>())?;
     if args.in_place && changed.text != text {
-        files::replace(&args.file, changed.text.as_bytes())
-            .map_err(|error| one(format!("{name}: {error}; nothing is changed; run this as the file's owner")))?;
+        files::replace(&[(&args.file, &changed.text)]).map_err(one)?;
     }
     let shown = match (args.diff, args.output, args.in_place) {
         (true, ..) => {

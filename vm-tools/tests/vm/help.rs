@@ -1,8 +1,9 @@
 //! Each command's `--help` has examples, and they work: they are run as they stand there.
 //!
 //! An example is a paragraph below the line `Examples:` (or `Example:`) of a command's `after_long_help`: lines indented
-//! by two spaces, first what it is for (`# …`), then what to type; paragraphs that are not indented are prose. Bash runs it in a folder with the files of [`sandbox`],
-//! in which `kubectl apply -f -` and `kubectl create -f -` only looks at what it is given. What an example needs beyond that, [`way`] says.
+//! by two spaces, first what it is for (`# …`), then what to type; paragraphs that are not indented are prose. Bash runs it
+//! in a folder with the files of [`sandbox`], in which kubectl only looks at what it is given. What an example needs beyond
+//! that, [`way`] says.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,6 +14,10 @@ use tempfile::TempDir;
 
 use crate::command::tandem_vm;
 use crate::support::{example_path, output, renamed, said};
+use crate::verify::{
+    secrets::manifest,
+    servers::{self, postgresql_programs},
+};
 
 /// How the examples of a command are tried.
 #[derive(Clone, Copy)]
@@ -21,11 +26,14 @@ enum Way {
     Run(i32),
     /// They need what no test of this kind has, such as a cluster: their arguments are parsed, nothing more.
     Parse,
+    /// Their `localhost:5432` is a PostgreSQL, real, and its Secret is what `kubectl get` prints.
+    PostgreSql,
 }
 
 /// How an example of a command is tried, by what it says: an example that is not named here is run and must succeed.
 fn way(command: &str, example: &str) -> Way {
     match command {
+        "verify" if example.contains("localhost:5432") => Way::PostgreSql,
         "verify" => Way::Parse,
         "rotation-plan" if example.contains("kubectl") => Way::Parse,
         _ => Way::Run(0),
@@ -43,8 +51,11 @@ fn sandbox() -> TempDir {
     fs::copy(example_path("databasevm.yaml"), at("databasevms/one.yaml")).unwrap();
     fs::write(at("databasevms/two.yaml"), renamed("databasevm-debian.yaml", "two")).unwrap();
     fs::write(at("mongod.conf"), "net:\n  port: 27017\n").unwrap();
+    fs::write(at("got.yaml"), "").unwrap();
     symlink(env!("CARGO_BIN_EXE_tandem-vm"), at("bin/tandem-vm")).unwrap();
-    let kubectl = "case $* in 'apply -f -' | 'create -f -') cat > applied.yaml ;; *' get '*) ;; *) exit 1 ;; esac";
+    // Without a cluster: what would be applied is looked at afterwards, and what it gets a test has put there.
+    let kubectl =
+        "case $* in 'apply -f -' | 'create -f -') cat > applied.yaml ;; *' get '*) cat got.yaml ;; *) exit 1 ;; esac";
     program(&at("bin/kubectl"), kubectl);
     folder
 }
@@ -96,8 +107,18 @@ fn attempt(name: &str, example: &str, way: Way) -> Result<(), String> {
         return Err("it does not use the command".to_owned());
     }
     let folder = sandbox();
+    let (mut example, mut server) = (example.to_owned(), None);
     let expected = match way {
         Way::Run(code) => code,
+        Way::PostgreSql => {
+            let Some(programs) = postgresql_programs() else { return Ok(()) };
+            let secret = servers::secret(&servers::ca("internal-ca"), &servers::leaf());
+            let rules = "hostssl all all all scram-sha-256\n";
+            let started = server.insert(servers::postgresql(&programs, secret.path(), rules, &["ssl=on"]));
+            example = example.replace("localhost:5432", &format!("localhost:{}", started.port));
+            fs::write(folder.path().join("got.yaml"), manifest(secret.path()).to_string()).unwrap();
+            0
+        }
         Way::Parse => {
             let recorder = folder.path().join("bin/tandem-vm");
             fs::remove_file(&recorder).unwrap();
@@ -108,13 +129,14 @@ fn attempt(name: &str, example: &str, way: Way) -> Result<(), String> {
     let arguments = folder.path().join("arguments");
     let done = output(
         Command::new("bash")
-            .args(["-euo", "pipefail", "-c", example])
+            .args(["-euo", "pipefail", "-c", &example])
             .current_dir(folder.path())
             .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", folder.path().join("bin").display()))
             .env("HOME", folder.path().join("home"))
             .env("ARGUMENTS", &arguments),
     );
+    drop(server);
     if done.status.code() != Some(expected) {
         return Err(format!("{}, expected exit code {expected}; it said:\n{}\n", done.status, said(&done)));
     }

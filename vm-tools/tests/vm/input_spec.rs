@@ -272,7 +272,7 @@ fn cloud_config_that_contradicts_ours() {
     );
     refused(
         with("cloudConfig: '#cloud-config'"),
-        &["spec.cloudConfig: expected a YAML mapping, found string \"#cloud-config\"; write one of that kind"],
+        &["spec.cloudConfig: expected a mapping, found string \"#cloud-config\"; write its fields as key: value"],
     );
 }
 

@@ -16,6 +16,8 @@ pub(super) fn cases() -> Vec<Case> {
     let database = |value: &str| {
         with("    mongodb:\n      version: \"8.0\"\n      clientAuth: Optional\n", &format!("    {value}\n"))
     };
+    // Nothing but files, and what is at fault with them.
+    let none = |value: &str| database(value).split("  storage:").next().unwrap().to_owned();
     let client = |fields: &str| with("  clients:\n", &format!("  clients:\n    - {{{fields}}}\n"));
     let long = "n".repeat(300);
     [
@@ -92,6 +94,34 @@ pub(super) fn cases() -> Vec<Case> {
         ("a client without an image", with("      image: registry.example/python-app:latest\n", "")),
         ("two clients of one name", client("name: python-app, image: i")),
         ("a client with a field of a Deployment", client("name: a, image: i, containers: []")),
+        ("an unknown delivery", field("delivery: cdrom")),
+        ("delivery in a list", field("delivery: [disk]")),
+        ("an empty root disk", field("root: {}")),
+        ("a root disk from two sources", field("root: {persistentVolumeClaim: {name: a}, containerDisk: {image: a}}")),
+        ("cloud-config that is a text", field("cloudConfig: |\n    #cloud-config\n    runcmd: []")),
+        ("cloud-config that is a list", field("cloudConfig: [runcmd]")),
+        ("cloud-config that contradicts", field("cloudConfig: {write_files: none}")),
+        ("cloud-config with a number as a field's name", field("cloudConfig: {1: a}")),
+        ("a template that is a list", field("template: [a]")),
+        ("PostgreSQL of a version that is a word", database("postgresql: {version: latest}")),
+        (
+            "PostgreSQL with a rule of two lines",
+            database("postgresql: {hba: [\"local all all trust\\nhost all all all trust\"]}"),
+        ),
+        ("PostgreSQL with a rule for plaintext", database("postgresql: {hba: ['host all all 0.0.0.0/0 trust']}")),
+        ("Redis of an unknown make", database("redis: {server: KeyDB}")),
+        ("Redis with a relative credential file", database("redis: {credentialFile: redis.auth}")),
+        ("files without a folder", none("none: {files: {}}")),
+        ("files in a relative folder", none("none: {files: {folder: etc/ssl}}")),
+        ("files that others may read", none("none: {files: {folder: /etc/ssl, mode: '0644'}}")),
+        ("files with a mode that is a number", none("none: {files: {folder: /etc/ssl, mode: 400}}")),
+        ("files of an owner who injects", none("none: {files: {folder: /etc/ssl, owner: 'a; reboot'}}")),
+        ("files whose name is a path", none("none: {files: {folder: /etc/ssl, key: ../shadow}}")),
+        ("files of one name", none("none: {files: {folder: /etc/ssl, key: a, certificate: a}}")),
+        ("a service that is no unit", none("none: {files: {folder: /etc/ssl}, service: 'nginx reload'}")),
+        ("two ways to reload", none("none: {files: {folder: /etc/ssl}, reload: {command: a, service: Reload}}")),
+        ("port 0", none("none: {files: {folder: /etc/ssl}, port: 0}")),
+        ("port 65536", none("none: {files: {folder: /etc/ssl}, port: 65536}")),
         ("a field beside spec", format!("{}status: {{}}\n", example("databasevm.yaml"))),
     ]
     .map(|(name, text)| case(name, "render input --output-dir out", text))

@@ -5,7 +5,7 @@ mod mongodb;
 mod openssl;
 mod postgresql;
 mod redis;
-mod secrets;
+pub(crate) mod secrets;
 pub(crate) mod servers;
 
 use std::{path::Path, process::Output};

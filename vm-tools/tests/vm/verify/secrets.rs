@@ -18,7 +18,7 @@ fn entries(folder: &Path) -> [(&'static str, String); 3] {
     ["tls.crt", "tls.key", "ca.crt"].map(|key| (key, fs::read_to_string(folder.join(key)).unwrap()))
 }
 
-fn manifest(folder: &Path) -> Value {
+pub(crate) fn manifest(folder: &Path) -> Value {
     let data: serde_json::Map<_, _> =
         entries(folder).into_iter().map(|(key, text)| (key.to_owned(), STANDARD.encode(text).into())).collect();
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "orders-tls"}, "type": "kubernetes.io/tls", "data": data})
