@@ -28,7 +28,7 @@ use tandem_cli::manifests::{self, Document, Place};
 pub use certificate::{Certificate, Issuer, IssuerRef, IssuerSource, Subject};
 pub use cloud_config::{CloudConfig, KNOWN_KEYS, WrittenFile};
 pub use machine::{CloudInit, Disk, Filesystem, Machine, Target, Volume, VolumeSource};
-pub use network::{NetworkPolicy, Peer, Selector, Service, ServicePort};
+pub use network::{NetworkPolicy, Peer, PolicyRule, Selector, Service, ServicePort};
 pub use node::{At, Node};
 pub use store::{ConfigMap, Content, Secret};
 pub use user_data::{Format, USER_DATA_KEYS, UserData};

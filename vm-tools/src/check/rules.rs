@@ -12,6 +12,7 @@ mod membership;
 mod namespaces;
 mod network;
 mod pods;
+mod reach;
 mod rotation;
 mod secrets;
 mod user_data;
@@ -35,6 +36,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
             rotation::RULES,
             network::RULES,
             connections::RULES,
+            reach::RULES,
             secrets::RULES,
             pods::RULES,
             namespaces::RULES,

@@ -58,13 +58,26 @@ pub struct NetworkPolicy {
     pub meta: Meta,
     /// The pods that it protects.
     pub pods: Selector,
-    /// Pods in `ingress[].from`; empty lists stand for everybody and are not here.
-    pub from: Vec<Peer>,
-    /// Pods in `egress[].to`.
-    pub to: Vec<Peer>,
+    /// Whether it says who may connect to them: `policyTypes` names Ingress, or is not there.
+    pub governs_ingress: bool,
+    /// `ingress`.
+    pub ingress: Vec<PolicyRule>,
+    /// `egress`.
+    pub egress: Vec<PolicyRule>,
 }
 
-/// Pods that may connect.
+/// What a NetworkPolicy allows.
+pub struct PolicyRule {
+    /// The pods on the other side, where they are named by labels.
+    pub peers: Vec<Peer>,
+    /// Whether others are allowed as well: everybody, where no peer is named, or peers by address or by the labels of their
+    /// namespace, which manifests alone do not tell.
+    pub others: bool,
+    /// Ports as they stand, numbers or names; empty for all.
+    pub ports: Vec<String>,
+}
+
+/// Pods on the other side.
 pub struct Peer {
     /// Which.
     pub pods: Selector,
@@ -75,21 +88,37 @@ pub struct Peer {
 impl NetworkPolicy {
     pub(super) fn read(meta: Meta, root: &Node<'_>) -> Self {
         let spec = root.get("spec");
-        let peers = |list: &str, entry: &str| {
-            let all = spec.get(list).items().flat_map(|rule| rule.get(entry).items());
-            let peer = |node: Node<'_>| {
-                let pods = node.get("podSelector");
-                let own_namespace = !node.get("namespaceSelector").is_there();
-                pods.value().is_some().then(|| Peer { pods: Selector::read(&pods), own_namespace })
-            };
-            all.filter_map(peer).collect()
-        };
+        let types = spec.get("policyTypes").list();
+        let rules = |list: &str, peers: &str| spec.get(list).items().map(|node| rule(&node, peers)).collect();
         Self {
             pods: Selector::read(&spec.get("podSelector")),
-            from: peers("ingress", "from"),
-            to: peers("egress", "to"),
+            governs_ingress: types.is_empty() || types.iter().any(|kind| kind.value == "Ingress"),
+            ingress: rules("ingress", "from"),
+            egress: rules("egress", "to"),
             meta,
         }
+    }
+}
+
+fn rule(node: &Node<'_>, peers: &str) -> PolicyRule {
+    let entries: Vec<_> = node.get(peers).items().collect();
+    let by_labels = |entry: &Node<'_>| {
+        let pods = entry.get("podSelector");
+        let own_namespace = !entry.get("namespaceSelector").is_there();
+        pods.value().is_some().then(|| Peer { pods: Selector::read(&pods), own_namespace })
+    };
+    let peers: Vec<_> = entries.iter().filter_map(by_labels).collect();
+    let port = |entry: Node<'_>| {
+        let port = entry.get("port");
+        // A range is not looked into.
+        let text = port.text().map(str::to_owned).or(port.number().map(|number| number.to_string()));
+        text.filter(|_| !entry.get("endPort").is_there())
+    };
+    let ports: Vec<_> = node.get("ports").items().map(port).collect();
+    PolicyRule {
+        others: entries.is_empty() || peers.len() < entries.len(),
+        peers,
+        ports: ports.into_iter().collect::<Option<_>>().unwrap_or_default(),
     }
 }
 

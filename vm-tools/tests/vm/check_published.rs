@@ -109,6 +109,17 @@ fn a_policy_for_mongodb_vm_protects_no_vm_that_is_labelled_mongodb_vm_0() {
 }
 
 #[test]
+fn a_service_and_a_policy_in_another_namespace_than_the_vm() {
+    let machine = machine("db", CERTIFICATE_DISK, CERTIFICATE_VOLUME);
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: db}\n\
+                  spec: {podSelector: {matchLabels: {kubevirt.io/domain: db}}, ingress: []}\n";
+    let elsewhere = |manifest: &str| manifest.replace("{name: db}", "{name: db, namespace: elsewhere}");
+    let service = service("db", "db");
+    assert_eq!(broken(&[&machine, &elsewhere(&service), &elsewhere(policy)]), ["TVM301", "TVM302"]);
+    assert_eq!(broken(&[&machine, &service, policy]), [""; 0]);
+}
+
+#[test]
 fn a_client_dials_mongodb_0_which_the_certificate_does_not_name() {
     let filesystem =
         machine("db", "", CERTIFICATE_VOLUME).replace("disks: []", "filesystems: [{name: certificate, virtiofs: {}}]");

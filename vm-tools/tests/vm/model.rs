@@ -1,9 +1,9 @@
 //! What the model reads from a stream of manifests.
 
 use proptest::prelude::*;
-use tandem_vm::model::{Format, Stream, Target, VolumeSource};
+use tandem_vm::model::{Format, KNOWN_KEYS, Stream, Target, VolumeSource};
 
-use crate::support::example;
+use crate::support::{example, skipped};
 
 fn stream(text: &str) -> Stream {
     Stream::read(&["-".into()], &mut text.as_bytes(), "shop").unwrap_or_else(|lines| panic!("{lines:?}"))
@@ -124,6 +124,29 @@ fn what_makes_machines_is_read_as_a_machine() {
         assert_eq!((&*machine.spec_path, &*machine.template_labels["app"]), (path, "orders"));
         let serial = machine.disks[0].serial.as_ref().unwrap();
         assert_eq!(serial.path, format!("{path}.domain.devices.disks[0].serial"));
+    }
+}
+
+/// Where cloud-init is installed: its own description of cloud-configs.
+#[test]
+fn every_key_that_cloud_init_describes_is_known() {
+    let path = "/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json";
+    let Ok(schema) = std::fs::read(path) else {
+        return skipped("cloud-init's description of cloud-configs is not there");
+    };
+    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
+    let modules = schema["allOf"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|module| schema.pointer(module["$ref"].as_str().unwrap().trim_start_matches('#')).unwrap());
+    let keys: Vec<_> = modules
+        .filter_map(|module| module["properties"].as_object())
+        .flat_map(|properties| properties.keys())
+        .collect();
+    assert!(keys.len() > 80, "{keys:?}");
+    for key in keys {
+        assert!(KNOWN_KEYS.contains(&key.as_str()), "{key}");
     }
 }
 

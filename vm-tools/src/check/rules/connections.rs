@@ -42,15 +42,15 @@ pub(in crate::check) const RULES: &[Rule] = &[
 ];
 
 /// A host that somebody dials.
-struct Dial<'s> {
+pub(super) struct Dial<'s> {
     /// The object in which it says so.
-    object: &'s Meta,
+    pub(super) object: &'s Meta,
     /// The machine whose user data it is.
     machine: Option<&'s Meta>,
     field: String,
-    host: String,
+    pub(super) host: String,
     /// From where: what a short name is short for.
-    namespace: &'s str,
+    pub(super) namespace: &'s str,
 }
 
 impl Dial<'_> {
@@ -62,7 +62,7 @@ impl Dial<'_> {
     }
 }
 
-fn dials(stream: &Stream) -> Vec<Dial<'_>> {
+pub(super) fn dials(stream: &Stream) -> Vec<Dial<'_>> {
     let mut all = Vec::new();
     let mut add = |object, machine, namespace, field: &str, hosts: Vec<String>| {
         all.extend(hosts.into_iter().map(|host| Dial { object, machine, field: field.to_owned(), host, namespace }));
@@ -103,13 +103,13 @@ fn dials(stream: &Stream) -> Vec<Dial<'_>> {
 }
 
 /// Where a host leads: a Service of the stream and perhaps one pod behind it, or a machine by its own name.
-enum Target<'s> {
+pub(super) enum Target<'s> {
     Service(&'s Service, Option<String>),
     Machine(&'s Machine),
 }
 
 /// By the names that cluster DNS gives: <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>.
-fn resolve<'s>(stream: &'s Stream, host: &str, namespace: &str) -> Option<Target<'s>> {
+pub(super) fn resolve<'s>(stream: &'s Stream, host: &str, namespace: &str) -> Option<Target<'s>> {
     let labels: Vec<&str> = host.split('.').collect();
     let service = |name: &str, namespace: &str| {
         stream.services.iter().find(|service| service.meta.name == name && service.meta.namespace == namespace)

@@ -2,7 +2,7 @@
 
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
-use crate::model::{Map, Meta, Stream};
+use crate::model::{Map, Meta, NetworkPolicy, Selector, Stream};
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -43,24 +43,32 @@ pub(in crate::check) const RULES: &[Rule] = &[
     },
 ];
 
-/// Labels of everything in a namespace that a selector may select, and the labels of the object itself.
-fn pods<'s>(stream: &'s Stream, namespace: &'s str) -> impl Iterator<Item = (&'s Meta, &'s Map)> {
+/// Labels of everything that a selector may select.
+fn pods(stream: &Stream) -> impl Iterator<Item = (&Meta, &Map)> {
     let machines = stream.machines.iter().map(|machine| (&machine.meta, &machine.template_labels));
     let workloads = stream.workloads.iter().map(|workload| (&workload.meta, &workload.labels));
-    machines.chain(workloads).filter(move |(meta, _)| meta.namespace == namespace)
+    machines.chain(workloads)
 }
 
-/// What a selector was perhaps meant for: what has one of its keys, or the labels on the object instead of the template.
-fn nearest(stream: &Stream, namespace: &str, wanted: &Map) -> String {
-    let near = pods(stream, namespace).find_map(|(meta, labels)| {
-        let on_object = wanted.iter().all(|(key, value)| meta.labels.get(key) == Some(value));
-        if on_object && !wanted.is_empty() {
-            return Some(format!("; {meta} has them on itself, but not in its template"));
+/// Why a selector selects nothing in its namespace, as far as the stream shows it; `None` where it does, or where what it selects may
+/// simply not be in the stream.
+fn nothing(stream: &Stream, namespace: &str, selects: impl Fn(&Map) -> bool, wanted: &Map) -> Option<String> {
+    let here = |meta: &Meta| meta.namespace == namespace;
+    if pods(stream).any(|(meta, labels)| here(meta) && selects(labels)) {
+        return None;
+    }
+    if let Some((meta, _)) = pods(stream).find(|(_, labels)| selects(labels)) {
+        return Some(format!("; {meta} has, in another namespace"));
+    }
+    pods(stream).find(|(meta, _)| here(meta))?;
+    let near = pods(stream).filter(|(meta, _)| here(meta)).find_map(|(meta, labels)| {
+        if !wanted.is_empty() && selects(&meta.labels) {
+            return Some(format!("; {meta} has on itself, but not in its template"));
         }
         let (key, value) = wanted.keys().find_map(|key| labels.get_key_value(key))?;
         Some(format!("; {meta} has {}", quoted(&format!("{key}={value}"))))
     });
-    near.unwrap_or_default()
+    Some(near.unwrap_or_default())
 }
 
 fn shown(labels: &Map) -> String {
@@ -71,38 +79,31 @@ fn shown(labels: &Map) -> String {
 fn service(stream: &Stream, found: &mut Findings) {
     for service in &stream.services {
         let Some(selector) = &service.selector else { continue };
-        let namespace = &service.meta.namespace;
-        let mut all = pods(stream, namespace).peekable();
-        if all.peek().is_some() && !all.any(|(_, labels)| service.selects(labels)) {
-            let near = nearest(stream, namespace, &selector.value);
+        let selects = |labels: &Map| service.selects(labels);
+        if let Some(near) = nothing(stream, &service.meta.namespace, selects, &selector.value) {
             found.add(&service.meta, &selector.path, format!("nothing has {}{near}", shown(&selector.value)));
         }
     }
 }
 
-fn policy(stream: &Stream, found: &mut Findings) {
-    for policy in stream.policies.iter().filter(|policy| !policy.pods.is_empty()) {
-        let namespace = &policy.meta.namespace;
-        let mut all = pods(stream, namespace).peekable();
-        if all.peek().is_some() && !all.any(|(_, labels)| policy.pods.selects(labels)) {
-            let near = nearest(stream, namespace, &policy.pods.labels);
-            let what =
-                if policy.pods.labels.is_empty() { "what is asked for".to_owned() } else { shown(&policy.pods.labels) };
-            found.add(&policy.meta, &policy.pods.path, format!("nothing has {what}{near}"));
-        }
+/// A selector of a NetworkPolicy.
+fn look(stream: &Stream, policy: &NetworkPolicy, selector: &Selector, found: &mut Findings) {
+    let selects = |labels: &Map| selector.selects(labels);
+    let near = nothing(stream, &policy.meta.namespace, selects, &selector.labels).filter(|_| !selector.is_empty());
+    if let Some(near) = near {
+        let what = if selector.labels.is_empty() { "what is asked for".to_owned() } else { shown(&selector.labels) };
+        found.add(&policy.meta, &selector.path, format!("nothing has {what}{near}"));
     }
+}
+
+fn policy(stream: &Stream, found: &mut Findings) {
+    stream.policies.iter().for_each(|policy| look(stream, policy, &policy.pods, found));
 }
 
 fn peers(stream: &Stream, found: &mut Findings) {
     for policy in &stream.policies {
-        let namespace = &policy.meta.namespace;
-        for peer in policy.from.iter().chain(&policy.to).filter(|peer| peer.own_namespace && !peer.pods.is_empty()) {
-            let mut all = pods(stream, namespace).peekable();
-            if all.peek().is_some() && !all.any(|(_, labels)| peer.pods.selects(labels)) {
-                let near = nearest(stream, namespace, &peer.pods.labels);
-                found.add(&policy.meta, &peer.pods.path, format!("nothing has {}{near}", shown(&peer.pods.labels)));
-            }
-        }
+        let named = policy.ingress.iter().chain(&policy.egress).flat_map(|rule| &rule.peers);
+        named.filter(|peer| peer.own_namespace).for_each(|peer| look(stream, policy, &peer.pods, found));
     }
 }
 

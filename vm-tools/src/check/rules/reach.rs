@@ -1,0 +1,56 @@
+//! Whether NetworkPolicies let a client reach what it dials.
+
+use super::connections::{Target, dials, resolve};
+use crate::check::report::quoted;
+use crate::check::{Findings, Rule, Severity};
+use crate::model::{Machine, NetworkPolicy, Service, Stream, Workload};
+
+pub(in crate::check) const RULES: &[Rule] = &[Rule {
+    id: "TVM308",
+    name: "policy-keeps-a-client-out",
+    severity: Severity::Error,
+    summary: "a client dials a machine whose NetworkPolicies do not let it in",
+    why: "Once any policy selects a pod for ingress, only what a policy allows gets through: the client's connections end in a timeout.",
+    remedy: "Add the client's labels and the port to `ingress` of the policy.",
+    check: kept_out,
+}];
+
+fn kept_out(stream: &Stream, found: &mut Findings) {
+    for dial in dials(stream) {
+        let client = stream.workloads.iter().find(|workload| workload.meta.index == dial.object.index);
+        let target = resolve(stream, &dial.host, dial.namespace);
+        let (Some(client), Some(Target::Service(service, _))) = (client, target) else { continue };
+        for machine in stream.machines_behind(service) {
+            let policies: Vec<_> = protecting(stream, machine).collect();
+            let let_in = policies.iter().any(|policy| lets_in(policy, client, service));
+            if let (Some(policy), false) = (policies.first(), let_in) {
+                let message =
+                    format!("{} dials {}, and is not let in to {}", client.meta, quoted(&dial.host), machine.meta);
+                found.add(&policy.meta, "spec.ingress", message);
+            }
+        }
+    }
+}
+
+fn protecting<'s>(stream: &'s Stream, machine: &'s Machine) -> impl Iterator<Item = &'s NetworkPolicy> {
+    stream.policies.iter().filter(|policy| {
+        policy.governs_ingress
+            && policy.meta.namespace == machine.meta.namespace
+            && policy.pods.selects(&machine.template_labels)
+    })
+}
+
+fn lets_in(policy: &NetworkPolicy, client: &Workload, service: &Service) -> bool {
+    policy.ingress.iter().any(|rule| {
+        let named = rule.peers.iter().any(|peer| {
+            // What labels another namespace has, manifests need not say.
+            let reached = !peer.own_namespace || client.meta.namespace == policy.meta.namespace;
+            reached && peer.pods.selects(&client.labels)
+        });
+        // A port's name is the pod's, which KubeVirt makes.
+        let open = |port: &String| {
+            !port.bytes().all(|b| b.is_ascii_digit()) || service.ports.iter().any(|one| one.target == *port)
+        };
+        (rule.others || named) && (rule.ports.is_empty() || rule.ports.iter().any(open))
+    })
+}
