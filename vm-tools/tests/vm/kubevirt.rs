@@ -1,10 +1,14 @@
 //! The VirtualMachine against KubeVirt's own API description, where the environment names one.
 
 use std::fs;
+use std::sync::LazyLock;
 
 use jsonschema::{Draft, Validator};
+use proptest::prelude::*;
 use serde_json::{Value, json};
+use tandem_vm::spec::check;
 
+use crate::properties::document;
 use crate::support::{EXAMPLES, example, object, render};
 
 /// A validator over the description at `$KUBEVIRT_OPENAPI`. The description allows unknown fields; here each of its types
@@ -53,5 +57,18 @@ fn the_check_finds_planted_faults() {
     for planted in ["'hostName' was unexpected", "/disks/0/name: 1 is not of type \"string\"", "\"name\" is a required"]
     {
         assert!(found.contains(planted), "{planted} is not among\n{found}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_field_is_one_of_kubevirts_whatever_is_chosen(document in document()) {
+        // Reading the description takes longer than a check against it.
+        static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(validator);
+        let Some(validator) = &*VALIDATOR else { return Ok(()) };
+        let rendered = tandem_vm::render(&check(document).unwrap()).unwrap();
+        prop_assert_eq!(faults(validator, &object(&rendered, "VirtualMachine")), [""; 0]);
     }
 }

@@ -27,6 +27,7 @@ mod model;
 mod mongod_conf;
 mod mongod_conf_properties;
 mod properties;
+mod reference;
 mod rendered;
 mod rotation;
 mod script_data;
