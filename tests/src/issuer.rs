@@ -98,7 +98,10 @@ pub async fn install(cluster: &Cluster) -> Result<()> {
 }
 
 /// The administrator's kubeconfig with the ServiceAccount's token in place of the administrator's.
-async fn write_kubeconfig(control_plane: &ControlPlane, url: Option<&str>, path: &Path) -> Result<()> {
+///
+/// # Errors
+/// Where the server gives no token, or the file cannot be written.
+pub async fn write_kubeconfig(control_plane: &ControlPlane, url: Option<&str>, path: &Path) -> Result<()> {
     let cluster = control_plane.cluster().await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), NAMESPACE);
     let request: TokenRequest = serde_json::from_value(serde_json::json!({"spec": {"audiences": []}}))?;

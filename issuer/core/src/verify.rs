@@ -28,12 +28,17 @@ use crate::{
 /// [`Error::Unverified`] names the first check that failed.
 pub fn verify(leaf: &[u8], grant: &Grant, authority: &Authority, serial: Serial, now: Timestamp) -> Result<(), Error> {
     check_content(leaf, grant, authority, serial).map_err(|what| Error::Unverified(what.to_owned()))?;
-    if !verify_signed(leaf, authority.public_key()) {
-        return Err(Error::Unverified("its signature is not by the CA's key".to_owned()));
-    }
     check_constraints(leaf, grant, authority).map_err(|why| Error::Unverified(why.to_string()))?;
     // webpki takes no CA certificate for a leaf; its chain was checked when the authority was read.
-    if grant.is_ca { Ok(()) } else { check_path(leaf, grant, authority, now) }
+    if grant.is_ca { check_signature(leaf, authority) } else { check_path(leaf, grant, authority, now) }
+}
+
+fn check_signature(leaf: &[u8], authority: &Authority) -> Result<(), Error> {
+    if verify_signed(leaf, authority.public_key()) {
+        Ok(())
+    } else {
+        Err(Error::Unverified("its signature is not by the CA's key".to_owned()))
+    }
 }
 
 fn check_content(leaf: &[u8], grant: &Grant, authority: &Authority, serial: Serial) -> Result<(), &'static str> {
@@ -110,8 +115,10 @@ fn check_path(leaf: &[u8], grant: &Grant, authority: &Authority, now: Timestamp)
     let path = end_entity.verify_for_usage(ACCEPTED, &anchors, authority.intermediates(), time, &purposes, None, None);
     match path {
         Ok(_) => Ok(()),
-        // The last thing that webpki looks at; it refuses every certificate beneath constraints that it cannot compare.
-        Err(webpki::Error::NameConstraintViolation) if !authority.has_plain_constraints() => Ok(()),
+        // It refuses every certificate beneath constraints that it cannot compare, perhaps before it looks at signatures.
+        Err(webpki::Error::NameConstraintViolation) if !authority.has_plain_constraints() => {
+            check_signature(leaf.as_ref(), authority)
+        }
         Err(_) if purposes.refused.get() => {
             Err(Error::Unverified("a CA above it restricts its extended key usages, and not to these".to_owned()))
         }

@@ -2,14 +2,20 @@
 //!
 //! <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.CertificateRequest>
 
+use std::borrow::Cow;
+
 use base64::{
     Engine,
     alphabet::STANDARD,
     engine::{GeneralPurpose, general_purpose::PAD},
 };
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{ByteString, api::authorization::v1::SubjectAccessReview};
-use kube::{Api, Client, CustomResource, ResourceExt};
+use k8s_openapi::{
+    ByteString,
+    api::authorization::v1::SubjectAccessReview,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tandem_issuer_core::{
     Error,
@@ -19,15 +25,65 @@ use tandem_issuer_core::{
 use super::{IssuerId, Publication, SigningRequest};
 use crate::{outcome::Outcome, status};
 
-#[derive(Clone, Debug, Deserialize, Serialize, CustomResource)]
-#[kube(
-    group = "cert-manager.io",
-    version = "v1",
-    kind = "CertificateRequest",
-    namespaced,
-    status = "CertificateRequestStatus",
-    schema = "disabled"
-)]
+/// A request, written out where [`kube::CustomResource`] could derive it: most of what arrives for a request is metadata
+/// that nothing reads, the nested fields of its managers above all, and is passed over here.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct CertificateRequest {
+    #[serde(deserialize_with = "essential")]
+    pub(crate) metadata: ObjectMeta,
+    pub(crate) spec: CertificateRequestSpec,
+    #[serde(default)]
+    pub(crate) status: Option<CertificateRequestStatus>,
+}
+
+impl Resource for CertificateRequest {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "CertificateRequest".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "cert-manager.io".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "certificaterequests".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// The metadata of a request that are read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Essential {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+}
+
+fn essential<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let Essential { name, namespace, uid, resource_version, generation, creation_timestamp } =
+        Essential::deserialize(deserializer)?;
+    Ok(ObjectMeta { name, namespace, uid, resource_version, generation, creation_timestamp, ..ObjectMeta::default() })
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CertificateRequestSpec {
     pub(crate) issuer_ref: IssuerRef,
@@ -136,11 +192,8 @@ impl SigningRequest for CertificateRequest {
         Api::namespaced(client, &self.namespace().unwrap_or_default())
     }
 
-    fn strip(&mut self) {
-        self.metadata.managed_fields = None;
-        self.metadata.annotations = None;
-        self.metadata.labels = None;
-    }
+    /// Nothing more than is needed was read.
+    fn strip(&mut self) {}
 }
 
 /// Bytes in base64. The server stores the text as it came: all that it takes has to be read, also where the last character

@@ -229,16 +229,19 @@ impl Certificate {
             usages: encode_usages.then(|| Usages::from_names(&spec.usages, spec.is_ca)).transpose()?,
             name_constraints: names::constraints(spec).map_err(unwritten)?,
         };
-        let request = CertificateRequestSpec {
+        let metadata = ObjectMeta {
+            name: self.metadata.name.clone(),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        };
+        let spec = CertificateRequestSpec {
             issuer_ref: spec.issuer_ref.clone(),
             request: ByteString(new.sign(key)?.into_bytes()),
             duration: spec.duration.clone(),
             is_ca: spec.is_ca,
             usages: spec.usages.clone(),
         };
-        let mut request = CertificateRequest::new(self.metadata.name.as_deref().unwrap_or_default(), request);
-        request.metadata.namespace = Some(namespace.to_owned());
-        Ok(request)
+        Ok(CertificateRequest { metadata, spec, status: None })
     }
 }
 

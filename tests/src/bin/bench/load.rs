@@ -35,10 +35,10 @@ use crate::signer::{Signer, Stage};
 
 /// How many calls the load makes at once where it does not measure, and the ceiling in a backlog: as many as the issuer
 /// has in work.
-const CONCURRENCY: usize = 32;
+pub(crate) const CONCURRENCY: usize = 32;
 
 /// What an issuer says of a request that it has issued.
-const MESSAGE: &str = "Certificate fetched from issuer successfully";
+pub(crate) const MESSAGE: &str = "Certificate fetched from issuer successfully";
 
 /// How the requests come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ValueEnum)]
@@ -82,13 +82,13 @@ impl Latencies {
 }
 
 /// The part of a CertificateRequest that is watched.
-type Seen = Object<Unread, SeenStatus>;
+pub(crate) type Seen = Object<Unread, SeenStatus>;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
-struct Unread {}
+pub(crate) struct Unread {}
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-struct SeenStatus {
+pub(crate) struct SeenStatus {
     #[serde(default)]
     conditions: Vec<SeenCondition>,
 }
@@ -98,6 +98,17 @@ struct SeenCondition {
     #[serde(rename = "type")]
     type_: String,
     status: String,
+}
+
+impl SeenStatus {
+    fn is_true(&self, type_: &str) -> bool {
+        self.conditions.iter().any(|condition| condition.type_ == type_ && condition.status == "True")
+    }
+
+    /// Whether it is approved, and nobody has answered yet.
+    pub(crate) fn awaits_a_signer(&self) -> bool {
+        self.is_true("Approved") && !self.is_true("Ready")
+    }
 }
 
 type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Instant>>>>;
@@ -236,8 +247,7 @@ async fn watch(space: Space, waiting: Waiting, listed: oneshot::Sender<()>) {
                 }
             }
             Ok(Event::Apply(object) | Event::InitApply(object)) => {
-                let conditions = object.status.iter().flat_map(|status| &status.conditions);
-                let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+                let ready = object.status.as_ref().is_some_and(|status| status.is_true("Ready"));
                 let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(waits) = ready.then(|| waiting.remove(&object.name_any())).flatten() {
                     let _ = waits.send(at);
@@ -269,7 +279,7 @@ fn approved() -> Value {
 }
 
 /// The status of an issued request.
-fn issued(certificate: &str, ca: &str) -> Value {
+pub(crate) fn issued(certificate: &str, ca: &str) -> Value {
     let ready = json!({
         "type": "Ready", "status": "True", "reason": "Issued",
         "message": MESSAGE, "lastTransitionTime": now(),

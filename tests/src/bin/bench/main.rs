@@ -1,7 +1,7 @@
 //! `make bench`: what a certificate costs, measured side by side on one control plane.
 //!
 //! ```text
-//!  each round:  steady, backlog  ×  tandem-issuer, cert-manager's CA issuer, the ceiling with and without events
+//!  each round:  steady, backlog  ×  tandem-issuer, cert-manager's CA issuer, the floor, the ceiling without and with events
 //!                   │                       │
 //!                 load.rs               signer.rs      measured by cost.rs, told by report.rs
 //! ```
@@ -11,12 +11,13 @@
 //! approve.
 //!
 //! The *ceiling* is the client that makes the load: it writes the same statuses itself, and does nothing else. Nobody
-//! can be faster on this server.
+//! can be faster on this server. The *floor* is a process that only watches and writes the same: see floor.rs.
 
 // To print is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod cost;
+mod floor;
 mod load;
 mod report;
 mod signer;
@@ -54,11 +55,21 @@ struct Args {
     /// Under which loads.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Load::ALL)]
     loads: Vec<Load>,
+    /// Be the floor, with what lies in this folder.
+    #[arg(long, hide = true)]
+    as_floor: Option<std::path::PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    match &args.as_floor {
+        Some(folder) => floor::run(folder),
+        None => bench(args),
+    }
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let args = Args::parse();
+async fn bench(args: Args) -> Result<()> {
     let control_plane = tokio::task::spawn_blocking(signer::control_plane).await??;
     let stage = Stage::set(control_plane).await?;
     let mut report = Report::new(&args);
@@ -97,7 +108,8 @@ async fn measure(stage: &Stage, signer: Signer, load: Load, args: &Args) -> Resu
             desk.one("warm-up").await?;
             if let Some(process) = &process {
                 cost::settle(&stage.cluster, process.id()).await?;
-                round.idle = Some(cost::memory(process.id())?.resident);
+                let memory = cost::memory(process.id())?;
+                (round.idle, round.anonymous) = (Some(memory.resident), Some(memory.anonymous));
             }
             let before = Before::look(stage, process.as_ref().map(signer::Running::id)).await?;
             let done = desk.steady(args.requests, args.in_flight).await?;

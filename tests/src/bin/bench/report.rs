@@ -25,6 +25,8 @@ pub(crate) struct Round {
     pub(crate) server_cpu: f64,
     /// MB resident after the first certificate.
     pub(crate) idle: Option<f64>,
+    /// The part of it that is anonymous: not the program's file, which two processes share and the kernel may drop.
+    pub(crate) anonymous: Option<f64>,
     /// MB resident at most.
     pub(crate) peak: Option<f64>,
     pub(crate) calls: Calls,
@@ -33,7 +35,7 @@ pub(crate) struct Round {
 }
 
 /// The figures of a round, in the order of the table: how they are called, and in what they are measured.
-const FIGURES: [(&str, &str); 12] = [
+const FIGURES: [(&str, &str); 13] = [
     ("perSecond", "certificates/s"),
     ("p50", "p50 to Ready, ms"),
     ("p90", "p90 to Ready, ms"),
@@ -41,6 +43,7 @@ const FIGURES: [(&str, &str); 12] = [
     ("cpu", "CPU ms/certificate"),
     ("serverCpu", "server's CPU ms"),
     ("idle", "memory idle, MB"),
+    ("anonymous", "… anonymous, MB"),
     ("peak", "memory peak, MB"),
     ("calls", "calls/certificate"),
     ("statusCalls", "… status writes"),
@@ -59,6 +62,7 @@ impl Round {
             cpu: None,
             server_cpu: 0.0,
             idle: None,
+            anonymous: None,
             peak: None,
             calls: Calls::default(),
             events: 0,
@@ -75,6 +79,7 @@ impl Round {
             "cpu" => self.cpu.map(|seconds| each(seconds * 1000.0)),
             "serverCpu" => Some(each(self.server_cpu * 1000.0)),
             "idle" => self.idle,
+            "anonymous" => self.anonymous,
             "peak" => self.peak,
             "calls" => Some(each(self.calls.total())),
             "statusCalls" => Some(each(self.calls.status)),

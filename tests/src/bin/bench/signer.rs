@@ -12,6 +12,8 @@ use tandem_tests::{
     process::Process, tools::control_plane_folder,
 };
 
+use crate::floor;
+
 /// The CA and the cluster issuers have this name.
 const NAME: &str = "bench-ca";
 
@@ -23,6 +25,8 @@ pub(crate) enum Signer {
     Tandem,
     /// cert-manager's CA issuer: that controller alone, in a process of its own.
     CaIssuer,
+    /// A process that makes the same calls with the same client, and nothing else.
+    Floor,
     /// The load writes each status itself.
     Ceiling,
     /// The load writes each status and an event itself.
@@ -34,6 +38,7 @@ impl fmt::Display for Signer {
         f.pad(match self {
             Self::Tandem => "tandem-issuer",
             Self::CaIssuer => "CA issuer",
+            Self::Floor => "floor",
             Self::Ceiling => "ceiling",
             Self::CeilingWithEvents => "ceiling + events",
         })
@@ -41,18 +46,19 @@ impl fmt::Display for Signer {
 }
 
 impl Signer {
-    pub(crate) const ALL: [Self; 4] = [Self::Tandem, Self::CaIssuer, Self::Ceiling, Self::CeilingWithEvents];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Tandem, Self::CaIssuer, Self::Floor, Self::Ceiling, Self::CeilingWithEvents];
 
     /// Whether it is a process beside the load.
     pub(crate) fn is_process(self) -> bool {
-        matches!(self, Self::Tandem | Self::CaIssuer)
+        matches!(self, Self::Tandem | Self::CaIssuer | Self::Floor)
     }
 
-    /// The issuerRef of its requests. The ceiling's are for this issuer, which does not run then: cert-manager's webhook lets
+    /// The issuerRef of its requests. Those of the ceiling and the floor are for this issuer, which does not run then: cert-manager's webhook lets
     /// nobody approve for a kind that does not exist.
     pub(crate) fn issuer_ref(self) -> Value {
         match self {
-            Self::Tandem | Self::Ceiling | Self::CeilingWithEvents => {
+            Self::Tandem | Self::Floor | Self::Ceiling | Self::CeilingWithEvents => {
                 json!({"group": "pki.tandem.internal", "kind": "TandemClusterIssuer", "name": NAME})
             }
             Self::CaIssuer => json!({"group": "cert-manager.io", "kind": "ClusterIssuer", "name": NAME}),
@@ -105,7 +111,17 @@ impl Stage {
                 command.args(["attach", "--stop-with-parent", "--kubeconfig"]).arg(kubeconfig);
                 command.arg("--cert-manager-controllers=certificaterequests-issuer-ca");
                 let log = self.control_plane.folder().join("ca-issuer.log");
-                Some(Running::CaIssuer(Process::start(&mut command, &log, None).context("the CA issuer")?))
+                Some(Running::Other(Process::start(&mut command, &log, None).context("the CA issuer")?))
+            }
+            Signer::Floor => {
+                let folder = self.control_plane.folder();
+                issuer::write_kubeconfig(&self.control_plane, None, &folder.join("issuer.kubeconfig")).await?;
+                let status = serde_json::to_vec(&(&self.certificate, &self.ca))?;
+                std::fs::write(folder.join(floor::STATUS), status)?;
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("--as-floor").arg(folder);
+                let log = folder.join("floor.log");
+                Some(Running::Other(Process::start(&mut command, &log, None).context("the floor")?))
             }
             Signer::Ceiling | Signer::CeilingWithEvents => None,
         })
@@ -115,7 +131,7 @@ impl Stage {
 /// A signer that runs, until it is dropped.
 pub(crate) enum Running {
     Tandem(IssuerProcess),
-    CaIssuer(Process),
+    Other(Process),
 }
 
 impl Running {
@@ -123,7 +139,7 @@ impl Running {
     pub(crate) fn id(&self) -> u32 {
         match self {
             Self::Tandem(issuer) => issuer.id(),
-            Self::CaIssuer(process) => process.id(),
+            Self::Other(process) => process.id(),
         }
     }
 }
