@@ -122,7 +122,8 @@ fn check_path(leaf: &[u8], grant: &Grant, authority: &Authority, now: Timestamp)
         Err(_) if purposes.refused.get() => {
             Err(Error::Unverified("a CA above it restricts its extended key usages, and not to these".to_owned()))
         }
-        Err(error) => Err(unverified(error)),
+        // The leaf's own signature first: that is said in plainer words.
+        Err(error) => check_signature(leaf.as_ref(), authority).and(Err(unverified(error))),
     }
 }
 
