@@ -46,7 +46,7 @@ impl IssuerProcess {
     /// As [`IssuerProcess::start`].
     pub async fn start_at(control_plane: &ControlPlane, url: Option<&str>, variables: &[(&str, &str)]) -> Result<Self> {
         let kubeconfig = control_plane.folder().join("issuer.kubeconfig");
-        write_kubeconfig(control_plane, url, &kubeconfig).await?;
+        write_kubeconfig(control_plane, (NAMESPACE, "tandem-issuer"), url, &kubeconfig).await?;
         let mut command = Command::new(tools::program("tandem-issuer")?);
         // Nothing of the caller's surroundings may help it: only its own token counts.
         command.env_clear().envs(variables.iter().copied()).arg("run").arg("--kubeconfig").arg(kubeconfig);
@@ -97,15 +97,21 @@ pub async fn install(cluster: &Cluster) -> Result<()> {
     cluster.apply(&yaml, NAMESPACE).await.map(|_| ())
 }
 
-/// The administrator's kubeconfig with the ServiceAccount's token in place of the administrator's.
+/// Writes the administrator's kubeconfig with a token of a ServiceAccount (namespace and name) in place of the
+/// administrator's, and perhaps another address.
 ///
 /// # Errors
-/// Where the server gives no token, or the file cannot be written.
-pub async fn write_kubeconfig(control_plane: &ControlPlane, url: Option<&str>, path: &Path) -> Result<()> {
+/// Where there is no such account, or the file cannot be written.
+pub async fn write_kubeconfig(
+    control_plane: &ControlPlane,
+    (namespace, account): (&str, &str),
+    url: Option<&str>,
+    path: &Path,
+) -> Result<()> {
     let cluster = control_plane.cluster().await?;
-    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), namespace);
     let request: TokenRequest = serde_json::from_value(serde_json::json!({"spec": {"audiences": []}}))?;
-    let made = accounts.create_token_request("tandem-issuer", &PostParams::default(), &request).await?;
+    let made = accounts.create_token_request(account, &PostParams::default(), &request).await?;
     let token = made.status.context("the server gave no token")?.token;
 
     let mut kubeconfig = serde_json::to_value(Kubeconfig::read_from(control_plane.kubeconfig())?)?;
@@ -118,7 +124,7 @@ pub async fn write_kubeconfig(control_plane: &ControlPlane, url: Option<&str>, p
         }
     }
     for context in kubeconfig["contexts"].as_array_mut().into_iter().flatten() {
-        context["context"]["namespace"] = NAMESPACE.into();
+        context["context"]["namespace"] = namespace.into();
     }
     std::fs::write(path, serde_yaml::to_string(&kubeconfig)?)?;
     Ok(())

@@ -46,6 +46,7 @@ pub mod output;
 pub mod probe;
 pub mod rotation;
 pub mod spec;
+pub mod stale;
 pub mod verify;
 pub mod yaml_edit;
 

@@ -6,13 +6,16 @@ mod certificate;
 mod client;
 pub mod kubevirt;
 mod network;
+mod restart;
 mod root;
 mod storage;
 mod virtual_machine;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
@@ -39,6 +42,14 @@ pub enum Manifest {
     NetworkPolicy(Box<NetworkPolicy>),
     /// A client.
     Deployment(Box<Deployment>),
+    /// Whom the CronJob is.
+    ServiceAccount(Box<ServiceAccount>),
+    /// What the CronJob may do.
+    Role(Box<Role>),
+    /// That the one may do the other.
+    RoleBinding(Box<RoleBinding>),
+    /// What restarts VMs whose disk has an older Secret.
+    CronJob(Box<CronJob>),
 }
 
 impl Manifest {
@@ -53,6 +64,10 @@ impl Manifest {
             Self::Service(_) => "Service",
             Self::NetworkPolicy(_) => "NetworkPolicy",
             Self::Deployment(_) => "Deployment",
+            Self::ServiceAccount(_) => "ServiceAccount",
+            Self::Role(_) => "Role",
+            Self::RoleBinding(_) => "RoleBinding",
+            Self::CronJob(_) => "CronJob",
         }
     }
 
@@ -67,6 +82,10 @@ impl Manifest {
             Self::Service(_) => 5,
             Self::NetworkPolicy(_) => 6,
             Self::Deployment(_) => 7,
+            Self::ServiceAccount(_) => 8,
+            Self::Role(_) => 9,
+            Self::RoleBinding(_) => 10,
+            Self::CronJob(_) => 11,
         }
     }
 
@@ -81,6 +100,10 @@ impl Manifest {
             Self::Service(object) => &object.metadata,
             Self::NetworkPolicy(object) => &object.metadata,
             Self::Deployment(object) => &object.metadata,
+            Self::ServiceAccount(object) => &object.metadata,
+            Self::Role(object) => &object.metadata,
+            Self::RoleBinding(object) => &object.metadata,
+            Self::CronJob(object) => &object.metadata,
         };
         metadata.name.as_deref().unwrap_or_default()
     }
@@ -105,6 +128,7 @@ pub(crate) fn all(document: &Document, names: &Names, user_data: &[String]) -> R
         all.push(Manifest::NetworkPolicy(Box::new(network::policy(document, names, port))));
         let deployment = |client| Manifest::Deployment(Box::new(client::deployment(document, names, client, port)));
         all.extend(spec.clients.iter().map(deployment));
+        all.extend(restart::objects(document, names, port));
     }
     // A stable sort: within a kind the order stays.
     all.sort_by_key(Manifest::rank);

@@ -24,6 +24,8 @@ pub struct Names {
     pub policy: String,
     /// Certificate.
     pub certificate: String,
+    /// CronJob that restarts stale VMs, and what belongs to it.
+    pub restart: String,
     /// The Service's DNS names, from the shortest to the fully qualified one:
     /// <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>.
     pub service_names: [String; 4],
@@ -59,6 +61,7 @@ impl Names {
             service: name.clone(),
             policy: format!("{name}{HOST_SUFFIX}"),
             certificate: format!("{name}-cert"),
+            restart: format!("{name}-restart"),
             service_names: [
                 name.clone(),
                 format!("{name}.{namespace}"),

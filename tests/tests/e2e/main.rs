@@ -35,6 +35,7 @@ mod renewal;
 mod secrets;
 mod signing;
 mod signing_requests;
+mod stale;
 mod unreadable;
 mod waiting;
 mod weak_keys;

@@ -1,7 +1,7 @@
 //! Arguments that say which endpoint is meant, and which Secret stands beside it.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ValueEnum, ValueHint};
@@ -58,6 +58,16 @@ impl To {
 }
 
 impl How {
+    /// The protocol's own port.
+    pub(super) fn default_port(&self) -> Option<u16> {
+        match self.protocol {
+            Protocol::Tls => None,
+            Protocol::Postgresql => Some(5432),
+            Protocol::Mongodb => Some(27017),
+            Protocol::Redis => Some(6379),
+        }
+    }
+
     pub(super) fn timeout(&self) -> Result<Duration, Vec<String>> {
         let timeout =
             Duration::try_from(self.timeout).ok().filter(|timeout| !timeout.is_zero() && timeout.as_secs() <= 3600);
@@ -98,6 +108,15 @@ struct Source {
 }
 
 impl SecretFrom {
+    /// The Secret in the cluster, where it is that.
+    pub(super) fn id(&self) -> Option<&ObjectId> {
+        self.source.secret.as_ref()
+    }
+
+    pub(super) fn kubeconfig(&self) -> Option<&Path> {
+        self.kubeconfig.as_deref()
+    }
+
     pub(super) fn read(&self, stdin: &mut dyn Read, timeout: Duration) -> Result<Material, Vec<String>> {
         match &self.source {
             Source { folder: Some(folder), .. } => Material::from_folder(folder).map_err(one),

@@ -11,6 +11,7 @@ mod man;
 mod mongod_conf;
 mod render;
 mod rotation_plan;
+mod stale;
 mod verify;
 
 use std::{
@@ -40,6 +41,9 @@ enum Command {
     /// Tell what each renewal of a certificate does to each side, and when they would part ways
     #[command(after_long_help = rotation_plan::EXAMPLE)]
     RotationPlan(rotation_plan::Args),
+    /// Is the certificate that an endpoint or VM serves older than its Secret's? And restart VMs for which it is
+    #[command(after_long_help = stale::EXAMPLE)]
+    Stale(Box<stale::Args>),
     /// Check a running endpoint against the Secret that it should serve
     #[command(after_long_help = verify::EXAMPLE)]
     Verify(Box<verify::Args>),
@@ -104,6 +108,7 @@ pub fn run(
         Command::Render(args) => render::run(&args, &mut streams),
         Command::Keyfile(args) => keyfile::run(&args, &mut streams),
         Command::RotationPlan(args) => rotation_plan::run(&args, &mut streams),
+        Command::Stale(args) => stale::run(&args, &mut streams),
         Command::Verify(args) => verify::run(&args, &mut streams),
         Command::MongodConf(args) => mongod_conf::run(&args, &mut streams),
         Command::Check(args) => check::run(&args, &mut streams),

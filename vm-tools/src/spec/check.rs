@@ -7,7 +7,7 @@ mod machine;
 use std::collections::HashSet;
 
 use super::document::{API_VERSION, ClientCertificate, Delivery, Document, KIND};
-use super::{ClientAuth, Problem, Spec, SpecError, values};
+use super::{ClientAuth, Problem, RunStrategy, Spec, SpecError, values};
 use crate::names::{HOST_SUFFIX, Names};
 
 /// Collects every problem, so that one run shows them all.
@@ -53,6 +53,7 @@ pub(super) fn document(document: &Document) -> Result<(), SpecError> {
     problems.check("spec.clusterDomain", values::subdomain(&spec.cluster_domain));
     certificate::certificate(spec, &mut problems);
     delivery(spec, &mut problems);
+    restart_stale(document, &mut problems);
     template(spec, &mut problems);
     // Rules about names made from other names: only worth reading once those are right.
     if named {
@@ -77,6 +78,39 @@ fn delivery(spec: &Spec, problems: &mut Problems) {
     if spec.delivery == Delivery::Filesystem && certificate.serial.is_some() {
         problems.add("spec.certificate.serial", "is for delivery: disk, and a filesystem has none; leave it out");
     }
+}
+
+/// A CronJob's name has room for what its Jobs' names have beyond it:
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#limitations>.
+const MAX_CRON_JOB_NAME: usize = 52;
+
+fn restart_stale(document: &Document, problems: &mut Problems) {
+    let spec = &document.spec;
+    let Some(restart) = &spec.restart_stale else { return };
+    if spec.delivery == Delivery::Filesystem {
+        problems
+            .add("spec.restartStale", "is for delivery: disk; a filesystem follows the Secret by itself; leave it out");
+    }
+    if spec.machine.run_strategy != RunStrategy::Always {
+        let message = format!(
+            "needs spec.machine.runStrategy: Always, by which KubeVirt makes a new instance for one that is deleted, and it is {:?}",
+            spec.machine.run_strategy
+        );
+        problems.add("spec.restartStale", message);
+    }
+    if spec.database.port().is_none() {
+        problems.add("spec.restartStale", "has nothing to connect to; add spec.database.none.port, or leave it out");
+    }
+    let room = MAX_CRON_JOB_NAME - "-restart".len();
+    if document.metadata.name.len() > room {
+        let length = document.metadata.name.len();
+        problems.add(
+            "metadata.name",
+            format!("has {length} bytes; with restartStale use at most {room}, for the CronJob's name"),
+        );
+    }
+    problems.check("spec.restartStale.schedule", values::schedule(&restart.schedule));
+    problems.check("spec.restartStale.image", values::image(&restart.image));
 }
 
 /// Fields of the instance, which a template easily has one level too high.

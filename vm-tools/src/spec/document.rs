@@ -48,6 +48,10 @@ pub struct Spec {
     /// How the Secret comes into the guest.
     #[serde(default)]
     pub delivery: Delivery,
+    /// A CronJob that restarts each VM that still serves an older certificate than the Secret has, one at a time; with
+    /// `delivery: disk` nothing else brings a renewed one into the guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_stale: Option<RestartStale>,
     /// The root disk; a container disk of `os.image` may be written there instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<Root>,
@@ -89,6 +93,16 @@ pub enum Delivery {
     /// A virtiofs filesystem, which follows the Secret while the VM runs (KubeVirt 1.8, or its feature gate
     /// `EnableVirtioFsConfigVolumes`).
     Filesystem,
+}
+
+/// When stale VMs are restarted, and by what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestartStale {
+    /// When to look, as a CronJob has it, such as `30 3 * * *`: <https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/>.
+    pub schedule: String,
+    /// Container image with `tandem-vm` in its path.
+    pub image: String,
 }
 
 /// A program that may reach the database.

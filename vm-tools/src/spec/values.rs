@@ -138,6 +138,20 @@ pub(crate) fn duration(value: &str) -> Result<u64, String> {
     if value.is_empty() || seconds > i64::MAX as u64 / 1_000_000_000 { Err(wrong()) } else { Ok(seconds) }
 }
 
+/// A CronJob's schedule. The API server is the judge of the rest.
+pub(super) fn schedule(value: &str) -> Check {
+    let known = |c: char| c.is_ascii_alphanumeric() || "*/,-?".contains(c);
+    let fields: Vec<_> = value.split_ascii_whitespace().collect();
+    let macros = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+    if macros.contains(&value) || (fields.len() == 5 && fields.iter().all(|field| field.chars().all(known))) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` is not a schedule; write minute, hour, day, month and weekday, such as \"30 3 * * *\"",
+        shown(value)
+    ))
+}
+
 /// One SSH public key: type, base64, and perhaps a comment, on one line.
 pub(super) fn ssh_public_key(value: &str) -> Check {
     let mut words = value.split_ascii_whitespace();

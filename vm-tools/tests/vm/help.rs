@@ -34,7 +34,7 @@ enum Way {
 fn way(command: &str, example: &str) -> Way {
     match command {
         "verify" if example.contains("localhost:5432") => Way::PostgreSql,
-        "verify" => Way::Parse,
+        "stale" | "verify" => Way::Parse,
         "rotation-plan" if example.contains("kubectl") => Way::Parse,
         _ => Way::Run(0),
     }

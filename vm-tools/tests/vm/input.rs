@@ -72,7 +72,7 @@ fn unknown_and_missing_fields() {
     refused(
         with("  storage:", "  deliver: disk\n  storage:"),
         &[
-            "spec.deliver: unknown field; did you mean delivery? Known here: database, os, certificate, delivery, root, \
+            "spec.deliver: unknown field; did you mean delivery? Known here: database, os, certificate, delivery, restartStale, root, \
            storage, machine, clusterDomain, clients, cloudConfig, template",
         ],
     );

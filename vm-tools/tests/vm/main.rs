@@ -37,6 +37,7 @@ mod script_reload;
 mod script_tls;
 mod secret;
 mod served;
+mod stale;
 mod support;
 mod unharmed;
 mod verify;

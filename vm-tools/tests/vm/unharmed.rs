@@ -59,6 +59,7 @@ const COMMANDS: &[Touches] = &[
         prints: Some("mongod-conf out/mongod.conf --port 1"),
     },
     Touches { name: "rotation-plan", writes: None, prints: Some("rotation-plan vm.yaml") },
+    Touches { name: "stale", writes: None, prints: None },
     Touches { name: "verify", writes: None, prints: None },
     Touches { name: "check", writes: None, prints: Some("check vm.yaml") },
     Touches { name: "completions", writes: None, prints: Some("completions bash") },

@@ -115,7 +115,8 @@ impl Stage {
             }
             Signer::Floor => {
                 let folder = self.control_plane.folder();
-                issuer::write_kubeconfig(&self.control_plane, None, &folder.join("issuer.kubeconfig")).await?;
+                let (account, file) = ((issuer::NAMESPACE, "tandem-issuer"), folder.join("issuer.kubeconfig"));
+                issuer::write_kubeconfig(&self.control_plane, account, None, &file).await?;
                 let status = serde_json::to_vec(&(&self.certificate, &self.ca))?;
                 std::fs::write(folder.join(floor::STATUS), status)?;
                 let mut command = Command::new(std::env::current_exe()?);

@@ -1,0 +1,162 @@
+//! `tandem-vm stale`, and the CronJob that runs it. That VMs are restarted is shown on a real control plane.
+
+use rcgen::date_time_ymd;
+use serde_json::Value;
+
+use crate::{
+    command::{render_stdin, tandem_vm},
+    support::{example, output, render, said, tool},
+    verify::servers::{NAME, Spoken, ca, drain, leaf, s_server, secret},
+};
+
+/// Exit code and report.
+fn stale(port: u16, folder: &std::path::Path, more: &[&str]) -> (Option<i32>, Value, String) {
+    let endpoint = format!("127.0.0.1:{port}");
+    let mut command = tandem_vm();
+    command.args(["stale", "-o", "json", "--endpoint", &endpoint, "--folder"]).arg(folder).args(more);
+    let done = output(&mut command);
+    (done.status.code(), serde_json::from_slice(&done.stdout).unwrap_or(Value::Null), said(&done))
+}
+
+#[test]
+fn what_is_served_is_fresh_stale_or_newer() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let ca = ca("internal-ca");
+    let mut renewed = leaf();
+    renewed.not_before = date_time_ymd(2026, 2, 1);
+    let (old, new, twin) = (secret(&ca, &leaf()), secret(&ca, &renewed), secret(&ca, &leaf()));
+    // Who has no certificate of its own sees what is served as well.
+    for options in [&["-tls1_2", "-Verify", "1", "-verify_return_error"][..], &["-tls1_3"]] {
+        let server = s_server(old.path(), options);
+        for (beside, code, age) in [(&old, 0, "Fresh"), (&new, 1, "Stale"), (&twin, 1, "Stale")] {
+            let (found, report, said) = stale(server.port, beside.path(), &[]);
+            assert_eq!((found, &report["age"]), (Some(code), &age.into()), "{said}");
+            assert_eq!(report["served"]["notBefore"], "2026-01-01T00:00:00Z");
+        }
+    }
+    let server = s_server(new.path(), &[]);
+    assert_eq!(stale(server.port, old.path(), &[]).1["age"], "Newer");
+    // The key is of no use for this, and may be missing.
+    std::fs::remove_file(old.path().join("tls.key")).unwrap();
+    let endpoint = format!("127.0.0.1:{}", server.port);
+    let done =
+        output(tandem_vm().args(["stale", "--endpoint", &endpoint, "--server-name", NAME, "--folder"]).arg(old.path()));
+    assert_eq!(done.status.code(), Some(0));
+    assert!(
+        said(&done).starts_with(&format!("{endpoint}: fresh: serves a newer certificate (serial ")),
+        "{}",
+        said(&done)
+    );
+}
+
+#[test]
+fn an_endpoint_of_which_nothing_is_known_is_not_called_stale() {
+    let ca = ca("internal-ca");
+    let folder = secret(&ca, &leaf());
+    let silent = Spoken::start(|mut stream| drain(&mut stream));
+    let (code, _, said) = stale(silent.port, folder.path(), &["--timeout", "300ms"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert_eq!(
+        said,
+        format!("tandem-vm: 127.0.0.1:{}: no certificate was served: it does not answer in time\n", silent.port)
+    );
+    let port = silent.port;
+    drop(silent);
+    let (code, _, said) = stale(port, folder.path(), &[]);
+    assert!(code == Some(3) && said.contains("no connection: "), "{said}");
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    for (args, why) in [
+        (&["--secret", "a/b"][..], "<--endpoint <HOST:PORT>|--vm <NAME>>"),
+        (&["--endpoint", "db:1", "--vm", "x", "--secret", "a/b"], "cannot be used with"),
+        (&["--vm", "x", "--folder", "."], "--secret"),
+        (&["--endpoint", "db:1", "--folder", ".", "--restart"], "cannot be used with"),
+        (&["--vm", "x", "--secret", "a/b", "--wait", "5m"], "--restart"),
+        (&["--vm", "x", "--secret", "a/b", "--port", "0"], "0 is not in 1..="),
+        (&["--vm", "x", "--secret", "a/b"], "--port: is needed with --protocol tls, which has no port of its own"),
+        (&["--vm", "x", "--secret", "a/b", "--port", "1", "--kubeconfig", "/nowhere"], "the kubeconfig: "),
+    ] {
+        let done = output(tandem_vm().arg("stale").args(args));
+        assert!(done.status.code() == Some(2) && said(&done).contains(why), "{args:?}: {}", said(&done));
+    }
+}
+
+const RESTART: &str = "  restartStale: {schedule: \"30 3 * * *\", image: \"registry.example/tandem-vm:0.1\"}\n";
+
+fn with_restart(document: &str) -> String {
+    let (head, spec) = document.split_once("\nspec:\n").unwrap();
+    format!("{head}\nspec:\n{RESTART}{spec}")
+}
+
+#[test]
+fn the_cron_job_and_its_rights_are_rendered() {
+    let document = example("databasevm.yaml");
+    let (without, with) = (render(&document), render(&with_restart(&document)));
+    let (common, added) = with.manifests.split_at(without.manifests.len());
+    assert_eq!(common, without.manifests);
+    let yaml: Vec<_> = added.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
+    insta::assert_snapshot!(yaml.join("---\n"));
+}
+
+/// What the CronJob runs are arguments that the command takes, whichever the database is.
+#[test]
+fn the_cron_job_runs_what_there_is() {
+    let document = with_restart(&example("databasevm.yaml"));
+    let list = render_stdin(document.as_bytes(), &["-o", "json"]);
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    let job = list["items"].as_array().unwrap().iter().find(|item| item["kind"] == "CronJob").unwrap();
+    let container = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["command"], serde_json::json!(["tandem-vm"]));
+    let args = container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
+    tandem_vm::cli::command().try_get_matches_from(["tandem-vm"].into_iter().chain(args)).unwrap();
+}
+
+#[test]
+fn a_restart_that_could_not_work_is_refused() {
+    let document = with_restart(&example("databasevm.yaml"));
+    let with = |more: &str| document.replace("\nspec:\n", &format!("\nspec:\n{more}"));
+    for (document, why) in [
+        (
+            with("  delivery: filesystem\n"),
+            "spec.restartStale: is for delivery: disk; a filesystem follows the Secret by itself; leave it out",
+        ),
+        (with("  machine: {runStrategy: Manual}\n"), "spec.restartStale: needs spec.machine.runStrategy: Always"),
+        (
+            document.replace("30 3 * * *", "at night"),
+            "spec.restartStale.schedule: `at night` is not a schedule; write minute, hour,",
+        ),
+        (
+            document.replace("registry.example/tandem-vm:0.1", "a b"),
+            "spec.restartStale.image: `a b` is not an image reference",
+        ),
+        (
+            document.replace("name: mongodb\n", &format!("name: {}\n", "m".repeat(45))),
+            "metadata.name: has 45 bytes; with restartStale use at most 44",
+        ),
+    ] {
+        let done = render_stdin(document.as_bytes(), &[]);
+        assert!(done.status.code() == Some(2) && said(&done).contains(why), "{why}\n{}\n{document}", said(&done));
+    }
+}
+
+/// The plan knows that such a VM does not keep its certificate until it ends.
+#[test]
+fn a_plan_holds_with_it() {
+    for (document, holds) in [(example("databasevm.yaml"), false), (with_restart(&example("databasevm.yaml")), true)] {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("vm.yaml");
+        std::fs::write(&file, document).unwrap();
+        let done = output(tandem_vm().arg("rotation-plan").arg(&file));
+        assert_eq!(done.status.success(), holds, "{}", said(&done));
+    }
+    let filesystem = example("databasevm.yaml").replace("\nspec:\n", "\nspec:\n  delivery: filesystem\n");
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("vm.yaml");
+    std::fs::write(&file, filesystem.replace("mongodb:\n", "mongodb:\n      credentialFile: /root/admin\n")).unwrap();
+    let done = output(tandem_vm().arg("rotation-plan").arg(&file));
+    assert!(done.status.success(), "{}", said(&done));
+}
