@@ -12,8 +12,9 @@
 //! ```
 //!
 //! What is not real: KubeVirt (the [`Machine`] reads the VirtualMachine and does as it would), the cluster's DNS and
-//! Services (a client takes every name for the forwarded port), and `mongod` and `mongosh` in `tests/guest/image`, for
-//! no package registry offers those.
+//! Services (a client takes every name for the forwarded port), `mongod`, which no package registry offers, and `mongosh`,
+//! which would be too slow here: both are in `tests/guest/image` and say what they do not do. The VirtualMachines' own
+//! size is not theirs either: each gets two processors, and memory for a test machine.
 //!
 //! QEMU emulates (TCG), which is slow and works everywhere. `TANDEM_KVM=1` asks for /dev/kvm.
 

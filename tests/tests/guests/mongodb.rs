@@ -163,7 +163,7 @@ fn with_client_certificates_required_a_renewed_secret_is_served_with_no_connecti
         filesystem: filesystem(vm)?,
         served: &|| served(port, None, &ca, Some(&certificate)),
     };
-    database.assert_follows(&scenario, &mut machine, &mut ask)?;
+    database.assert_follows(&scenario, &secrets, &mut machine, &mut ask)?;
     let log = machine.shell("cat /var/log/mongodb/mongod.log")?;
     ensure!(log.contains("rotateCertificates by rotation: done"), "nobody asked for it by name:\n{log}");
     Ok(())

@@ -80,5 +80,5 @@ fn libpq_verifies_the_guest_fully_and_a_renewed_secret_is_served_with_no_connect
         filesystem: filesystem(vm)?,
         served: &|| served(port, Some("postgres"), &ca, None),
     };
-    database.assert_follows(&scenario, &mut machine, || held.say("select pg_backend_pid();"))
+    database.assert_follows(&scenario, &secrets, &mut machine, || held.say("select pg_backend_pid();"))
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use kube::api::DynamicObject;
 use serde_json::Value;
-use tandem_tests::{guests::Machine, sharing::disk};
+use tandem_tests::{
+    guests::Machine,
+    sharing::{disk, rendered::Secrets},
+};
 
 use crate::scenario::{Scenario, entry, leaf};
 
@@ -26,19 +29,19 @@ pub(crate) struct Database<'a> {
 }
 
 impl Database<'_> {
-    /// Has the Secret renewed, and changed in the guest's filesystem as the kubelet changes it: the new certificate is
+    /// `first` are the Secrets that the guest was started with. Has the Secret renewed, and changed in the guest's filesystem as the kubelet changes it: the new certificate is
     /// served, and no connection was dropped. Then a Secret whose key is another certificate's: the guest says so, and
     /// serves what it served. `ask` uses a connection that was open before, and says which one it is.
     pub(crate) fn assert_follows(
         &self,
         scenario: &Scenario,
+        first: &Secrets,
         machine: &mut Machine,
         mut ask: impl FnMut() -> Result<String>,
     ) -> Result<()> {
         const JOURNAL: &str = "journalctl --no-pager --output cat --unit 'tandem-tls*'";
         let mounted = machine.mounted(&self.filesystem);
-        let first = scenario.secrets()?;
-        ensure!((self.served)()? == leaf(&first, self.secret)?, "another certificate is served at first");
+        ensure!((self.served)()? == leaf(first, self.secret)?, "another certificate is served at first");
         let connection = ask()?;
 
         scenario.renew(self.certificate)?;
@@ -73,7 +76,7 @@ impl Database<'_> {
         })?;
         ensure!(ask()? == connection, "the connection was dropped");
         let told = machine.shell("journalctl --no-pager")?;
-        for secrets in [&first, &second, &third] {
+        for secrets in [first, &second, &third] {
             let key = std::str::from_utf8(entry(secrets, self.secret, "tls.key")?)?;
             let line = key.lines().find(|line| !line.starts_with('-')).context("a key without lines")?;
             ensure!(!told.contains(line), "the journal tells a line of a private key");
