@@ -88,7 +88,7 @@ fn merged(ours: &CloudConfig, more: &Mapping) -> Result<String, RenderError> {
             problems.push(Problem::new(field, format!("`{path}` is written by tandem-vm; choose another path")));
         }
     }
-    let Value::Mapping(mut all) = serde_yaml::to_value(ours)? else { return Ok(String::new()) };
+    let mut all: Mapping = serde_yaml::from_value(serde_yaml::to_value(ours)?)?;
     merge::extend(&mut all, more, "spec.cloudConfig", &mut problems);
     if problems.is_empty() { Ok(serde_yaml::to_string(&all)?) } else { Err(RenderError::Fields(problems)) }
 }
