@@ -11,6 +11,7 @@ CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
 HELM := $(TOOLS)/bin/helm
 VIRTIOFSD := $(TOOLS)/bin/virtiofsd
 PYMONGO := $(TOOLS)/pymongo/4.10.1
+MONGOSH := $(TOOLS)/mongosh/node_modules/.bin/mongosh
 
 .PHONY: help
 help: ## List the targets
@@ -115,16 +116,24 @@ guest-tools: $(VIRTIOFSD) $(PYMONGO)
 tools:
 	@tests/tools.sh cc:gcc openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
 	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd \
-	    redis-server:redis-server pg_lsclusters:postgresql busybox:busybox pgrep:procps
+	    redis-server:redis-server pg_lsclusters:postgresql busybox:busybox pgrep:procps node:nodejs npm:npm
 	@tests/tools.sh mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs qemu-system-x86_64:qemu-system-x86 psql:postgresql-client \
 	    pkg-config:pkg-config /usr/include/cap-ng.h:libcap-ng-dev /usr/include/seccomp.h:libseccomp-dev \
 	    python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
+	@$(MAKE) --no-print-directory $(MONGOSH)
 tools-demo:
 	@tests/tools.sh cc:gcc xorrisofs:xorriso
 
 .PHONY: cargo
 cargo:
 	@command -v $(CARGO) >/dev/null || { echo 'Rust is missing: install it from https://rustup.rs' >&2; exit 1; }
+
+# MongoDB's own shell, which runs what a guest's replica set is initiated with.
+$(MONGOSH): tests/mongosh/package.json tests/mongosh/package-lock.json
+	@echo 'installing mongosh (half a minute, once)'
+	@rm -rf $(TOOLS)/mongosh && mkdir -p $(TOOLS)/mongosh && cp $^ $(TOOLS)/mongosh
+	@npm ci --prefix $(TOOLS)/mongosh --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
 
 $(CARGO_DENY): | cargo
 	@echo 'building cargo-deny (some minutes, once)'

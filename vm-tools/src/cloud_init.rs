@@ -29,7 +29,7 @@ use crate::guest::{Filesystem, GuestData, WriteFile};
 use crate::merge;
 use crate::names::{MachineNames, Names};
 use crate::spec::Document;
-use config::CloudConfig;
+use config::{CloudConfig, Host};
 use templates::Templates;
 
 /// What MongoDB's production notes recommend under WiredTiger, and what the others do not mind.
@@ -73,7 +73,13 @@ fn config(document: &Document, names: &Names, machine: &MachineNames) -> Result<
         runcmd.extend([systemctl("enable", server.enable.unwrap_or_else(|| unit.clone())), systemctl("restart", unit)]);
     }
     let ssh_authorized_keys = document.spec.os.ssh_authorized_keys.clone();
-    let mut config = CloudConfig { ssh_authorized_keys, write_files: files, runcmd, ..CloudConfig::default() };
+    let host = machine.member.map(|_| Host {
+        hostname: machine.vm.clone(),
+        fqdn: machine.host().to_owned(),
+        prefer_fqdn_over_hostname: false,
+        manage_etc_hosts: "localhost",
+    });
+    let mut config = CloudConfig { host, ssh_authorized_keys, write_files: files, runcmd, ..CloudConfig::default() };
     packages::add(&mut config, document);
     Ok(config)
 }

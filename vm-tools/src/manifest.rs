@@ -113,7 +113,9 @@ impl Manifest {
 /// `user_data` has one text for each VM.
 pub(crate) fn all(document: &Document, names: &Names, user_data: &[String]) -> Result<Vec<Manifest>, RenderError> {
     let spec = &document.spec;
-    let mut all = vec![Manifest::Certificate(Box::new(certificate::certificate(document, names)))];
+    let certificate = |certificate| Manifest::Certificate(Box::new(certificate));
+    let mut all = vec![certificate(certificate::server(document, names))];
+    all.extend(certificate::clients(document, names).map(certificate));
     for (machine, user_data) in names.machines.iter().zip(user_data) {
         if spec.has_data_disk() {
             all.push(Manifest::PersistentVolumeClaim(Box::new(storage::claim(document, machine))));
@@ -125,6 +127,8 @@ pub(crate) fn all(document: &Document, names: &Names, user_data: &[String]) -> R
     }
     if let Some(port) = spec.database.port() {
         all.push(Manifest::Service(Box::new(network::service(document, names, port))));
+        let of_members = names.machines.iter().filter_map(|machine| network::member_service(document, machine, port));
+        all.extend(of_members.map(|service| Manifest::Service(Box::new(service))));
         all.push(Manifest::NetworkPolicy(Box::new(network::policy(document, names, port))));
         let deployment = |client| Manifest::Deployment(Box::new(client::deployment(document, names, client, port)));
         all.extend(spec.clients.iter().map(deployment));

@@ -8,11 +8,14 @@ use crate::spec::{Client, Delivery, Document};
 
 /// What the VM's name has beyond the database's; the longest that must fit a label of 63 bytes.
 pub(crate) const HOST_SUFFIX: &str = "-vm";
+/// The same for a member of a replica set, whose number has one digit.
+pub(crate) const MEMBER_SUFFIX: &str = "-vm-0";
 
 /// Names of the volumes that every VM may have besides that of the Secret.
-pub(crate) const VOLUMES: [&str; 3] = [ROOT_DISK, DATA_DISK, CLOUD_INIT];
+pub(crate) const VOLUMES: [&str; 4] = [ROOT_DISK, DATA_DISK, KEYFILE_DISK, CLOUD_INIT];
 pub(crate) const ROOT_DISK: &str = "root-disk";
 pub(crate) const DATA_DISK: &str = "data-disk";
+pub(crate) const KEYFILE_DISK: &str = "keyfile-disk";
 pub(crate) const CLOUD_INIT: &str = "cloud-init";
 
 /// Names of the rendered objects.
@@ -31,15 +34,20 @@ pub struct Names {
     pub service_names: [String; 4],
     /// The VM's volume that carries the certificate Secret; with `delivery: filesystem` also what the guest mounts.
     pub certificate_volume: String,
-    /// The VMs; for now there is one.
+    /// The VMs, in the order of their numbers: one, or the members of a replica set.
     pub machines: Vec<MachineNames>,
 }
 
 /// Names of one VM and of what belongs to it alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineNames {
-    /// VirtualMachine and host name of the guest.
+    /// Its number, if it is a member of a replica set.
+    pub member: Option<u8>,
+    /// VirtualMachine and host name of the guest; of a member also its own Service.
     pub vm: String,
+    /// All names under which it alone is dialled, from the shortest on; the last is the fully qualified one of a member,
+    /// which resolves to its pod: by it the members and their clients find one another.
+    pub dns_names: Vec<String>,
     /// DataVolume of the root disk, if that is one.
     pub root: String,
     /// PersistentVolumeClaim of the data disk.
@@ -50,6 +58,8 @@ pub struct MachineNames {
     pub certificate_serial: String,
     /// Serial of the data disk.
     pub data_serial: String,
+    /// Serial of the disk that carries the keyFile, where there is one.
+    pub keyfile_serial: String,
 }
 
 impl Names {
@@ -75,7 +85,10 @@ impl Names {
                 }
                 .to_owned()
             }),
-            machines: vec![MachineNames::of(document)],
+            machines: match spec.members {
+                ..=1 => vec![MachineNames::of(document, None)],
+                members => (0..members).map(|member| MachineNames::of(document, Some(member))).collect(),
+            },
         }
     }
 
@@ -86,6 +99,26 @@ impl Names {
         qualified
     }
 
+    /// Name of the replica set, if there is one.
+    #[must_use]
+    pub fn replica_set<'a>(&'a self, document: &'a Document) -> &'a str {
+        let named = document.replica_set().and_then(|(mongodb, _)| mongodb.replica_set_name.as_deref());
+        named.unwrap_or(&self.service)
+    }
+
+    /// `HOST:PORT` of each member of a replica set, as members and clients dial them.
+    #[must_use]
+    pub fn members(&self, document: &Document) -> Vec<String> {
+        let port = document.spec.database.port().unwrap_or_default();
+        self.machines.iter().map(|machine| format!("{}:{port}", machine.host())).collect()
+    }
+
+    /// Certificate and Secret of a client that has its own.
+    #[must_use]
+    pub fn client_certificate(&self, client: &Client) -> String {
+        format!("{}-tls", self.client(client))
+    }
+
     /// Deployment of a client.
     #[must_use]
     pub fn client(&self, client: &Client) -> String {
@@ -94,26 +127,50 @@ impl Names {
 }
 
 impl MachineNames {
-    fn of(document: &Document) -> Self {
-        let (name, spec) = (&document.metadata.name, &document.spec);
-        let vm = format!("{name}{HOST_SUFFIX}");
-        let serial_or = |own: &Option<String>, purpose| own.clone().unwrap_or_else(|| serial(purpose, document));
-        Self {
-            root: format!("{vm}-root"),
-            data: format!("{name}-data"),
-            user_data_secret: format!("{vm}-userdata"),
-            certificate_serial: serial_or(&spec.certificate.serial, "tls-"),
-            data_serial: serial_or(&spec.storage.serial, "data-"),
-            vm,
+    fn of(document: &Document, member: Option<u8>) -> Self {
+        let (name, namespace, spec) = (&document.metadata.name, &document.metadata.namespace, &document.spec);
+        let number = member.map(|member| format!("-{member}")).unwrap_or_default();
+        let vm = format!("{name}{HOST_SUFFIX}{number}");
+        let serial_or = |own: &Option<String>, made: String| own.clone().unwrap_or(made);
+        let mut dns_names = vec![vm.clone()];
+        if member.is_some() {
+            let domain = &spec.cluster_domain;
+            // Those of its Service, then those of its pod, whose subdomain is the Service of the set.
+            for host in [vm.clone(), format!("{vm}.{name}")] {
+                if host != vm {
+                    dns_names.push(host.clone());
+                }
+                for rest in [namespace.clone(), format!("{namespace}.svc"), format!("{namespace}.svc.{domain}")] {
+                    dns_names.push(format!("{host}.{rest}"));
+                }
+            }
         }
+        Self {
+            member,
+            root: format!("{vm}-root"),
+            data: format!("{name}-data{number}"),
+            user_data_secret: format!("{vm}-userdata"),
+            certificate_serial: serial_or(&spec.certificate.serial, serial("tls-", document, None)),
+            data_serial: serial_or(&spec.storage.serial, serial("data-", document, member)),
+            keyfile_serial: serial("key-", document, None),
+            vm,
+            dns_names,
+        }
+    }
+
+    /// The fully qualified name by which it alone is dialled.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.dns_names.last().unwrap_or(&self.vm)
     }
 }
 
 /// A serial of exactly 20 bytes, all that a virtio disk shows of it: the purpose, then at least 60 bits of a SHA-256 over
-/// namespace and name. The same names give the same serial for ever, so a data disk is found again.
-fn serial(purpose: &str, document: &Document) -> String {
+/// namespace, name and, if it is given, number. The same names give the same serial for ever, so a data disk is found again.
+fn serial(purpose: &str, document: &Document, member: Option<u8>) -> String {
     // No name has a NUL, so two different pairs never make the same input.
-    let hash = Sha256::digest(format!("{}\0{}", document.metadata.namespace, document.metadata.name));
+    let number = member.map(|member| format!("\0{member}")).unwrap_or_default();
+    let hash = Sha256::digest(format!("{}\0{}{number}", document.metadata.namespace, document.metadata.name));
     let hex = hash.iter().map(|byte| format!("{byte:02x}"));
     purpose.chars().chain(hex.collect::<String>().chars()).take(20).collect()
 }
@@ -124,14 +181,24 @@ pub(crate) type Labels = BTreeMap<String, String>;
 const DATABASE: &str = "vm.tandem.internal/database";
 const ROLE: &str = "vm.tandem.internal/role";
 const CLIENT: &str = "vm.tandem.internal/client";
+const MEMBER: &str = "vm.tandem.internal/member";
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Selects the pods in which the VM runs. virt-launcher pods carry the labels of the VM's template.
+/// Selects the pods in which the VMs run. virt-launcher pods carry the labels of the VM's template.
 pub(crate) fn database_selector(document: &Document) -> Labels {
     labels(&[(DATABASE, &document.metadata.name), (ROLE, "database")])
+}
+
+/// Selects the pod in which one VM runs.
+pub(crate) fn machine_selector(document: &Document, machine: &MachineNames) -> Labels {
+    let mut selector = database_selector(document);
+    if let Some(member) = machine.member {
+        selector.extend(labels(&[(MEMBER, &member.to_string())]));
+    }
+    selector
 }
 
 /// Selects the pods of all clients.

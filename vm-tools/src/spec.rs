@@ -6,6 +6,7 @@ mod database;
 mod document;
 mod error;
 mod machine;
+mod members;
 mod one_of;
 pub(crate) mod values;
 
@@ -14,6 +15,7 @@ pub use database::*;
 pub use document::*;
 pub use error::SpecError;
 pub use machine::*;
+pub use members::*;
 use one_of::one_of;
 use serde_yaml::Value;
 pub use tandem_cli::Problem;

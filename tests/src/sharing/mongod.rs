@@ -34,6 +34,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields)]
 struct Config {
     net: Net,
+    #[serde(rename = "replication")]
+    _replication: Option<Replication>,
+    security: Option<Security>,
     #[serde(rename = "storage")]
     _storage: Storage,
     #[serde(rename = "systemLog")]
@@ -50,11 +53,34 @@ struct Net {
     tls: Tls,
 }
 
+/// Members of a set do not speak with one another here.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Replication {
+    #[serde(rename = "replSetName")]
+    _repl_set_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Security {
+    cluster_auth_mode: ClusterAuthMode,
+    key_file: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum ClusterAuthMode {
+    KeyFile,
+    X509,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Tls {
     mode: String,
     certificate_key_file: String,
+    cluster_file: Option<String>,
     #[serde(rename = "CAFile")]
     ca_file: String,
     #[serde(default)]
@@ -131,8 +157,18 @@ impl Drop for Mongod {
 fn read_config(guest: &Guest) -> Result<ServerConfig> {
     let path = guest.path("/etc/mongod.conf")?;
     let text = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
-    let Tls { mode, certificate_key_file, ca_file, allow_connections_without_certificates } =
-        serde_yaml::from_str::<Config>(&text).context("mongod.conf")?.net.tls;
+    let config: Config = serde_yaml::from_str(&text).context("mongod.conf")?;
+    let Tls { mode, certificate_key_file, cluster_file, ca_file, allow_connections_without_certificates } =
+        config.net.tls;
+    if let Some(security) = config.security
+        && (security.cluster_auth_mode == ClusterAuthMode::KeyFile) != security.key_file.is_some()
+    {
+        bail!("mongod.conf: security.keyFile and clusterAuthMode do not belong together");
+    }
+    if let Some(file) = cluster_file {
+        // What it would show the other members.
+        PrivateKeyDer::from_pem_file(guest.path(&file)?)?;
+    }
     if mode != "requireTLS" {
         bail!("mongod.conf: net.tls.mode is {mode}; only requireTLS stands for itself here");
     }

@@ -44,17 +44,24 @@ impl Pod {
         let mut mounts = Vec::new();
         for mount in container.volume_mounts.iter().flatten() {
             let volume = spec.volumes.iter().flatten().find(|volume| volume.name == mount.name).context("no volume")?;
-            let Some(source) = &volume.secret else { continue };
-            let name = source.secret_name.as_deref().unwrap_or_default();
-            let secret = secrets.get(name).with_context(|| format!("the Secret {name} does not exist"))?;
+            let alone = volume.secret.iter().map(|secret| (secret.secret_name.as_deref(), &secret.items));
+            let sources = volume.projected.iter().filter_map(|projected| projected.sources.as_ref()).flatten();
+            let sources = sources.filter_map(|source| source.secret.as_ref());
+            let sources: Vec<_> = alone.chain(sources.map(|secret| (Some(&*secret.name), &secret.items))).collect();
+            if sources.is_empty() {
+                continue;
+            }
             let mut files = BTreeMap::new();
-            match &source.items {
-                None => files.clone_from(secret),
-                Some(items) => {
-                    for item in items {
-                        let value = secret.get(&item.key).with_context(|| format!("{name} has no {}", item.key))?;
-                        files.insert(item.path.clone(), value.clone());
-                    }
+            for (name, items) in sources {
+                let name = name.unwrap_or_default();
+                let secret = secrets.get(name).with_context(|| format!("the Secret {name} does not exist"))?;
+                let Some(items) = items else {
+                    files.extend(secret.clone());
+                    continue;
+                };
+                for item in items {
+                    let value = secret.get(&item.key).with_context(|| format!("{name} has no {}", item.key))?;
+                    files.insert(item.path.clone(), value.clone());
                 }
             }
             let place = folder.join(&mount.name);

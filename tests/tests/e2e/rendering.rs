@@ -71,14 +71,17 @@ struct Applied {
     secrets: Secrets,
 }
 
-/// Renders and applies with strict field validation; waits for the Certificate.
+/// Renders and applies with strict field validation; waits for the Certificates.
 async fn applied(document: &str, folder: &Path) -> Result<Applied> {
     let space = space("render").await?;
     make_cluster_issuer(&space).await?;
     space.cluster.apply_crds(&root().join("tests/data/kubevirt-crd.yaml")).await?;
     let objects = space.apply(&render(document, folder, &space)?).await?;
-    let certificate = rendered::find(&objects, "Certificate")?;
-    space.wait_ready(CERTIFICATE, certificate.metadata.name.as_deref().unwrap_or_default()).await?;
+    let is_certificate =
+        |object: &&DynamicObject| object.types.as_ref().is_some_and(|types| types.kind == "Certificate");
+    for certificate in objects.iter().filter(is_certificate) {
+        space.wait_ready(CERTIFICATE, certificate.metadata.name.as_deref().unwrap_or_default()).await?;
+    }
     let secrets = rendered::secrets(&space.cluster, &space.name).await?;
     Ok(Applied { objects, secrets })
 }
@@ -118,6 +121,17 @@ async fn both_sides_of_the_secret_trust_each_other() -> Result<()> {
         let first = pem::parse(certificate)?;
         ensure!(chain.first().is_some_and(|leaf| leaf.as_ref() == first.contents()), "not the Secret's certificate");
 
+        // The certificate has each name of the connection string, and the client finds the files that it names.
+        let uri = pod.variable("MONGODB_URI")?;
+        let (hosts, options) = uri.trim_start_matches("mongodb://").split_once("/?").context("no options")?;
+        for host in hosts.split(',') {
+            pod.connect_as(server.address(), host.trim_end_matches(":27017"), None).with_context(|| host.to_owned())?;
+        }
+        let seen = pod.files()?;
+        for file in options.split('&').filter_map(|option| option.split_once('=')?.1.strip_prefix('/')) {
+            ensure!(seen.contains(&format!("/{file}")), "{uri} names /{file}, and there are {seen:?}");
+        }
+
         let host = pod.variable("MONGODB_HOST")?;
         std::fs::write(place("stranger.crt"), root_ca("A stranger", &PKCS_ECDSA_P256_SHA256)?.as_ref().pem())?;
         let stranger = pod.connect_as(server.address(), host, Some(&place("stranger.crt")));
@@ -126,6 +140,50 @@ async fn both_sides_of_the_secret_trust_each_other() -> Result<()> {
         ensure!(wrong_name.is_err_and(|e| e.to_string().contains("not valid for name")), "any name will do");
         ensure!(connect_without_tls(server.address()).is_err(), "served without TLS");
     }
+    Ok(())
+}
+
+/// Whoever has it is known for a client, and for no member of the set.
+#[tokio::test]
+async fn a_clients_own_certificate_is_none_of_the_members() -> Result<()> {
+    let document = std::fs::read_to_string(root().join("examples/mongodb-replica-set/databasevm.yaml"))?;
+    let folder = tempfile::tempdir()?;
+    let applied = applied(&document, folder.path()).await?;
+    let own = applied.secrets.get("mongodb-app-tls").context("the client has no Secret")?;
+    let read = |secret: &BTreeMap<String, Vec<u8>>| -> Result<_> {
+        let file = folder.path().join("tls.crt");
+        std::fs::write(&file, secret.get("tls.crt").context("no tls.crt")?)?;
+        let ask = ["-noout", "-subject", "-nameopt", "RFC2253", "-ext", "extendedKeyUsage"];
+        tools::output(Command::new("openssl").args(["x509", "-in"]).arg(file).args(ask))
+    };
+    let [member, client] = [read(shared(&applied)?)?, read(own)?];
+    let namespace = applied.objects[0].metadata.namespace.as_deref().unwrap_or_default();
+    ensure!(member.contains(&format!("OU=mongodb,O={namespace}")), "{member}");
+    ensure!(member.contains("TLS Web Server Authentication, TLS Web Client Authentication"), "{member}");
+    ensure!(client.contains(&format!("subject=CN=mongodb-app,O={namespace}\n")), "{client}");
+    ensure!(client.contains("TLS Web Client Authentication") && !client.contains("Server"), "{client}");
+    // What MongoDB's drivers want in one file.
+    let combined = own.get("tls-combined.pem").context("no tls-combined.pem")?;
+    for key in ["tls.key", "tls.crt"] {
+        let part = own.get(key).with_context(|| key.to_owned())?.trim_ascii();
+        ensure!(combined.windows(part.len()).any(|window| window == part), "{key} is not in tls-combined.pem");
+    }
+    Ok(())
+}
+
+/// Another key in its place would split a running replica set.
+#[tokio::test]
+async fn a_key_file_in_the_cluster_is_not_replaced() -> Result<()> {
+    let space = space("keyfile").await?;
+    let secret = || {
+        let mut command = Command::new(tools::program("tandem-vm")?);
+        tools::output(command.args(["keyfile", "--secret", "mongodb-keyfile", "--namespace", &space.name]))
+    };
+    space.apply(&secret()?).await?;
+    let first = rendered::secrets(&space.cluster, &space.name).await?;
+    let refused = space.apply(&secret()?).await;
+    ensure!(refused.is_err_and(|error| format!("{error:#}").contains("immutable")), "it was replaced");
+    ensure!(rendered::secrets(&space.cluster, &space.name).await? == first, "it changed");
     Ok(())
 }
 

@@ -38,7 +38,9 @@ pub(super) fn of(
         Delivery::Filesystem => Source::Filesystem { tag: names.certificate_volume.clone() },
     };
     let (mut server, reload) = match &document.spec.database {
-        Database::MongoDb(mongodb) => (mongodb::server(document, mongodb, source, templates)?, &mongodb.reload),
+        Database::MongoDb(mongodb) => {
+            (mongodb::server(document, names, machine, mongodb, source, templates)?, &mongodb.reload)
+        }
         Database::PostgreSql(postgresql) => {
             (postgresql::server(document, postgresql, source, templates)?, &postgresql.reload)
         }

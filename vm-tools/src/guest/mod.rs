@@ -10,16 +10,20 @@
 //!
 //! GuestData ─▶ /etc/tandem/data.conf ─▶ /usr/local/sbin/tandem-data           formats an empty disk, gives it to its user
 //!          └─▶ tandem-data.service ◀─requires─ FOLDER.mount ◀─requires─ the service
+//!
+//! GuestKeyFile, GuestReplicaSet ─▶ tandem-keyfile.service before mongod, tandem-replset.service after it
 //! ```
 
 mod data;
 mod defaults;
+mod replica_set;
 mod settings;
 mod tls;
 
 use serde::Serialize;
 
 pub use data::{Filesystem, GuestData};
+pub use replica_set::{GuestKeyFile, GuestReplicaSet};
 pub use settings::GuestError;
 pub use tls::{Bus, Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Source, StartTls};
 

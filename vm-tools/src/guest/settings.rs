@@ -62,6 +62,11 @@ pub(super) fn tag(text: &str) -> Result<&str, GuestError> {
     checked("the tag of the filesystem", text, fits, "the name of a volume is needed, of at most 36 bytes")
 }
 
+/// Letters, digits and what stands between them in names.
+pub(super) fn word<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
+    checked(what, text, only(text, b"._-"), "letters, digits and . _ - are possible")
+}
+
 /// `HOST:PORT`.
 pub(super) fn address(text: &str) -> Result<&str, GuestError> {
     let (host, port) = text.rsplit_once(':').unwrap_or(("", text));

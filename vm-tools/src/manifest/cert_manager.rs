@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
-use crate::spec::{Algorithm, IssuerRef};
+use crate::spec::{Algorithm, IssuerRef, Subject};
 
 /// A `cert-manager.io/v1` Certificate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,7 +32,11 @@ pub struct CertificateSpec {
     pub issuer_ref: IssuerRef,
     /// Subject common name.
     pub common_name: String,
+    /// The rest of the subject.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub subject: Subject,
     /// DNS subject alternative names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns_names: Vec<String>,
     /// IP subject alternative names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -41,12 +45,27 @@ pub struct CertificateSpec {
     pub usages: Vec<&'static str>,
     /// The private key.
     pub private_key: CertificatePrivateKey,
+    /// Forms of key and certificate that the Secret has besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub additional_output_formats: Vec<OutputFormat>,
     /// Lifetime, a Go duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
     /// Time before the end at which it is renewed, a Go duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<String>,
+}
+
+fn is_empty(subject: &Subject) -> bool {
+    *subject == Subject::default()
+}
+
+/// A form of key and certificate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputFormat {
+    /// `CombinedPEM`: `tls-combined.pem`, key and chain in one.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
 }
 
 /// The private key.

@@ -4,7 +4,8 @@
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, EnvVar, KeyToPath, PodSecurityContext, PodSpec, PodTemplateSpec,
-    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    ProjectedVolumeSource, SeccompProfile, SecretProjection, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -38,12 +39,17 @@ pub(super) fn deployment(document: &Document, names: &Names, client: &Client, po
 }
 
 fn pod(document: &Document, names: &Names, client: &Client, port: u16) -> PodSpec {
-    let shared = client.certificate == ClientCertificate::Shared;
+    let has_key = client.certificate != ClientCertificate::None;
     // libpq takes no key that others may read: root's, and its group's, which is then the pod's.
-    let group = (shared && matches!(document.spec.database, Database::PostgreSql(_))).then_some(KEY_GROUP);
-    let mut volumes = vec![secret_volume(&document.spec.certificate.secret_name, shared, group.map(|_| 0o440))];
+    let group = (has_key && matches!(document.spec.database, Database::PostgreSql(_))).then_some(KEY_GROUP);
+    let mode = group.map(|_| 0o440);
+    let mut volumes = vec![match client.certificate {
+        ClientCertificate::None => secret_volume(&document.spec.certificate.secret_name, false, mode),
+        ClientCertificate::Shared => secret_volume(&document.spec.certificate.secret_name, true, mode),
+        ClientCertificate::Own => own_volume(document, names.client_certificate(client), mode),
+    }];
     let mut mounts = vec![mount("certificates", CERTIFICATES, true)];
-    if shared {
+    if client.certificate == ClientCertificate::Shared {
         // Many drivers want key and certificate in one file and write it to /tmp: keep the key off the node's disk.
         volumes.push(memory_volume());
         mounts.push(mount("tmp", "/tmp", false));
@@ -61,7 +67,7 @@ fn pod(document: &Document, names: &Names, client: &Client, port: u16) -> PodSpe
             image: Some(client.image.clone()),
             command: some(&client.command),
             args: some(&client.args),
-            env: Some(environment(&document.spec.database, names, port, shared)),
+            env: Some(environment(document, names, client.certificate, port)),
             volume_mounts: Some(mounts),
             security_context: Some(SecurityContext {
                 allow_privilege_escalation: Some(false),
@@ -81,7 +87,8 @@ fn some(words: &[String]) -> Option<Vec<String>> {
 
 /// Where and how to connect. libpq reads its variables by itself (<https://www.postgresql.org/docs/current/libpq-envars.html>);
 /// the others are for the application to read.
-fn environment(database: &Database, names: &Names, port: u16, shared: bool) -> Vec<EnvVar> {
+fn environment(document: &Document, names: &Names, kind: ClientCertificate, port: u16) -> Vec<EnvVar> {
+    let database = &document.spec.database;
     let [host, port_name, ca, certificate, key] = match database {
         Database::PostgreSql(_) => ["PGHOST", "PGPORT", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"].map(str::to_owned),
         _ => {
@@ -99,15 +106,61 @@ fn environment(database: &Database, names: &Names, port: u16, shared: bool) -> V
         // Its default would fall back to a connection that it has not verified, or not even encrypted.
         all.push(("PGSSLMODE".to_owned(), "verify-full".to_owned()));
     }
-    if shared {
+    if kind != ClientCertificate::None {
         all.push((certificate, format!("{CERTIFICATES}/tls.crt")));
         all.push((key, format!("{CERTIFICATES}/tls.key")));
+    }
+    match database {
+        Database::MongoDb(_) => all.push(("MONGODB_URI".to_owned(), mongodb_uri(document, names, kind, port))),
+        Database::Redis(_) => all.push(("REDIS_URL".to_owned(), format!("rediss://{}:{port}", names.host()))),
+        Database::PostgreSql(_) | Database::None(_) => {}
     }
     all.into_iter().map(|(name, value)| EnvVar { name, value: Some(value), ..EnvVar::default() }).collect()
 }
 
+/// The connection string, with no user in it: <https://www.mongodb.com/docs/manual/reference/connection-string/>. Of a replica
+/// set it names all members, so that it is enough if one of them answers.
+fn mongodb_uri(document: &Document, names: &Names, kind: ClientCertificate, port: u16) -> String {
+    let (hosts, set) = match document.replica_set() {
+        Some(_) => (names.members(document).join(","), format!("replicaSet={}&", names.replica_set(document))),
+        None => (format!("{}:{port}", names.host()), String::new()),
+    };
+    let own = match kind {
+        ClientCertificate::Own => format!("&tlsCertificateKeyFile={CERTIFICATES}/tls-combined.pem"),
+        ClientCertificate::None | ClientCertificate::Shared => String::new(),
+    };
+    format!("mongodb://{hosts}/?{set}tls=true&tlsCAFile={CERTIFICATES}/ca.crt{own}")
+}
+
+/// The client's own key and certificate, and the authorities by which the server is verified: those of the server's Secret,
+/// and nothing else of that one.
+fn own_volume(document: &Document, secret: String, mode: Option<i32>) -> Volume {
+    let from = |name: String, keys: &[&str]| VolumeProjection {
+        secret: Some(SecretProjection {
+            name,
+            items: Some(keys.iter().map(|key| item(key)).collect()),
+            optional: None,
+        }),
+        ..VolumeProjection::default()
+    };
+    let own: &[&str] = match document.spec.database {
+        Database::MongoDb(_) => &["tls.crt", "tls.key", "tls-combined.pem"],
+        _ => &["tls.crt", "tls.key"],
+    };
+    let server = from(document.spec.certificate.secret_name.clone(), &["ca.crt"]);
+    Volume {
+        name: "certificates".to_owned(),
+        projected: Some(ProjectedVolumeSource { sources: Some(vec![from(secret, own), server]), default_mode: mode }),
+        ..Volume::default()
+    }
+}
+
+fn item(key: &str) -> KeyToPath {
+    KeyToPath { key: key.to_owned(), path: key.to_owned(), ..KeyToPath::default() }
+}
+
 fn secret_volume(secret: &str, whole: bool, mode: Option<i32>) -> Volume {
-    let ca = || vec![KeyToPath { key: "ca.crt".to_owned(), path: "ca.crt".to_owned(), ..KeyToPath::default() }];
+    let ca = || vec![item("ca.crt")];
     Volume {
         name: "certificates".to_owned(),
         secret: Some(SecretVolumeSource {

@@ -1,7 +1,7 @@
 //! The fields of KubeVirt's `VirtualMachine` that are rendered:
 //! <https://kubevirt.io/api-reference/main/definitions.html#_v1_virtualmachine>.
 
-use k8s_openapi::api::core::v1::{LocalObjectReference, PersistentVolumeClaimVolumeSource, TCPSocketAction};
+use k8s_openapi::api::core::v1::{Affinity, LocalObjectReference, PersistentVolumeClaimVolumeSource, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
@@ -66,6 +66,12 @@ pub struct InstanceTemplate {
 pub struct InstanceSpec {
     /// Host name of the guest.
     pub hostname: String,
+    /// The headless Service in whose domain the host name resolves to the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subdomain: Option<String>,
+    /// Which nodes it had better not share with whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
     /// Seconds between the request to stop and the end.
     pub termination_grace_period_seconds: u32,
     /// When the pod counts as ready, and so when a Service sends connections to it.

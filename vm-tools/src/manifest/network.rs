@@ -7,16 +7,32 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::metadata;
-use super::port_name;
-use crate::names::{Labels, Names, clients_selector, database_selector, with_common};
+use super::{metadata, port_name};
+use crate::names::{Labels, MachineNames, Names, clients_selector, database_selector, machine_selector, with_common};
 use crate::spec::Document;
 
+/// The database's Service. That of a replica set is headless: it gives each member's pod a name, before it is ready as well,
+/// since members have to find one another first.
 pub(super) fn service(document: &Document, names: &Names, port: u16) -> Service {
+    let mut service = service_for(document, &names.service, database_selector(document), port);
+    if let (Some(spec), true) = (&mut service.spec, document.replica_set().is_some()) {
+        spec.cluster_ip = Some("None".to_owned());
+        spec.publish_not_ready_addresses = Some(true);
+    }
+    service
+}
+
+/// The Service of a single member: an address that stays when the member's pod does not.
+pub(super) fn member_service(document: &Document, machine: &MachineNames, port: u16) -> Option<Service> {
+    machine.member?;
+    Some(service_for(document, &machine.vm, machine_selector(document, machine), port))
+}
+
+fn service_for(document: &Document, name: &str, selector: Labels, port: u16) -> Service {
     Service {
-        metadata: metadata(document, &names.service, with_common(document, Labels::new())),
+        metadata: metadata(document, name, with_common(document, Labels::new())),
         spec: Some(ServiceSpec {
-            selector: Some(database_selector(document)),
+            selector: Some(selector),
             ports: Some(vec![ServicePort {
                 name: Some(port_name(&document.spec.database).to_owned()),
                 port: port.into(),
@@ -30,14 +46,14 @@ pub(super) fn service(document: &Document, names: &Names, port: u16) -> Service 
     }
 }
 
-/// Closes the VM's pod to everything but the clients of this document, on the database's port.
+/// Closes the VMs' pods to everything but the clients of this document and, in a replica set, the members, on the
+/// database's port.
 pub(super) fn policy(document: &Document, names: &Names, port: u16) -> NetworkPolicy {
     let matching = |labels| LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
-    let clients = NetworkPolicyIngressRule {
-        from: Some(vec![NetworkPolicyPeer {
-            pod_selector: Some(matching(clients_selector(document))),
-            ..NetworkPolicyPeer::default()
-        }]),
+    let peer = |labels| NetworkPolicyPeer { pod_selector: Some(matching(labels)), ..NetworkPolicyPeer::default() };
+    let members = document.replica_set().map(|_| peer(database_selector(document)));
+    let from = NetworkPolicyIngressRule {
+        from: Some([peer(clients_selector(document))].into_iter().chain(members).collect()),
         ports: Some(vec![NetworkPolicyPort {
             port: Some(IntOrString::Int(port.into())),
             protocol: Some("TCP".to_owned()),
@@ -49,7 +65,7 @@ pub(super) fn policy(document: &Document, names: &Names, port: u16) -> NetworkPo
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(matching(database_selector(document))),
             policy_types: Some(vec!["Ingress".to_owned()]),
-            ingress: Some(vec![clients]),
+            ingress: Some(vec![from]),
             ..NetworkPolicySpec::default()
         }),
     }

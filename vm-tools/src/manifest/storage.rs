@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::kubevirt::UserData;
 use super::metadata;
-use crate::names::{Labels, MachineNames, database_selector, with_common};
+use crate::names::{Labels, MachineNames, machine_selector, with_common};
 use crate::spec::Document;
 
 /// Most bytes of user data that KubeVirt admits inside a VirtualMachine:
@@ -19,7 +19,7 @@ pub(crate) const MAX_INLINE_USER_DATA: usize = 2048;
 pub(super) fn claim(document: &Document, machine: &MachineNames) -> PersistentVolumeClaim {
     let storage = &document.spec.storage;
     PersistentVolumeClaim {
-        metadata: metadata(document, &machine.data, with_common(document, database_selector(document))),
+        metadata: metadata(document, &machine.data, with_common(document, machine_selector(document, machine))),
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
             resources: Some(VolumeResourceRequirements {

@@ -1,9 +1,12 @@
 //! The VirtualMachine. Disks that the guest must find carry a serial and stand on a named bus, because device letters
 //! promise nothing.
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, TCPSocketAction};
+use k8s_openapi::api::core::v1::{
+    Affinity, PersistentVolumeClaimVolumeSource, PodAffinityTerm, PodAntiAffinity, TCPSocketAction,
+    WeightedPodAffinityTerm,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::kubevirt::{
@@ -13,8 +16,11 @@ use super::kubevirt::{
 use super::{metadata, port_name, root};
 use crate::RenderError;
 use crate::merge::patch;
-use crate::names::{CLOUD_INIT, DATA_DISK, MachineNames, Names, ROOT_DISK, database_selector, with_common};
-use crate::spec::{Delivery, Document};
+use crate::names::{
+    CLOUD_INIT, DATA_DISK, KEYFILE_DISK, MachineNames, Names, ROOT_DISK, database_selector, machine_selector,
+    with_common,
+};
+use crate::spec::{Delivery, Document, Membership};
 
 /// A volume and how the guest gets it: one entry here, so that neither can be without the other.
 struct Drive {
@@ -34,7 +40,7 @@ pub(super) fn virtual_machine(
     machine: &MachineNames,
     user_data: UserData,
 ) -> Result<VirtualMachine, RenderError> {
-    let labels = with_common(document, database_selector(document));
+    let labels = with_common(document, machine_selector(document, machine));
     let rendered = spec(document, names, machine, user_data, labels.clone());
     let template = &document.spec.template;
     let spec = if template.is_empty() {
@@ -96,6 +102,8 @@ fn spec(
             metadata: ObjectMeta { labels: Some(labels), ..ObjectMeta::default() },
             spec: InstanceSpec {
                 hostname: machine.vm.clone(),
+                subdomain: machine.member.map(|_| names.service.clone()),
+                affinity: machine.member.map(|_| apart(document)),
                 termination_grace_period_seconds: hardware.termination_grace_period_seconds,
                 readiness_probe,
                 domain: Domain {
@@ -140,8 +148,34 @@ fn drives(
         },
         source: VolumeSource::Secret { secret_name: document.spec.certificate.secret_name.clone() },
     });
+    if let Some((_, Membership::KeyFile(key))) = document.replica_set() {
+        let source = VolumeSource::Secret { secret_name: key.secret_name.clone() };
+        drives.push(disk(KEYFILE_DISK, Some(machine.keyfile_serial.clone()), source));
+    }
     drives.push(disk(CLOUD_INIT, None, VolumeSource::CloudInitNoCloud(NoCloud { user_data })));
     drives
+}
+
+/// Members on one node would fall with it. Only a wish: a small cluster has no more nodes.
+fn apart(document: &Document) -> Affinity {
+    let term = PodAffinityTerm {
+        label_selector: Some(LabelSelector {
+            match_labels: Some(database_selector(document)),
+            ..LabelSelector::default()
+        }),
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        ..PodAffinityTerm::default()
+    };
+    Affinity {
+        pod_anti_affinity: Some(PodAntiAffinity {
+            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
+                weight: 100,
+                pod_affinity_term: term,
+            }]),
+            ..PodAntiAffinity::default()
+        }),
+        ..Affinity::default()
+    }
 }
 
 fn ports(document: &Document) -> Vec<Port> {

@@ -16,6 +16,10 @@ pub struct Certificate {
     /// that is too long; NAME-vm where there is no Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub common_name: Option<String>,
+    /// What stands in the subject besides the common name. Default: nothing, or for `membership: {x509: {}}` the namespace
+    /// as organization and the document's name as organizational unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
     /// DNS names beyond those of the Service and the VM.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_names: Vec<String>,
@@ -38,6 +42,19 @@ pub struct Certificate {
     /// `delivery: filesystem` it is what the guest mounts. Default: `secret-disk` or `secret-files`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_name: Option<String>,
+}
+
+/// Attributes of a subject, under cert-manager's names: at most one of each, with at most 64 characters (RFC 5280,
+/// ub-organization-name and ub-organizational-unit-name).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Subject {
+    /// O.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub organizations: Vec<String>,
+    /// OU.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub organizational_units: Vec<String>,
 }
 
 /// Who signs the certificate.

@@ -3,12 +3,13 @@
 mod certificate;
 mod database;
 mod machine;
+mod members;
 
 use std::collections::HashSet;
 
 use super::document::{API_VERSION, ClientCertificate, Delivery, Document, KIND};
 use super::{ClientAuth, Problem, RunStrategy, Spec, SpecError, values};
-use crate::names::{HOST_SUFFIX, Names};
+use crate::names::{HOST_SUFFIX, MEMBER_SUFFIX, Names};
 
 /// Collects every problem, so that one run shows them all.
 struct Problems(Vec<Problem>);
@@ -39,8 +40,9 @@ pub(super) fn document(document: &Document) -> Result<(), SpecError> {
     if document.kind != KIND {
         problems.add("kind", format!("`{}`; write {KIND}", tandem_cli::shown(&document.kind)));
     }
-    // The VM is called NAME-vm, which is also a host name and a label: at most 63 bytes.
-    let name = values::service_label(&document.metadata.name, 63 - HOST_SUFFIX.len());
+    // The VM is called NAME-vm, a member NAME-vm-0, which is also a host name and a label: at most 63 bytes.
+    let suffix = if document.spec.members > 1 { MEMBER_SUFFIX } else { HOST_SUFFIX };
+    let name = values::service_label(&document.metadata.name, 63 - suffix.len());
     let namespace = values::label(&document.metadata.namespace, 63);
     let named = name.is_ok() && namespace.is_ok();
     problems.check("metadata.name", name);
@@ -55,6 +57,8 @@ pub(super) fn document(document: &Document) -> Result<(), SpecError> {
     delivery(spec, &mut problems);
     restart_stale(document, &mut problems);
     template(spec, &mut problems);
+    members::members(document, &mut problems);
+    members::subjects(document, &mut problems);
     // Rules about names made from other names: only worth reading once those are right.
     if named {
         derived_names(document, &mut problems);
@@ -159,10 +163,18 @@ fn derived_names(document: &Document, problems: &mut Problems) {
                 .add("spec.certificate.serial", format!("`{certificate}` is the data disk's serial; choose another"));
         }
     }
-    let longest = names.service_names.last().map_or(0, String::len);
+    let of_machines = names.machines.iter().flat_map(|machine| &machine.dns_names);
+    let longest = names.service_names.iter().chain(of_machines).map(String::len).max().unwrap_or_default();
     if longest > 253 {
         problems
             .add("spec.clusterDomain", format!("makes a Service name of {longest} bytes; a DNS name has at most 253"));
+    }
+    for (i, client) in document.spec.clients.iter().enumerate() {
+        let secret = names.client_certificate(client);
+        if client.certificate == ClientCertificate::Own && secret == document.spec.certificate.secret_name {
+            let message = format!("`{secret}` is the Secret of spec.clients[{i}]; choose another");
+            problems.add("spec.certificate.secretName", message);
+        }
     }
 }
 
@@ -188,7 +200,7 @@ fn clients(document: &Document, problems: &mut Problems) {
         if database.client_auth() == ClientAuth::Required && client.certificate == ClientCertificate::None {
             let message = format!(
                 "`none`, but spec.database.{}.clientAuth is Required and would turn this client away; \
-                 write certificate: shared, or clientAuth: Optional",
+                 write certificate: own, or clientAuth: Optional",
                 database.name()
             );
             problems.add(format!("{path}.certificate"), message);

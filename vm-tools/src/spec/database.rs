@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::one_of;
+use super::{Membership, one_of};
 
 one_of! {
     /// The database in the VM; the field's name says which.
@@ -71,6 +71,12 @@ pub struct MongoDb {
     /// Another way than that; only `delivery: filesystem` brings a certificate while the VM runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reload: Option<Reload>,
+    /// Name of the replica set. Default: the document's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica_set_name: Option<String>,
+    /// How the members of a replica set know one another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub membership: Option<Membership>,
 }
 
 impl Default for MongoDb {
@@ -81,6 +87,8 @@ impl Default for MongoDb {
             install: Install::default(),
             credential_file: None,
             reload: None,
+            replica_set_name: None,
+            membership: None,
         }
     }
 }

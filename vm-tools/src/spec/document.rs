@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_yaml::Mapping;
 
-use super::{Certificate, Database, Machine, Os, Root, Storage};
+use super::{Certificate, Database, Machine, Os, Root, Storage, Subject};
 
 /// `apiVersion` of the document.
 pub const API_VERSION: &str = "vm.tandem.internal/v1alpha1";
@@ -29,7 +29,7 @@ pub struct Document {
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
     /// The Service's name, from which the other names are made (NAME-vm, NAME-data, NAME-cert, …): an RFC 1035 label of
-    /// at most 60 bytes.
+    /// at most 60 bytes, 58 with members.
     pub name: String,
     /// Namespace of all objects: an RFC 1123 label.
     pub namespace: String,
@@ -61,6 +61,10 @@ pub struct Spec {
     /// The virtual hardware.
     #[serde(default)]
     pub machine: Machine,
+    /// How many VMs there are. From 2 on they are the members of a MongoDB replica set, in which at most 7 have a vote; of an
+    /// odd number more than half are left when one is lost.
+    #[serde(default = "one_member", skip_serializing_if = "is_one")]
+    pub members: u8,
     /// The cluster's DNS domain, part of the longest name in the certificate.
     #[serde(default = "cluster_domain")]
     pub cluster_domain: String,
@@ -76,6 +80,15 @@ pub struct Spec {
     /// `name` an entry.
     #[serde(default, skip_serializing_if = "Mapping::is_empty")]
     pub template: Mapping,
+}
+
+fn one_member() -> u8 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_one(members: &u8) -> bool {
+    *members == 1
 }
 
 fn cluster_domain() -> String {
@@ -116,6 +129,10 @@ pub struct Client {
     /// What of the Secret the client gets.
     #[serde(default)]
     pub certificate: ClientCertificate,
+    /// What stands in the subject of its own certificate besides the common name NAME-CLIENT. Default: the namespace as
+    /// organization, and no organizational unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
     /// Number of pods.
     #[serde(default = "one")]
     pub replicas: u16,
@@ -140,6 +157,8 @@ pub enum ClientCertificate {
     None,
     /// The whole Secret, the server's private key with it: such a client can pose as the server.
     Shared,
+    /// A certificate and a key of its own, in a Secret of its own, and the server's `ca.crt`.
+    Own,
 }
 
 impl Spec {

@@ -67,19 +67,19 @@ fn unknown_and_missing_fields() {
     refused(
         with("secretName:", "secretname:"),
         &["spec.certificate.secretname: unknown field; did you mean secretName? Known here: \
-           secretName, issuerRef, commonName, dnsNames, ipAddresses, privateKey, duration, renewBefore, serial, volumeName"],
+           secretName, issuerRef, commonName, subject, dnsNames, ipAddresses, privateKey, duration, renewBefore, serial, volumeName"],
     );
     refused(
         with("  storage:", "  deliver: disk\n  storage:"),
         &[
             "spec.deliver: unknown field; did you mean delivery? Known here: database, os, certificate, delivery, restartStale, root, \
-           storage, machine, clusterDomain, clients, cloudConfig, template",
+           storage, machine, members, clusterDomain, clients, cloudConfig, template",
         ],
     );
     refused(with("    secretName: mongodb-cert-tls\n", ""), &["spec.certificate.secretName: is missing; add it"]);
     refused(
-        with("certificate: shared", "certificate: own"),
-        &["spec.clients[0].certificate: `own` is unknown; known here: none, shared"],
+        with("certificate: shared", "certificate: everything"),
+        &["spec.clients[0].certificate: `everything` is unknown; known here: none, shared, own"],
     );
 }
 
@@ -153,7 +153,7 @@ fn several_problems_are_told_at_once() {
             "spec.os.image: is empty; write an image such as registry.example/name:tag",
             "spec.storage.size: `30` is less than 1Gi; write at least 1Gi",
             "spec.clients[0].certificate: `none`, but spec.database.mongodb.clientAuth is Required and would turn this client \
-         away; write certificate: shared, or clientAuth: Optional",
+         away; write certificate: own, or clientAuth: Optional",
         ],
     );
 }

@@ -13,7 +13,7 @@ use tandem_vm::Rendered;
 pub(crate) const MONGODB: [&str; 2] = ["databasevm.yaml", "databasevm-debian.yaml"];
 
 /// All examples.
-pub(crate) const EXAMPLES: [&str; 7] = [
+pub(crate) const EXAMPLES: [&str; 9] = [
     "databasevm.yaml",
     "databasevm-debian.yaml",
     "postgresql-vm/databasevm.yaml",
@@ -21,6 +21,8 @@ pub(crate) const EXAMPLES: [&str; 7] = [
     "redis-vm/databasevm.yaml",
     "redis-vm/databasevm-valkey.yaml",
     "files-only/databasevm.yaml",
+    "mongodb-replica-set/databasevm.yaml",
+    "mongodb-replica-set/databasevm-keyfile.yaml",
 ];
 
 /// A document of an example's folder; without a folder, of MongoDB's.
@@ -50,6 +52,12 @@ pub(crate) fn object(rendered: &Rendered, kind: &str) -> Value {
     let value = serde_json::to_value(found.next().unwrap()).unwrap();
     assert_eq!(found.count(), 0, "several {kind}s");
     value
+}
+
+/// All objects of a kind.
+pub(crate) fn objects(rendered: &Rendered, kind: &str) -> Vec<Value> {
+    let found = rendered.manifests.iter().filter(|manifest| manifest.kind() == kind);
+    found.map(|manifest| serde_json::to_value(manifest).unwrap()).collect()
 }
 
 /// An object of a kind as a value, if there is one.

@@ -53,6 +53,10 @@ fn named_in(text: &str) -> impl Iterator<Item = &str> {
 /// Whether a file or key is called as keyFiles are.
 fn sounds_like_it(name: &str) -> bool {
     let name = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    // What brings a keyFile is none: a script, its settings, a unit.
+    if name == "tandem-keyfile" || [".conf", ".service", ".sh"].iter().any(|end| name.ends_with(end)) {
+        return false;
+    }
     name.contains("keyfile") || ["replica.key", "replica-key", "mongodb.key", "mongo.key"].contains(&&*name)
 }
 

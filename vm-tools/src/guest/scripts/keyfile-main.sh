@@ -1,0 +1,84 @@
+
+# What MongoDB takes: 6 to 1024 characters of the base64 set, white space not counted. A list of two keys, as it is while
+# they are exchanged, is for mongod to judge.
+check_key() {
+  stripped=$(tr -d ' \t\n\v\f\r' <"$1")
+  case $stripped in
+    '') die "$key on $source is missing or empty" ;;
+    -* | '['*) return ;;
+    *[!A-Za-z0-9+/=]*) die "$key on $source has characters that are not of the base64 set" ;;
+  esac
+  if [ "${#stripped}" -lt 6 ] || [ "${#stripped}" -gt 1024 ]; then
+    die "$key on $source has ${#stripped} characters; MongoDB takes 6 to 1024"
+  fi
+}
+
+config=/etc/tandem/keyfile.conf source='' wait=60
+while [ $# -gt 0 ]; do
+  case $1 in
+    --config | --source | --wait)
+      [ -n "${2-}" ] || die "$1 needs a value"
+      case $1 in
+        --config) config=$2 ;;
+        --source) source=$2 ;;
+        --wait) wait=$2 ;;
+      esac
+      shift 2
+      ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *)
+      usage >&2
+      exit 2
+      ;;
+  esac
+done
+
+stage='' mounted=''
+cleanup() {
+  [ -z "$stage" ] || rm -f "$stage"
+  if [ -n "$mounted" ]; then
+    umount "$mounted" 2>/dev/null || :
+    rmdir "$mounted" || :
+  fi
+}
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+
+read_settings "$config"
+uid=$(id -u "$owner" 2>/dev/null) || die "there is no user $owner yet; install the database first"
+ids=$uid:$(id -g "$owner")
+from=$source
+if [ -z "$from" ]; then
+  wait_for_disk "$device"
+  mounted=$(mktemp -d /run/tandem-keyfile.XXXXXX)
+  mount -t iso9660 -o ro,nodev,nosuid,noexec "$device" "$mounted" || die "$device does not mount as iso9660"
+  from=$mounted
+  source=$device
+fi
+[ -s "$from/$key" ] || die "$key is missing or empty on $source"
+
+folder=${target%/*}
+[ -d "$folder" ] || install -d -m 0755 "$folder"
+[ ! -d "$target" ] || die "$target is a folder; remove it"
+# Beside the target, so that mv below is a rename.
+stage=$(mktemp "$folder/.tandem-keyfile.XXXXXX")
+cat "$from/$key" >"$stage"
+check_key "$stage"
+chown "$ids" "$stage" || die "$target cannot be given to $owner ($ids); run as root"
+chmod 0400 "$stage"
+if [ -f "$target" ] && [ ! -L "$target" ] && [ "$(sha256sum <"$stage")" = "$(sha256sum <"$target")" ] &&
+  [ "$(stat -c '%a %u:%g' "$stage")" = "$(stat -c '%a %u:%g' "$target")" ]; then
+  say "unchanged: $target is that of $source"
+  exit 0
+fi
+# On disk before the rename, or a crash could leave a new name on an empty file.
+sync "$stage"
+mv -fT "$stage" "$target"
+stage=''
+if command -v restorecon >/dev/null 2>&1; then
+  restorecon -F "$target" || say "restorecon failed; SELinux may keep the database from reading $target"
+fi
+say "installed $target from $source"
