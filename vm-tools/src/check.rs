@@ -8,6 +8,7 @@
 //! was found there, and never the content of a Secret.
 
 mod ignore;
+mod lines;
 mod report;
 mod rules;
 mod sarif;

@@ -29,6 +29,7 @@ pub use certificate::{Certificate, Issuer, IssuerRef, IssuerSource, Subject};
 pub use cloud_config::{CloudConfig, KNOWN_KEYS, WrittenFile};
 pub use machine::{CloudInit, Disk, Filesystem, Machine, Target, Volume, VolumeSource};
 pub use network::{NetworkPolicy, Peer, PolicyRule, Selector, Service, ServicePort};
+pub(crate) use node::join;
 pub use node::{At, Node};
 pub use store::{ConfigMap, Content, Secret};
 pub use user_data::{Format, USER_DATA_KEYS, UserData};

@@ -173,7 +173,7 @@ On the command line, `--ignore RULE` does so for all objects, `--ignore RULE:KIN
 `-o json` writes one object: `findings`, each with `rule`, `name`, `severity` (`error`, `warning`, `note`), `file`, `document` (from 1),
 `item` (from 1, where the document is a List), `object` (`apiVersion`, `kind`, `namespace`, `name`, and `rendered`: it is made from a
 DatabaseVM), `field`, `message` and `remedy`; and the numbers of `errors`, `warnings`, `notes`, `ignored` findings and
-`objects`. A field within user data is written `FIELD > FIELD`. `-o sarif` writes SARIF 2.1.0.
+`objects`. A field within user data is written `FIELD > FIELD`. `-o sarif` writes SARIF 2.1.0, with the line of each field.
 
 ## Rules
 

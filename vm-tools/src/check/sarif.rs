@@ -1,7 +1,10 @@
 //! SARIF 2.1.0, as far as it is needed: <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use super::lines::Lines;
 use super::{Finding, Report, Rule, Severity};
 
 #[derive(Serialize)]
@@ -79,6 +82,15 @@ struct Location {
 #[serde(rename_all = "camelCase")]
 struct PhysicalLocation {
     artifact_location: ArtifactLocation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<Region>,
+}
+
+/// `region`, §3.30: of a field its first line, from 1.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Region {
+    start_line: usize,
 }
 
 #[derive(Serialize)]
@@ -86,7 +98,7 @@ struct ArtifactLocation {
     uri: String,
 }
 
-/// Where in the file: there are no lines, but the document, the object and the field.
+/// Where in the file: the document, the object and the field.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LogicalLocation {
@@ -133,7 +145,7 @@ fn uri(file: &str) -> String {
     uri
 }
 
-fn result(finding: &Finding, index: usize) -> ResultItem<'_> {
+fn result(finding: &Finding, index: usize, line: Option<usize>) -> ResultItem<'_> {
     let Finding { rule, object, field, message, .. } = finding;
     let place = &object.place;
     let item = place.item().map(|item| format!("/{item}")).unwrap_or_default();
@@ -145,8 +157,10 @@ fn result(finding: &Finding, index: usize) -> ResultItem<'_> {
         level: level(rule.severity),
         message: Message { text: format!("{object}: {field}{colon}{message}. {}", rule.remedy).into() },
         locations: [Location {
-            physical_location: (!from_stdin)
-                .then(|| PhysicalLocation { artifact_location: ArtifactLocation { uri: uri(place.file()) } }),
+            physical_location: (!from_stdin).then(|| PhysicalLocation {
+                artifact_location: ArtifactLocation { uri: uri(place.file()) },
+                region: line.map(|start_line| Region { start_line }),
+            }),
             logical_locations: [LogicalLocation {
                 name: if field.is_empty() { object.name.clone() } else { field.clone() },
                 fully_qualified_name: format!(
@@ -163,13 +177,19 @@ fn result(finding: &Finding, index: usize) -> ResultItem<'_> {
 }
 
 impl Report {
-    /// As a SARIF log of one run, with all rules.
+    /// As a SARIF log of one run, with all rules. Findings in the files whose texts are given have their lines.
     ///
     /// # Errors
     /// None that is known: it is all text and numbers.
-    pub fn sarif(&self) -> Result<String, serde_json::Error> {
+    pub fn sarif(&self, texts: &BTreeMap<String, String>) -> Result<String, serde_json::Error> {
         let rules: Vec<_> = super::rules().collect();
         let index = |finding: &Finding| rules.iter().position(|rule| rule.id == finding.rule.id).unwrap_or_default();
+        let mut lines = BTreeMap::new();
+        for (file, text) in texts {
+            let here = self.findings.iter().filter(|finding| finding.object.place.file() == file);
+            lines.insert(file.as_str(), Lines::of(text, here));
+        }
+        let line = |finding: &Finding| lines.get(finding.object.place.file())?.line(finding);
         let log = Log {
             schema: "https://json.schemastore.org/sarif-2.1.0.json",
             version: "2.1.0",
@@ -182,7 +202,7 @@ impl Report {
                     },
                 },
                 column_kind: "unicodeCodePoints",
-                results: self.findings.iter().map(|finding| result(finding, index(finding))).collect(),
+                results: self.findings.iter().map(|finding| result(finding, index(finding), line(finding))).collect(),
             }],
         };
         Ok(serde_json::to_string_pretty(&log)? + "\n")

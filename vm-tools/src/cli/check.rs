@@ -1,12 +1,17 @@
 //! `tandem-vm check`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{ValueEnum, ValueHint};
 use tandem_cli::stdio;
 
 use super::{Done, NO, Streams, one};
-use crate::check::{self, Ignored, Severity};
+use crate::check::{self, Ignored, Report, Severity};
 use crate::model::Stream;
 
 #[derive(Debug, clap::Args)]
@@ -75,8 +80,14 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     let text = match args.output {
         Format::Text => report.text(),
         Format::Json => report.json().map_err(one)?,
-        Format::Sarif => report.sarif().map_err(one)?,
+        Format::Sarif => report.sarif(&texts(&report)).map_err(one)?,
     };
     stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
     Ok(if report.count(Severity::Error) == 0 { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// The texts of the files in which something was found. One that is not there any more has no lines, and that is all.
+fn texts(report: &Report) -> BTreeMap<String, String> {
+    let files: BTreeSet<&str> = report.findings.iter().map(|finding| finding.object.place.file()).collect();
+    files.into_iter().filter_map(|file| Some((file.to_owned(), fs::read_to_string(file).ok()?))).collect()
 }

@@ -61,12 +61,7 @@ impl<'v> Node<'v> {
     }
 
     fn path_of(&self, key: &str) -> String {
-        // A key with a dot in it, such as a file's name in a ConfigMap, would read as two.
-        match (self.path.is_empty(), key.contains(['.', '/'])) {
-            (true, _) => key.to_owned(),
-            (false, true) => format!("{}[\"{key}\"]", self.path),
-            (false, false) => format!("{}.{key}", self.path),
-        }
+        join(&self.path, key)
     }
 
     /// Path of the field.
@@ -135,5 +130,15 @@ impl<'v> Node<'v> {
     /// Something, at this path.
     pub(super) fn place<T>(&self, value: T) -> At<T> {
         At { path: self.path.clone(), value }
+    }
+}
+
+/// The path of a field of a mapping.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    // A key with a dot in it, such as a file's name in a ConfigMap, would read as two.
+    match (path.is_empty(), key.contains(['.', '/'])) {
+        (true, _) => key.to_owned(),
+        (false, true) => format!("{path}[\"{key}\"]"),
+        (false, false) => format!("{path}.{key}"),
     }
 }

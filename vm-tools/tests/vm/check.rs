@@ -1,5 +1,6 @@
 //! `tandem-vm check`: its three forms of output, its exit codes, and what it may never do.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,9 @@ fn sarif_in_short() -> Value {
         "defaultConfiguration": {"type": "object", "additionalProperties": false, "properties": {"level": level}}}});
     let location = json!({"type": "object", "additionalProperties": false, "properties": {
         "physicalLocation": {"type": "object", "additionalProperties": false, "properties": {
-            "artifactLocation": {"type": "object", "additionalProperties": false, "properties": {"uri": {"type": "string"}}}}},
+            "artifactLocation": {"type": "object", "additionalProperties": false, "properties": {"uri": {"type": "string"}}},
+            "region": {"type": "object", "additionalProperties": false,
+                "properties": {"startLine": {"type": "integer", "minimum": 1}}}}},
         "logicalLocations": {"type": "array", "uniqueItems": true, "items": {"type": "object", "additionalProperties": false,
             "properties": {"name": {"type": "string"}, "fullyQualifiedName": {"type": "string"}, "kind": {"type": "string"}}}}}});
     let result = json!({"type": "object", "required": ["message"], "additionalProperties": false, "properties": {
@@ -100,8 +103,8 @@ fn sarif_schemas() -> Vec<Validator> {
     let published = std::env::var_os("SARIF_SCHEMA").map(|path| {
         let mut schema: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         // A pattern there is no regular expression: it closes a bracket that is not open.
-        if let Some(language) = schema.pointer_mut("/definitions/run/properties/language") {
-            language.as_object_mut().unwrap().remove("pattern");
+        for object in ["run", "toolComponent"] {
+            schema["definitions"][object]["properties"]["language"].as_object_mut().unwrap().remove("pattern");
         }
         schema
     });
@@ -156,6 +159,48 @@ fn files_in_sarif_are_uris() {
     let done = run_stdin(&fs::read_to_string(&file).unwrap(), &["-o", "sarif"]);
     let log: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert!(log["runs"][0]["results"][0]["locations"][0].get("physicalLocation").is_none());
+}
+
+/// What a line of a file says that a finding in SARIF points at.
+fn pointed_at(file: &Path) -> Vec<(String, String)> {
+    let done = run(&[file.to_str().unwrap(), "-o", "sarif"]);
+    let log: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let text = fs::read_to_string(file).unwrap();
+    let line = |result: &Value| {
+        let line = result["locations"][0]["physicalLocation"]["region"]["startLine"].as_u64().unwrap();
+        let line = text.lines().nth(usize::try_from(line).unwrap() - 1).unwrap();
+        (result["ruleId"].as_str().unwrap().to_owned(), line.trim().to_owned())
+    };
+    log["runs"][0]["results"].as_array().unwrap().iter().map(line).collect()
+}
+
+#[test]
+fn sarif_points_at_the_line_of_the_field() {
+    let found = pointed_at(&repository().join(BEFORE));
+    for (rule, line) in [
+        ("TVM001", "serial: orders-data-certificate"),
+        ("TVM013", "running: true"),
+        ("TVM201", "issuerRef:"),
+        ("TVM122", "userData: |"),
+        ("TVM302", "podSelector:"),
+        ("TVM404", "subPath: ca.crt"),
+    ] {
+        assert!(found.contains(&(rule.to_owned(), line.to_owned())), "{rule}: {line}: {found:#?}");
+    }
+    // What is not there is pointed at by what it is missing from; what is rendered, by its document.
+    let fixture = |name: &str| pointed_at(&repository().join("vm-tools/tests/vm/check").join(name));
+    assert_eq!(fixture("TVM205-fail.yaml"), [("TVM205".to_owned(), "spec:".to_owned())]);
+    let rendered = pointed_at(&repository().join("examples/mongodb-vm/databasevm-debian.yaml"));
+    assert_eq!(rendered, [("TVM210".to_owned(), "apiVersion: vm.tandem.internal/v1alpha1".to_owned())]);
+    // In a List, and behind keys with dots in them.
+    let folder = tempfile::TempDir::new().unwrap();
+    let list = folder.path().join("list.json");
+    let items = "{\n\"apiVersion\": \"v1\",\n\"kind\": \"List\",\n\"items\": [\n{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \
+                 \"metadata\": {\"name\": \"a\"}},\n{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\n\
+                 \"annotations\": {\n\"vm.tandem.internal/ignore\": \"TVM1\"}}}]}\n";
+    fs::write(&list, items).unwrap();
+    let line = "\"vm.tandem.internal/ignore\": \"TVM1\"}}}]}".to_owned();
+    assert_eq!(pointed_at(&list), [("TVM901".to_owned(), line)]);
 }
 
 #[test]
@@ -351,7 +396,8 @@ fn nothing_secret_is_printed() {
 fn all_forms(text: &str) -> Option<(usize, String)> {
     let stream = Stream::read(&["-".into()], &mut text.as_bytes(), "shop").ok()?;
     let report = check(&stream, &[]);
-    Some((report.count(Severity::Error), report.text() + &report.json().unwrap() + &report.sarif().unwrap()))
+    let texts = BTreeMap::from([("standard input".to_owned(), text.to_owned())]);
+    Some((report.count(Severity::Error), report.text() + &report.json().unwrap() + &report.sarif(&texts).unwrap()))
 }
 
 /// User data that says much of what the rules look for, in any order.
