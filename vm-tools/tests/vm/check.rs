@@ -288,6 +288,14 @@ fn objects_without_a_namespace_are_in_the_one_that_is_named() {
 }
 
 #[test]
+fn a_cron_job_that_restarts_stale_machines_is_enough_to_follow() {
+    let text = crate::support::example("databasevm-debian.yaml");
+    assert_eq!(told(&run_stdin(&text, &["-o", "json"])), ["TVM210"]);
+    let restarted = text + "  restartStale: {schedule: 30 3 * * *, image: registry.example/tandem-vm:0.1}\n";
+    assert_eq!(told(&run_stdin(&restarted, &["-o", "json"])), [""; 0]);
+}
+
+#[test]
 fn no_example_has_an_error() {
     let mut looked_at = 0;
     for folder in fs::read_dir(repository().join("examples")).unwrap() {
