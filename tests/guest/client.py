@@ -2,7 +2,7 @@
 
 `uri` and `tls…` options go to MongoClient as they stand. Every name resolves to `address` and `port`, as the cluster's DNS
 and Service would have it. Each line on standard input is a command (`ping`, `insert NAME`, `find NAME`, `create-user NAME
-PASSWORD`), and each is answered by a line of JSON: what came back or the `error`, and how many connections of the
+PASSWORD`, `hosts`), and each is answered by a line of JSON: what came back or the `error`, and how many connections of the
 application were opened and closed so far; the driver's own to watch the server are not counted.
 """
 
@@ -56,6 +56,8 @@ for line in sys.stdin:
             answer = {"ok": 1.0}
         elif command == "find":
             answer = {"ok": 1.0, "found": len(list(things.find({"name": name})))}
+        elif command == "hosts":
+            answer = {"ok": 1.0, "hosts": client.admin.command("hello")["hosts"]}
         elif command == "create-user":
             user, _, password = name.partition(" ")
             client.admin.command("createUser", user, pwd=password, roles=["hostManager"])

@@ -3,7 +3,7 @@
 #
 # Debian 12 with cloud-init, PostgreSQL, what the stand-in for mongod needs, and the files of image/; built with mmdebstrap
 # from Debian's packages in some minutes, and kept in FOLDER under the hash of this recipe. The last line of the output is
-# where root.img, vmlinuz and initrd.img are. No root is needed where user namespaces are allowed.
+# where root.img, vmlinuz and initrd.img are.
 set -eu
 
 # Where Debian keeps what is for root, also for those who are not.

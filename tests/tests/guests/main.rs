@@ -6,5 +6,6 @@
 
 mod mongodb;
 mod postgresql;
+mod replica_set;
 mod rotation;
 mod scenario;
