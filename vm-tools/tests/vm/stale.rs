@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     command::{render_stdin, tandem_vm},
-    support::{example, output, render, said, tool},
+    support::{example, example_path, output, render, said, tool},
     verify::servers::{NAME, Spoken, ca, drain, leaf, s_server, secret},
 };
 
@@ -113,6 +113,25 @@ fn the_cron_job_runs_what_there_is() {
     assert_eq!(container["command"], serde_json::json!(["tandem-vm"]));
     let args = container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
     tandem_vm::cli::command().try_get_matches_from(["tandem-vm"].into_iter().chain(args)).unwrap();
+}
+
+/// All members of a replica set, by their names, one after the other.
+#[test]
+fn every_member_is_looked_after() {
+    let document = std::fs::read_to_string(
+        example_path("databasevm.yaml").with_file_name("../mongodb-replica-set/databasevm.yaml"),
+    );
+    let rendered = render(&with_restart(&document.unwrap()));
+    let names = |kind: &str| {
+        let named = rendered.manifests.iter().filter(|object| object.kind() == kind);
+        named.map(|object| object.name().to_owned()).collect::<Vec<_>>()
+    };
+    let vms = names("VirtualMachine");
+    assert_eq!(vms.len(), 3);
+    let role = crate::support::object(&rendered, "Role");
+    assert_eq!(role["rules"][1]["resourceNames"], serde_json::json!(vms));
+    let job = crate::support::object(&rendered, "CronJob").to_string();
+    assert!(vms.iter().all(|vm| job.contains(&format!("\"--vm\",\"{vm}\""))), "{job}");
 }
 
 #[test]
