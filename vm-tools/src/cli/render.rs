@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Write each object to a file of its own in DIR instead (Secrets with mode 0600)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output_dir: Option<PathBuf>,
-    /// Write only the guest's cloud-config, of a single document
+    /// Write only the guest's cloud-config, of a single document (with members: the first one's)
     #[arg(long, conflicts_with_all = ["output", "output_dir"])]
     user_data_only: bool,
 }
