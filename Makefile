@@ -8,6 +8,7 @@ CARGO ?= cargo
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
+KUSTOMIZE := $(TOOLS)/bin/kustomize
 HELM := $(TOOLS)/bin/helm
 VIRTIOFSD := $(TOOLS)/bin/virtiofsd
 PYMONGO := $(TOOLS)/pymongo/4.10.1
@@ -24,7 +25,7 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@exec target/debug/demo
 
 .PHONY: test
-test: tools check deny go-tests guest-tools ## All tests, with what they need installed
+test: tools check deny go-tests guest-tools $(KUSTOMIZE) ## All tests, with what they need installed
 	shellcheck tests/*.sh tests/guest/*.sh .ci/run
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
@@ -138,6 +139,13 @@ $(MONGOSH): tests/mongosh/package.json tests/mongosh/package-lock.json
 $(CARGO_DENY): | cargo
 	@echo 'building cargo-deny (some minutes, once)'
 	@$(CARGO) install --quiet --locked --version 0.20.2 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny
+
+# Runs tandem-vm as a KRM function, in tests.
+.PHONY: kustomize
+kustomize: $(KUSTOMIZE)
+$(KUSTOMIZE):
+	@echo 'building kustomize (a minute or two, once)'
+	@GOBIN=$(CURDIR)/$(TOOLS)/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
 
 $(CARGO_FUZZ): | cargo
 	@echo 'building cargo-fuzz (some minutes, once)'

@@ -11,7 +11,7 @@ use serde_yaml::Value;
 use crate::{problem::reason, stdio, yaml};
 
 /// Most bytes of one file; a request with its manifest has about three thousand.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where a document stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +79,11 @@ pub fn read(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<Vec<Document>, Ve
     if problems.is_empty() { Ok(all) } else { Err(problems) }
 }
 
-/// The file itself, or those of the folder.
-fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
+/// The file itself, or those of the folder that [`read`] takes.
+///
+/// # Errors
+/// In words, where a folder cannot be read or holds no manifest.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

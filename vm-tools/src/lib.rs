@@ -36,6 +36,7 @@ pub mod cli;
 mod cloud_init;
 pub mod cluster;
 pub mod guest;
+pub mod inject;
 pub mod keyfile;
 pub mod manifest;
 mod merge;

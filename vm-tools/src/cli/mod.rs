@@ -6,7 +6,9 @@
 mod check;
 mod completions;
 mod endpoint;
+mod inject;
 mod keyfile;
+mod krm;
 mod man;
 mod mongod_conf;
 mod render;
@@ -35,6 +37,12 @@ enum Command {
     /// Write the Kubernetes objects of DatabaseVM documents
     #[command(after_long_help = render::EXAMPLE)]
     Render(render::Args),
+    /// Give a VM of your own manifests a Secret, and take it out again
+    #[command(after_long_help = inject::EXAMPLE)]
+    Inject(Box<inject::Args>),
+    /// The same as a KRM function, for kustomize
+    #[command(after_long_help = krm::EXAMPLE)]
+    Krm(krm::Args),
     /// Write the keyFile of a MongoDB replica set, as file or Secret, or check one
     #[command(after_long_help = keyfile::EXAMPLE)]
     Keyfile(keyfile::Args),
@@ -106,6 +114,8 @@ pub fn run(
     let mut streams = Streams { stdin, stdout, stderr };
     let done = match cli.command {
         Command::Render(args) => render::run(&args, &mut streams),
+        Command::Inject(args) => inject::run(&args, &mut streams),
+        Command::Krm(args) => krm::run(&args, &mut streams),
         Command::Keyfile(args) => keyfile::run(&args, &mut streams),
         Command::RotationPlan(args) => rotation_plan::run(&args, &mut streams),
         Command::Stale(args) => stale::run(&args, &mut streams),

@@ -112,7 +112,7 @@ impl Editor {
     /// [`EditError`].
     pub fn set(&mut self, path: &[Step], new: &Value) -> Result<(), EditError> {
         let root = root(&self.text)?;
-        let found = self.find(&root, path)?;
+        let found = self.find_to_edit(&root, path)?;
         let text = if found.depth < path.len() || found.node.is_empty(&self.text) && is_collection(new) {
             self.added(&found, path, new)?
         } else {
@@ -129,7 +129,7 @@ impl Editor {
     /// [`EditError`].
     pub fn insert(&mut self, list: &[Step], index: usize, new: &Value) -> Result<(), EditError> {
         let root = root(&self.text)?;
-        let found = self.find(&root, list)?;
+        let found = self.find_to_edit(&root, list)?;
         if found.depth < list.len() || found.node.is_empty(&self.text) {
             return self.set(list, &Value::Sequence(vec![new.clone()]));
         }
@@ -157,8 +157,60 @@ impl Editor {
         self.insert(list, usize::MAX, new)
     }
 
-    /// Takes a value away with its key or dash, and with it each collection that has no entry left, or, where this was
-    /// opened under the mark, puts back what it was.
+    /// Writes an entry under another key in the place of the one at a path, without a mark; comments before and behind it
+    /// stay.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub fn exchange(&mut self, path: &[Step], key: &str, new: &Value) -> Result<(), EditError> {
+        let lines = text::entry_lines(&text::key_text(key)?, new)?;
+        let root = root(&self.text)?;
+        let column = self.existing(&root, path)?.key.map_or(0, |key| column(&self.text, key.start));
+        self.put(path, &text::indented(&lines, column, text::line_break(&self.text)), key, new.clone())
+    }
+
+    /// Puts the source of an entry, as [`Self::source`] gave it, in the place of the one at a path.
+    ///
+    /// # Errors
+    /// [`EditError`]; [`EditError::NotYaml`] where the source is not that of an entry.
+    pub fn put_back(&mut self, path: &[Step], source: &str) -> Result<(), EditError> {
+        let lines: Vec<&str> = source.split('\n').map(|line| line.trim_end_matches('\r')).collect();
+        let lines = lines.join(text::line_break(&self.text));
+        // A block of text at the end of a text without a line break says something else than one before a line break.
+        let (key, value) = self.entry_of(path, &format!("{source}\n"))?;
+        self.put(path, &lines, &key, value).or_else(|_| {
+            let (key, value) = self.entry_of(path, source)?;
+            self.put(path, &lines, &key, value)
+        })
+    }
+
+    /// Key and value that a source stands for, in the column of the entry at a path.
+    ///
+    /// # Errors
+    /// As [`Self::put_back`].
+    pub fn entry_of(&self, path: &[Step], source: &str) -> Result<(String, Value), EditError> {
+        let root = root(&self.text)?;
+        let column = self.existing(&root, path)?.key.map_or(0, |key| column(&self.text, key.start));
+        let entry = read(&format!("{}{source}", " ".repeat(column)))?;
+        let entry = entry.as_mapping().and_then(|entries| entries.iter().next());
+        let (key, value) = entry.ok_or_else(|| EditError::NotYaml("it is no entry of a mapping".to_owned()))?;
+        Ok((key.as_str().unwrap_or_default().to_owned(), value.clone()))
+    }
+
+    /// Whole lines, the first without its indentation, in the place of an entry's.
+    fn put(&mut self, path: &[Step], lines: &str, key: &str, new: Value) -> Result<(), EditError> {
+        let root = root(&self.text)?;
+        let found = self.existing(&root, path)?;
+        let place = found.key.ok_or_else(|| EditError::Unusual(At::new(path)))?;
+        let end = line_end(&self.text, found.node.end.max(place.end));
+        let edited = format!("{}{lines}{}", &self.text[..place.start], &self.text[end..]);
+        let mut wanted = self.value.clone();
+        value::exchange(&mut wanted, path, key, new);
+        self.accept(edited, wanted, path)
+    }
+
+    /// Takes a value away with its key or dash, and with it each collection that has no entry left. Under a mark a mapping
+    /// without it stays, empty; and what was opened into a block becomes again what it was.
     ///
     /// # Errors
     /// [`EditError`].
@@ -181,6 +233,10 @@ impl Editor {
                 let text = format!("{}{}{}", &self.text[..span.0], &self.text[span.1..line], &self.text[end..]);
                 return self.accept(text, wanted, path);
             }
+            let of_others = parent.key.is_some_and(|key| !self.is_marked(key)) && self.mark.is_some();
+            if of_others && matches!(parent.node.kind, Kind::Map { .. }) {
+                return self.set(outer, &Value::Mapping(serde_yaml::Mapping::new()));
+            }
             gone = outer;
         }
         let text = self.without(&root, gone)?;
@@ -198,23 +254,17 @@ impl Editor {
         Ok(())
     }
 
-    /// Follows a path as far as it exists, and refuses what cannot be edited.
+    /// Follows a path as far as it exists, and refuses what it cannot go through.
     fn find<'n>(&self, root: &'n Node, path: &[Step]) -> Result<Found<'n>, EditError> {
         let mut found = Found { node: root, key: None, depth: 0 };
         loop {
             let at = || At::new(&path[..found.depth]);
             let node = found.node;
+            let flow = matches!(node.kind, Kind::Map { flow: true, .. } | Kind::List { flow: true, .. });
+            let Some(step) = path.get(found.depth) else { return Ok(found) };
             if node.anchor != 0 && root.refers_to(node.anchor) {
                 return Err(EditError::Anchor(at()));
             }
-            let flow = matches!(node.kind, Kind::Map { flow: true, .. } | Kind::List { flow: true, .. });
-            let Some(step) = path.get(found.depth) else {
-                return match node.kind {
-                    Kind::Alias(_) => Err(EditError::Alias(at())),
-                    _ if flow && !node.is_empty(&self.text) => Err(EditError::Flow(at())),
-                    _ => Ok(found),
-                };
-            };
             if node.is_empty(&self.text) {
                 return Ok(found);
             }
@@ -236,6 +286,22 @@ impl Editor {
                 (_, Step::Key(_)) => return Err(EditError::NotAMapping(at())),
                 (_, Step::Index(_)) => return Err(EditError::NotAList(at())),
             }
+        }
+    }
+
+    /// As [`Self::find`], but the value itself is to be edited as well.
+    fn find_to_edit<'n>(&self, root: &'n Node, path: &[Step]) -> Result<Found<'n>, EditError> {
+        let found = self.find(root, path)?;
+        let at = || At::new(&path[..found.depth]);
+        if found.node.anchor != 0 && root.refers_to(found.node.anchor) {
+            return Err(EditError::Anchor(at()));
+        }
+        match found.node.kind {
+            Kind::Alias(_) => Err(EditError::Alias(at())),
+            Kind::Map { flow: true, .. } | Kind::List { flow: true, .. } if !found.node.is_empty(&self.text) => {
+                Err(EditError::Flow(at()))
+            }
+            _ => Ok(found),
         }
     }
 

@@ -80,6 +80,12 @@ impl Editor {
         colon.map(|colon| key.end + colon + 1).ok_or_else(|| EditError::Unusual(At::new(&[name.into()])))
     }
 
+    /// Whether the mark stands behind a key.
+    pub(super) fn is_marked(&self, key: &Node) -> bool {
+        let line = &self.text[key.end..line_end(&self.text, key.end)];
+        self.mark.as_ref().is_some_and(|mark| line.contains(&format!("# {mark}")))
+    }
+
     /// Where a key was opened under the mark: the bytes to take away, and what its value was.
     pub(super) fn opened(&self, key: &Node) -> Option<((usize, usize), String)> {
         let line = &self.text[key.end..line_end(&self.text, key.end)];

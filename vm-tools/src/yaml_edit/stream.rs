@@ -28,3 +28,12 @@ pub fn split(text: &str) -> Result<Vec<Range<usize>>, EditError> {
         _ => Err(EditError::NotYaml("its documents do not stand alone; remove %YAML and %TAG lines".to_owned())),
     }
 }
+
+/// The byte of a document's `---`, if it has one.
+///
+/// # Errors
+/// [`EditError::NotYaml`].
+pub fn explicit_start(document: &str) -> Result<Option<usize>, EditError> {
+    let parsed = tree::parse(document)?;
+    Ok(parsed.starts.first().copied().filter(|start| document[*start..].starts_with("---")))
+}

@@ -75,7 +75,7 @@ pub(super) struct Parsed {
 pub(super) fn parse(text: &str) -> Result<Parsed, EditError> {
     let mut reader = Reader {
         text,
-        bytes: text.char_indices().map(|(at, _)| at).chain([text.len()]).collect(),
+        bytes: (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect()),
         parser: Parser::new_from_str(text),
     };
     let mut parsed = Parsed { starts: Vec::new(), roots: Vec::new() };
@@ -94,8 +94,8 @@ pub(super) fn parse(text: &str) -> Result<Parsed, EditError> {
 
 struct Reader<'t> {
     text: &'t str,
-    /// Byte of each character.
-    bytes: Vec<usize>,
+    /// Byte of each character, where that is not its index.
+    bytes: Option<Vec<usize>>,
     parser: Parser<'t, StrInput<'t>>,
 }
 
@@ -106,7 +106,8 @@ impl<'t> Reader<'t> {
     }
 
     fn byte(&self, index: usize) -> usize {
-        self.bytes.get(index).copied().unwrap_or(self.text.len())
+        let byte = self.bytes.as_ref().map_or(Some(index), |bytes| bytes.get(index).copied());
+        byte.map_or(self.text.len(), |byte| byte.min(self.text.len()))
     }
 
     fn node(&mut self, (event, span): (Event<'t>, Span), depth: usize) -> Result<Node, EditError> {

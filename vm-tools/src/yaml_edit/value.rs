@@ -58,3 +58,15 @@ pub(super) fn remove(value: &mut Value, path: &[Step]) {
         _ => {}
     }
 }
+
+/// Another key and value in the place of an entry.
+pub(super) fn exchange(value: &mut Value, path: &[Step], new_key: &str, new: Value) {
+    let Some((Step::Key(old), outer)) = path.split_last() else { return };
+    if let Some(Value::Mapping(entries)) = get_mut(value, outer) {
+        let changed = std::mem::take(entries).into_iter().map(|(key, value)| match key.as_str() {
+            Some(key) if key == old => (new_key.into(), new.clone()),
+            _ => (key, value),
+        });
+        *entries = changed.collect();
+    }
+}

@@ -13,7 +13,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::command::tandem_vm;
-use crate::support::{example_path, output, renamed, said};
+use crate::support::{example, example_path, output, renamed, said};
 use crate::verify::{
     secrets::manifest,
     servers::{self, postgresql_programs},
@@ -49,6 +49,8 @@ fn sandbox() -> TempDir {
     }
     fs::copy(example_path("databasevm.yaml"), at("databasevm.yaml")).unwrap();
     fs::copy(example_path("databasevm.yaml"), at("databasevms/one.yaml")).unwrap();
+    fs::copy(example_path("inject-own-vm/vm.yaml"), at("vm.yaml")).unwrap();
+    fs::write(at("resourcelist.yaml"), crate::krm::list(&example("inject-own-vm/vm.yaml"), "{secret: tls}")).unwrap();
     fs::write(at("databasevms/two.yaml"), renamed("databasevm-debian.yaml", "two")).unwrap();
     fs::write(at("mongod.conf"), "net:\n  port: 27017\n").unwrap();
     fs::write(at("got.yaml"), "").unwrap();

@@ -13,7 +13,7 @@ use crate::support::{EXAMPLES, example, object, objects, render};
 
 /// A validator over the description at `$KUBEVIRT_OPENAPI`. The description allows unknown fields; here each of its types
 /// refuses them, or a misspelt one would pass.
-fn validator() -> Option<Validator> {
+pub(crate) fn validator(kind: &str) -> Option<Validator> {
     let Some(path) = std::env::var_os("KUBEVIRT_OPENAPI") else {
         eprintln!("skipped: KUBEVIRT_OPENAPI names no file");
         return None;
@@ -24,13 +24,14 @@ fn validator() -> Option<Validator> {
             definition["additionalProperties"] = false.into();
         }
     }
-    let schema = json!({"$ref": "#/definitions/v1.VirtualMachine", "definitions": api["definitions"]});
+    let version = if kind == "VirtualMachinePool" { "v1beta1" } else { "v1" };
+    let schema = json!({"$ref": format!("#/definitions/{version}.{kind}"), "definitions": api["definitions"]});
     // An OpenAPI 2 description is written in this draft.
     Some(jsonschema::options().with_draft(Draft::Draft4).build(&schema).unwrap())
 }
 
 /// Where `machine` differs from the description, and how.
-fn faults(validator: &Validator, machine: &Value) -> Vec<String> {
+pub(crate) fn faults(validator: &Validator, machine: &Value) -> Vec<String> {
     let mut faults: Vec<_> =
         validator.iter_errors(machine).map(|error| format!("{}: {error}", error.instance_path())).collect();
     faults.sort();
@@ -39,7 +40,7 @@ fn faults(validator: &Validator, machine: &Value) -> Vec<String> {
 
 #[test]
 fn every_field_is_one_of_kubevirts() {
-    let Some(validator) = validator() else { return };
+    let Some(validator) = validator("VirtualMachine") else { return };
     for name in EXAMPLES {
         for machine in objects(&render(&example(name)), "VirtualMachine") {
             assert_eq!(faults(&validator, &machine), [""; 0], "{name}");
@@ -49,7 +50,7 @@ fn every_field_is_one_of_kubevirts() {
 
 #[test]
 fn the_check_finds_planted_faults() {
-    let Some(validator) = validator() else { return };
+    let Some(validator) = validator("VirtualMachine") else { return };
     let mut machine = object(&render(&example("databasevm.yaml")), "VirtualMachine");
     let spec = &mut machine["spec"]["template"]["spec"];
     spec["hostName"] = "x".into();

@@ -1,0 +1,168 @@
+//! `tandem-vm inject`.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::ValueHint;
+use similar::TextDiff;
+use tandem_cli::files::{self, Wanted};
+use tandem_cli::manifests::{self, MAX_BYTES};
+use tandem_cli::stdio;
+
+use super::{Done, Streams, one};
+use crate::inject::{self, Input, Options};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Manifests: files, folders, or - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath, required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+    /// Take out again what an earlier run put in
+    #[arg(long, conflicts_with = "secret")]
+    remove: bool,
+    /// Show what changes, and write nothing else
+    #[arg(long, conflicts_with_all = ["in_place", "output_dir"])]
+    diff: bool,
+    /// Change the files themselves
+    #[arg(short, long, conflicts_with = "output_dir")]
+    in_place: bool,
+    /// Write the files into DIR, by the same names
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    output_dir: Option<PathBuf>,
+}
+
+pub(super) const EXAMPLE: &str = "\
+Examples:
+  # What would change in a VM of your own
+  tandem-vm inject --secret shop-db-tls --diff vm.yaml
+
+  # A VM with MongoDB on Debian, applied at once
+  tandem-vm inject --secret shop-db-tls --database mongodb --os debian vm.yaml | kubectl apply -f -
+
+  # As a filesystem that follows the Secret, for a service of your own
+  tandem-vm inject --secret shop-db-tls --delivery filesystem --owner www-data \\
+      --service nginx.service --reload-command 'systemctl reload nginx' --in-place vm.yaml
+
+  # And out again
+  tandem-vm inject --remove --in-place vm.yaml
+
+The manifests come out as they went in, with their comments and order, and with what the VM needs:
+a volume, its disk or filesystem, and in the user data files and commands for the guest. User data
+moves to a Secret: what the guest needs is longer than the 2048 bytes that KubeVirt admits inline.
+The Secret keeps how it stood, so that --remove puts it back byte for byte. The guest needs
+cloud-init, systemd and openssl. Other options replace those of an earlier run.";
+
+/// A file, and where it is; none for standard input.
+struct Source {
+    path: Option<PathBuf>,
+    input: Input,
+}
+
+pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
+    let sources = read(&args.files, streams)?;
+    let inputs: Vec<Input> = sources.iter().map(|source| source.input.clone()).collect();
+    let done = if args.remove {
+        inject::remove(&inputs, args.options.vm.as_deref())
+    } else {
+        inject::inject(&inputs, &args.options)
+    };
+    let output = done.map_err(one)?;
+    if args.diff {
+        let diffs = sources.iter().zip(&output.texts).map(|(source, text)| diff(&source.input, text));
+        stdio::print(streams.stdout, diffs.collect::<String>().as_bytes()).map_err(one)?;
+    } else if args.in_place {
+        write_in_place(&sources, &output.texts)?;
+    } else if let Some(dir) = &args.output_dir {
+        files::write(dir, &named(&sources, &output.texts)?).map_err(one)?;
+    } else {
+        stdio::print(streams.stdout, joined(&output.texts).as_bytes()).map_err(one)?;
+    }
+    for note in &output.notes {
+        writeln!(streams.stderr, "tandem-vm: {}: {note}", output.machine).map_err(one)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(paths: &[PathBuf], streams: &mut Streams<'_>) -> Result<Vec<Source>, Vec<String>> {
+    let mut sources = Vec::new();
+    for path in paths {
+        for path in manifests::files(path).map_err(one)? {
+            let (name, text) = stdio::read(&path, streams.stdin, MAX_BYTES).map_err(one)?;
+            let text =
+                text.ok_or_else(|| one(format!("{name}: more than {MAX_BYTES} bytes; split it into several files")))?;
+            let path = (path.as_os_str() != "-").then_some(path);
+            sources.push(Source { path, input: Input { name, text } });
+        }
+    }
+    Ok(sources)
+}
+
+fn diff(input: &Input, text: &str) -> String {
+    TextDiff::from_lines(input.text.as_str(), text).unified_diff().header(&input.name, &input.name).to_string()
+}
+
+/// One stream of all files.
+fn joined(texts: &[String]) -> String {
+    let mut all = String::new();
+    for text in texts {
+        if !all.is_empty() {
+            if !all.ends_with('\n') {
+                all.push('\n');
+            }
+            if !text.starts_with("---") {
+                all.push_str("---\n");
+            }
+        }
+        all.push_str(text);
+    }
+    all
+}
+
+/// The files that are not as they were, with the permissions that they have.
+fn write_in_place(sources: &[Source], texts: &[String]) -> Result<(), Vec<String>> {
+    let mut folders: Vec<(PathBuf, Vec<Wanted>)> = Vec::new();
+    for (source, text) in sources.iter().zip(texts) {
+        let path = source.path.as_ref().ok_or_else(|| one("standard input cannot be changed in place; name files"))?;
+        if *text == source.input.text {
+            continue;
+        }
+        let failed =
+            |error: std::io::Error| one(format!("{}: {error}; give a file that can be written", path.display()));
+        // Not the link, but what it leads to.
+        let path = path.canonicalize().map_err(failed)?;
+        let mode = fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o777;
+        let wanted = Wanted { name: name_of(&path)?, content: text.clone(), mode };
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        match folders.iter_mut().find(|(known, _)| *known == folder) {
+            Some((_, files)) => files.push(wanted),
+            None => folders.push((folder, vec![wanted])),
+        }
+    }
+    folders.iter().try_for_each(|(folder, wanted)| files::write(folder, wanted)).map_err(one)
+}
+
+/// All files under their own names; those with a Secret closed to others.
+fn named(sources: &[Source], texts: &[String]) -> Result<Vec<Wanted>, Vec<String>> {
+    let mut all: Vec<Wanted> = Vec::new();
+    for (source, text) in sources.iter().zip(texts) {
+        let path = source.path.as_ref().ok_or_else(|| one("standard input has no name to write to; name files"))?;
+        let name = name_of(path)?;
+        if all.iter().any(|other| other.name == name) {
+            return Err(one(format!("{}: another file is called {name} as well; rename one", path.display())));
+        }
+        let secret = text.lines().any(|line| line.trim_start_matches("- ").trim() == "kind: Secret");
+        all.push(Wanted { name, content: text.clone(), mode: if secret { 0o600 } else { 0o644 } });
+    }
+    Ok(all)
+}
+
+fn name_of(path: &Path) -> Result<String, Vec<String>> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.map(str::to_owned).ok_or_else(|| one(format!("{}: is no file's name; give a file", path.display())))
+}

@@ -1,0 +1,237 @@
+//! Texts → documents with their editors, and the objects in them.
+
+use serde_yaml::Value;
+
+use super::{InjectError, Input, MARK};
+use crate::yaml_edit::{EditError, Editor, Step, stream};
+
+/// All files.
+pub(super) struct Bundle {
+    names: Vec<String>,
+    /// The documents of each file.
+    files: Vec<Vec<Editor>>,
+}
+
+/// Where an object stands, and what it is.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Object {
+    file: usize,
+    document: usize,
+    /// Empty, or the steps to the entry of a List.
+    pub(super) prefix: Vec<Step>,
+    pub(super) kind: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// For messages.
+    pub(super) place: String,
+}
+
+/// Steps from a machine's root to the spec of its VirtualMachineInstance.
+/// <https://kubevirt.io/api-reference/main/definitions.html>
+const KINDS: [(&str, &[&str]); 4] = [
+    ("VirtualMachine", &["spec", "template", "spec"]),
+    ("VirtualMachineInstance", &["spec"]),
+    ("VirtualMachineInstanceReplicaSet", &["spec", "template", "spec"]),
+    ("VirtualMachinePool", &["spec", "virtualMachineTemplate", "spec", "template", "spec"]),
+];
+
+impl Object {
+    /// The path of a field.
+    pub(super) fn path(&self, fields: &[&str]) -> Vec<Step> {
+        self.prefix.iter().cloned().chain(fields.iter().map(|field| Step::from(*field))).collect()
+    }
+
+    /// The fields of a machine that lead to its instance's spec.
+    pub(super) fn instance(&self) -> &'static [&'static str] {
+        KINDS.iter().find(|(kind, _)| *kind == self.kind).map_or(&[], |(_, fields)| fields)
+    }
+
+    pub(super) fn full_name(&self) -> String {
+        if self.namespace.is_empty() { self.name.clone() } else { format!("{}/{}", self.namespace, self.name) }
+    }
+
+    pub(super) fn shown(&self) -> String {
+        format!("{} {}", self.kind, self.full_name())
+    }
+}
+
+impl Bundle {
+    pub(super) fn read(inputs: &[Input]) -> Result<Self, InjectError> {
+        let mut files = Vec::new();
+        for input in inputs {
+            let failed = |at: String| {
+                move |error: EditError| InjectError {
+                    object: at,
+                    problem: tandem_cli::Problem::new("", error.to_string()),
+                }
+            };
+            let ranges = stream::split(&input.text).map_err(failed(input.name.clone()))?;
+            let editor = |(index, range): (usize, std::ops::Range<usize>)| {
+                let editor = Editor::new(&input.text[range]).map(|editor| editor.with_mark(MARK));
+                editor.map_err(failed(format!("{}: document {}", input.name, index + 1)))
+            };
+            files.push(ranges.into_iter().enumerate().map(editor).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(Self { names: inputs.iter().map(|input| input.name.clone()).collect(), files })
+    }
+
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.files.iter().map(|documents| documents.iter().map(Editor::text).collect()).collect()
+    }
+
+    pub(super) fn as_inputs(&self) -> Vec<Input> {
+        let inputs = self.names.iter().zip(self.texts());
+        inputs.map(|(name, text)| Input { name: name.clone(), text }).collect()
+    }
+
+    /// Every object, those in Lists as well.
+    pub(super) fn objects(&self) -> Vec<Object> {
+        let mut all = Vec::new();
+        for (file, documents) in self.files.iter().enumerate() {
+            for (document, editor) in documents.iter().enumerate() {
+                let value = editor.value();
+                let at = format!("{}: document {}", self.names[file], document + 1);
+                let list = matches!(value.get("kind").and_then(Value::as_str), Some("List" | "ResourceList"));
+                match value.get("items").and_then(Value::as_sequence) {
+                    Some(items) if list => {
+                        for (index, item) in items.iter().enumerate() {
+                            let prefix = vec!["items".into(), index.into()];
+                            all.extend(object(item, file, document, prefix, &format!("{at}, item {}", index + 1)));
+                        }
+                    }
+                    _ => all.extend(object(value, file, document, Vec::new(), &at)),
+                }
+            }
+        }
+        all
+    }
+
+    /// The machine that is meant.
+    pub(super) fn machine(&self, target: Option<&str>) -> Result<Object, InjectError> {
+        let machines: Vec<_> = self.objects().into_iter().filter(|object| !object.instance().is_empty()).collect();
+        let kinds = KINDS.map(|(kind, _)| kind).join(", ");
+        let listed = || machines.iter().map(Object::full_name).collect::<Vec<_>>().join(", ");
+        let mut meant = machines
+            .iter()
+            .filter(|machine| target.is_none_or(|target| target == machine.name || target == machine.full_name()));
+        match (meant.next(), meant.next(), target) {
+            (Some(machine), None, _) if self.is_flow(machine) => Err(InjectError::new(
+                machine,
+                "",
+                "its document is JSON, or YAML in flow style; write it in block style, as \
+                 `kubectl create --dry-run=client --output yaml --filename FILE` does",
+            )),
+            (Some(machine), None, _) => Ok(machine.clone()),
+            (Some(one), Some(other), None) if one.full_name() != other.full_name() => {
+                Err(InjectError::general(format!("there are several VMs; choose one with --vm: {}", listed())))
+            }
+            (Some(one), Some(other), Some(_)) if one.full_name() != other.full_name() => {
+                Err(InjectError::general(format!("--vm fits several VMs; write NAMESPACE/NAME: {}", listed())))
+            }
+            (Some(one), Some(other), _) => Err(InjectError::new(
+                other,
+                "",
+                format!("is there twice, also as {}; give the files that are applied together", one.place),
+            )),
+            (None, _, Some(target)) if !machines.is_empty() => Err(InjectError::general(format!(
+                "there is no VM `{}`; choose one with --vm: {}",
+                tandem_cli::shown(target),
+                listed()
+            ))),
+            (None, ..) => {
+                Err(InjectError::general(format!("there is no VM in the input; give manifests with one of {kinds}")))
+            }
+        }
+    }
+
+    /// Whether the object's document begins with a bracket.
+    fn is_flow(&self, object: &Object) -> bool {
+        let lines = self.editor(object).text().lines().map(|line| line.trim_start_matches(BOM).trim());
+        let first = lines
+            .map(|line| line.trim_start_matches("---").trim_start())
+            .find(|line| !line.is_empty() && !line.starts_with('#'));
+        first.is_some_and(|line| line.starts_with('{'))
+    }
+
+    pub(super) fn editor(&self, object: &Object) -> &Editor {
+        &self.files[object.file][object.document]
+    }
+
+    pub(super) fn editor_mut(&mut self, object: &Object) -> &mut Editor {
+        &mut self.files[object.file][object.document]
+    }
+
+    /// The value of a field.
+    pub(super) fn get(&self, object: &Object, fields: &[&str]) -> Option<&Value> {
+        self.editor(object).get(&object.path(fields))
+    }
+
+    /// Writes a document or entry of a List before the object: applied in this order, a VM finds its Secret.
+    pub(super) fn insert_before(&mut self, object: &Object, new: &Value, comment: &str) -> Result<(), InjectError> {
+        let failed = |error: EditError| InjectError::edit(object, "", error);
+        if let [list @ .., Step::Index(index)] = object.prefix.as_slice() {
+            return self.editor_mut(object).insert(list, *index, new).map_err(failed);
+        }
+        let text = self.editor(object).text();
+        let body = serde_yaml::to_string(new).map_err(|error| InjectError::new(object, "", error.to_string()))?;
+        let body = format!("{comment}{body}");
+        // What stands before the document's `---`, such as comments, stays first; without one the machine gets it.
+        let (head, body, rest) = match stream::explicit_start(text).map_err(failed)? {
+            Some(start) => (text[..start].to_owned(), format!("---\n{body}"), text[start..].to_owned()),
+            None => {
+                let mark = if text.starts_with(BOM) { BOM } else { "" };
+                (mark.to_owned(), body, format!("---\n{}", &text[mark.len()..]))
+            }
+        };
+        if head.lines().any(|line| line.starts_with('%')) {
+            return Err(InjectError::new(object, "", "its document has directives; remove %YAML and %TAG lines"));
+        }
+        let (body, rest) = if text.contains("\r\n") {
+            let rest = rest.strip_prefix("---\n").map_or(rest.clone(), |rest| format!("---\r\n{rest}"));
+            (body.replace('\n', "\r\n"), rest)
+        } else {
+            (body, rest)
+        };
+        let editors =
+            [format!("{head}{body}"), rest].map(|text| Editor::new(text).map(|editor| editor.with_mark(MARK)));
+        let editors = editors.into_iter().collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        self.files[object.file].splice(object.document..=object.document, editors);
+        Ok(())
+    }
+
+    /// Takes an object away: undoes [`Self::insert_before`].
+    pub(super) fn remove_object(&mut self, object: &Object) -> Result<(), InjectError> {
+        let failed = |error: EditError| InjectError::edit(object, "", error);
+        if !object.prefix.is_empty() {
+            return self.editor_mut(object).remove(&object.prefix).map_err(failed);
+        }
+        let documents = &mut self.files[object.file];
+        let text = documents[object.document].text();
+        let start = stream::explicit_start(text).map_err(failed)?;
+        let head = match start {
+            Some(start) => &text[..start],
+            None if text.starts_with(BOM) => BOM,
+            None => "",
+        };
+        if let Some(next) = documents.get(object.document + 1) {
+            let next = next.text();
+            let own = ["---\n", "---\r\n"].iter().find_map(|own| next.strip_prefix(own)).unwrap_or(next);
+            let next = format!("{head}{}", if start.is_none() { own } else { next });
+            documents[object.document + 1] = Editor::new(next).map_err(failed)?.with_mark(MARK);
+        }
+        documents.remove(object.document);
+        Ok(())
+    }
+}
+
+const BOM: &str = "\u{feff}";
+
+fn object(value: &Value, file: usize, document: usize, prefix: Vec<Step>, at: &str) -> Option<Object> {
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let (kind, metadata) = (text(value, "kind")?, value.get("metadata")?);
+    let name = text(metadata, "name").or_else(|| text(metadata, "generateName"))?;
+    let namespace = text(metadata, "namespace").unwrap_or_default();
+    let mut object = Object { file, document, prefix, kind, namespace, name, place: String::new() };
+    object.place = format!("{at}: {}", object.shown());
+    Some(object)
+}

@@ -1,0 +1,76 @@
+//! A KRM function: a ResourceList in, the same with one VM edited out, and what is to be said in its `results`.
+//! <https://github.com/kubernetes-sigs/kustomize/blob/master/cmd/config/docs/api-conventions/functions-spec.md>
+
+use serde::Deserialize;
+use serde_json::json;
+use serde_yaml::Value;
+
+use super::{InjectError, Input, Options, inject};
+use crate::yaml_edit::{Editor, keys};
+
+/// The `functionConfig`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "apiVersion")]
+    _api_version: Version,
+    #[serde(rename = "kind")]
+    _kind: Kind,
+    /// Whatever metadata it has.
+    #[serde(default, rename = "metadata")]
+    _metadata: Value,
+    spec: Options,
+}
+
+#[derive(Deserialize)]
+enum Version {
+    #[serde(rename = "vm.tandem.internal/v1alpha1")]
+    V1Alpha1,
+}
+
+#[derive(Deserialize)]
+enum Kind {
+    Inject,
+}
+
+/// The list to write, and whether it is the edited one. One that was not edited says why in its `results`.
+///
+/// # Errors
+/// In words, where the text is no ResourceList to which results could be added.
+pub fn function(text: &str) -> Result<(String, Result<(), InjectError>), String> {
+    let told = |error: crate::yaml_edit::EditError| format!("standard input: {error}");
+    let list = Editor::new(text).map_err(told)?;
+    if list.get(&keys(&["kind"])).and_then(Value::as_str) != Some("ResourceList") {
+        return Err(
+            "standard input: is no ResourceList; run this as a KRM function, or use `tandem-vm inject`".to_owned()
+        );
+    }
+    let done = configured(&list).and_then(|options| {
+        let input = Input { name: "ResourceList".to_owned(), text: text.to_owned() };
+        inject(&[input], &options)
+    });
+    let (text, severity, messages, done) = match done {
+        Ok(output) => {
+            let machine = output.machine;
+            let notes = output.notes.into_iter().map(|note| format!("{machine}: {note}")).collect();
+            (output.texts.concat(), "info", notes, Ok(()))
+        }
+        Err(error) => (text.to_owned(), "error", vec![error.to_string()], Err(error)),
+    };
+    let mut list = Editor::new(text).map_err(told)?;
+    for message in messages {
+        let result = serde_yaml::to_value(json!({"message": message, "severity": severity}));
+        let result = result.map_err(|error| error.to_string())?;
+        list.append(&keys(&["results"]), &result).map_err(told)?;
+    }
+    Ok((list.text().to_owned(), done))
+}
+
+fn configured(list: &Editor) -> Result<Options, InjectError> {
+    let config = list.get(&keys(&["functionConfig"])).cloned().unwrap_or_default();
+    let config: Config = serde_path_to_error::deserialize(config).map_err(|error| InjectError {
+        object: "functionConfig".to_owned(),
+        problem: tandem_cli::problem::from_serde(error),
+    })?;
+    Ok(config.spec)
+}

@@ -1,0 +1,133 @@
+//! The machine's part: a volume with the Secret, and the disk or filesystem that shows it to the guest.
+
+use serde_yaml::Value;
+
+use super::bundle::{Bundle, Object};
+use super::{CLOUD_INIT, Delivery, InjectError, Options, VOLUME, map};
+use crate::yaml_edit::{EditError, Step};
+
+/// Lists below the instance's spec that hold what is added.
+const LISTS: [&[&str]; 3] = [&["domain", "devices", "disks"], &["domain", "devices", "filesystems"], &["volumes"]];
+
+/// Adds volume and disk or filesystem.
+pub(super) fn add(bundle: &mut Bundle, machine: &Object, options: &Options) -> Result<(), InjectError> {
+    let (list, entry) = match options.delivery {
+        Delivery::Disk => {
+            let entry = [("name", VOLUME.into()), ("disk", virtio()), ("serial", options.serial.as_str().into())];
+            (LISTS[0], map(entry))
+        }
+        Delivery::Filesystem => (LISTS[1], map([("name", VOLUME.into()), ("virtiofs", map([]))])),
+    };
+    append(bundle, machine, list, &entry)?;
+    let secret = map([("secretName", options.secret.as_str().into())]);
+    append(bundle, machine, LISTS[2], &map([("name", VOLUME.into()), ("secret", secret)]))
+}
+
+/// What makes an injection into this machine pointless or dangerous.
+pub(super) fn refuse(bundle: &Bundle, machine: &Object, options: &Options) -> Result<(), InjectError> {
+    let refused = |field: String, message: String| Err(InjectError::new(machine, &field, message));
+    let shared = ["spec", "nameGeneration", "appendIndexToSecretRefs"];
+    if machine.kind == "VirtualMachinePool" && bundle.get(machine, &shared).and_then(Value::as_bool) == Some(true) {
+        return refused(shared.join("."), "gives each VM Secrets of its own; set it to false".to_owned());
+    }
+    for (index, volume) in entries(bundle, machine, LISTS[2]).iter().enumerate() {
+        let field = format!("{}[{index}]", field(machine, LISTS[2]));
+        if volume.get("sysprep").is_some() {
+            return refused(field, "is a sysprep volume: Windows has neither cloud-init nor systemd".to_owned());
+        }
+        let named = volume.get("secret").and_then(|secret| secret.get("secretName")).and_then(Value::as_str);
+        if named == Some(options.secret.as_str()) {
+            return refused(
+                field,
+                format!("already brings the Secret {}; remove this volume and its disk", options.secret),
+            );
+        }
+    }
+    for (index, disk) in entries(bundle, machine, LISTS[0]).iter().enumerate() {
+        if options.delivery == Delivery::Disk && disk.get("serial").and_then(Value::as_str) == Some(&options.serial) {
+            let field = format!("{}[{index}].serial", field(machine, LISTS[0]));
+            return refused(field, format!("is `{}` already; choose another with --serial", options.serial));
+        }
+    }
+    Ok(())
+}
+
+/// Takes away everything that has this name of ours.
+pub(super) fn remove(bundle: &mut Bundle, machine: &Object, name: &str) -> Result<(), InjectError> {
+    for list in LISTS.into_iter().rev() {
+        let is_named = |entry: &Value| entry.get("name").and_then(Value::as_str) == Some(name);
+        let entries = entries(bundle, machine, list);
+        let Some(index) = entries.iter().position(is_named) else { continue };
+        let other = |entry: &Value| ["secret", "cloudInitNoCloud"].iter().all(|ours| entry.get(ours).is_none());
+        if list == LISTS[2] && entries.get(index).is_some_and(other) {
+            let field = format!("{}[{index}].name", field(machine, list));
+            return Err(InjectError::new(
+                machine,
+                &field,
+                format!("`{name}` is a name of tandem-vm's; choose another"),
+            ));
+        }
+        let mut path = path(machine, list);
+        path.push(index.into());
+        edit(bundle, machine, |editor| editor.remove(&path))?;
+    }
+    Ok(())
+}
+
+/// Adds a cloud-init volume whose user data is in a Secret, and its disk.
+pub(super) fn add_cloud_init(bundle: &mut Bundle, machine: &Object, secret: &str) -> Result<(), InjectError> {
+    append(bundle, machine, LISTS[0], &map([("name", CLOUD_INIT.into()), ("disk", virtio())]))?;
+    let source = map([("secretRef", map([("name", secret.into())]))]);
+    append(bundle, machine, LISTS[2], &map([("name", CLOUD_INIT.into()), ("cloudInitNoCloud", source)]))
+}
+
+fn virtio() -> Value {
+    map([("bus", "virtio".into())])
+}
+
+/// The fields that lead to the source of the machine's cloud-init, if it has one.
+pub(super) fn cloud_init(bundle: &Bundle, machine: &Object) -> Result<Option<Vec<Step>>, InjectError> {
+    let mut found = None;
+    for (index, volume) in entries(bundle, machine, LISTS[2]).iter().enumerate() {
+        for source in ["cloudInitNoCloud", "cloudInitConfigDrive"] {
+            if volume.get(source).is_none() {
+                continue;
+            }
+            if found.is_some() {
+                let field = format!("{}[{index}].{source}", field(machine, LISTS[2]));
+                return Err(InjectError::new(machine, &field, "is a second cloud-init volume; keep one"));
+            }
+            let mut path = path(machine, LISTS[2]);
+            path.extend([index.into(), source.into()]);
+            found = Some(path);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn edit(
+    bundle: &mut Bundle,
+    object: &Object,
+    change: impl FnOnce(&mut crate::yaml_edit::Editor) -> Result<(), EditError>,
+) -> Result<(), InjectError> {
+    change(bundle.editor_mut(object)).map_err(|error| InjectError::edit(object, "", error))
+}
+
+fn path(machine: &Object, list: &[&str]) -> Vec<Step> {
+    machine.path(&[machine.instance(), list].concat())
+}
+
+/// The path as messages show it, without a List's entry, which is in the object's place.
+fn field(machine: &Object, list: &[&str]) -> String {
+    [machine.instance(), list].concat().join(".")
+}
+
+fn entries<'b>(bundle: &'b Bundle, machine: &Object, list: &[&str]) -> &'b [Value] {
+    let found = bundle.get(machine, &[machine.instance(), list].concat());
+    found.and_then(Value::as_sequence).map_or(&[], Vec::as_slice)
+}
+
+fn append(bundle: &mut Bundle, machine: &Object, list: &[&str], entry: &Value) -> Result<(), InjectError> {
+    let path = path(machine, list);
+    edit(bundle, machine, |editor| editor.append(&path, entry))
+}

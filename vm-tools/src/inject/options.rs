@@ -1,0 +1,227 @@
+//! What the user says about the guest → [`GuestTls`].
+
+use serde::Deserialize;
+
+use super::{InjectError, VOLUME};
+use crate::guest::{Bus, Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Source, StartTls};
+use crate::spec::{Family, values};
+
+/// What an injection puts in, as arguments of `inject` and as the `spec` of a KRM function's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Options {
+    /// The Secret (tls.crt, tls.key, ca.crt) that the VM gets, in the VM's namespace
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "remove",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub secret: String,
+    /// The VM, where there are several: its name, or NAMESPACE/NAME
+    #[arg(long, value_name = "NAME")]
+    pub vm: Option<String>,
+    /// How it reaches the guest: as a disk, or as a filesystem (virtiofs), which follows the Secret live
+    #[arg(long, value_enum, default_value_t)]
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// Serial of the disk: at most 20 letters, digits and _ . + -
+    #[arg(long, default_value = VOLUME)]
+    #[serde(default = "serial")]
+    pub serial: String,
+    /// Whose files, service and way to reload are meant; `none`: files alone
+    #[arg(long, value_enum, default_value_t)]
+    #[serde(default)]
+    pub database: Database,
+    /// The guest's family of systems, by which the database's user and service are called
+    #[arg(long, value_enum, required_if_eq_any = [("database", "mongodb"), ("database", "postgresql"), ("database", "redis")])]
+    pub os: Option<Os>,
+    /// Folder in the guest for tls.crt, tls.key and ca.crt, in place of the database's own
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<String>,
+    /// File in the guest for key, certificate and chain in one PEM, in place of tls.crt and tls.key
+    #[arg(long, value_name = "FILE")]
+    pub combined: Option<String>,
+    /// Who reads the key in the guest
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub owner: Option<String>,
+    /// A systemd service that starts after the files are there; may be repeated, replaces the database's own
+    #[arg(long, value_name = "UNIT")]
+    #[serde(default)]
+    pub service: Vec<String>,
+    /// How the service takes a renewed certificate: by the database's own means, not at all, or by a restart
+    #[arg(long, value_enum, default_value_t)]
+    #[serde(default)]
+    pub reload: ReloadBy,
+    /// A shell command that has the service take a renewed certificate, in place of --reload
+    #[arg(long, value_name = "COMMAND", conflicts_with = "reload")]
+    pub reload_command: Option<String>,
+    /// A file in the guest (root's, mode 0600) with user and password, a line each, for the database's own means
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<String>,
+    /// Where the guest serves the certificate, to see that a renewed one is served
+    #[arg(long, value_name = "HOST:PORT")]
+    pub endpoint: Option<String>,
+}
+
+/// How the Secret reaches the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// As a disk, made when the VM instance starts.
+    #[default]
+    Disk,
+    /// As a virtiofs, which follows the Secret.
+    Filesystem,
+}
+
+/// What serves the certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Database {
+    /// Nothing that is known here.
+    #[default]
+    None,
+    /// mongod.
+    #[value(name = "mongodb")]
+    MongoDb,
+    /// PostgreSQL.
+    #[value(name = "postgresql")]
+    PostgreSql,
+    /// Redis or Valkey.
+    Redis,
+}
+
+/// A family of guest systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Os {
+    /// Red Hat Enterprise Linux and its relatives.
+    Rhel,
+    /// Debian and Ubuntu.
+    Debian,
+}
+
+/// How a running service takes a renewed certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReloadBy {
+    /// By the database's own means.
+    #[default]
+    Database,
+    /// Not at all: at its next start.
+    None,
+    /// By a restart, which drops connections.
+    Restart,
+}
+
+fn serial() -> String {
+    VOLUME.to_owned()
+}
+
+impl Options {
+    /// What runs in the guest.
+    pub(super) fn guest(&self) -> Result<GuestTls, InjectError> {
+        values::subdomain(&self.secret).map_err(|why| InjectError::general(format!("--secret: {why}")))?;
+        let source = match self.delivery {
+            Delivery::Disk => Source::Disk { serial: self.serial.clone(), bus: Bus::Virtio },
+            Delivery::Filesystem => Source::Filesystem { tag: VOLUME.to_owned() },
+        };
+        let family = match self.os {
+            Some(Os::Debian) => Family::Debian,
+            Some(Os::Rhel) => Family::Rhel,
+            None if self.database == Database::None => Family::Debian,
+            None => return Err(InjectError::general("--os: is missing; the database's user and service depend on it")),
+        };
+        let mut guest = match self.database {
+            Database::None => GuestTls::files_only(source, "/etc/ssl/tandem"),
+            Database::MongoDb => GuestTls::mongodb(family, source),
+            Database::PostgreSql => GuestTls::postgresql(family, source),
+            Database::Redis => GuestTls::redis(family, source),
+        };
+        self.place_files(&mut guest);
+        if !self.service.is_empty() {
+            guest.before.clone_from(&self.service);
+        }
+        if let Some(address) = &self.endpoint {
+            let start = guest.endpoint.map_or(StartTls::Direct, |endpoint| endpoint.start);
+            guest.endpoint = Some(Endpoint { address: address.clone(), start });
+        }
+        guest.reload = match (&self.reload_command, self.reload, guest.reload) {
+            (Some(command), ..) => Reload::Command(command.clone()),
+            (None, ReloadBy::None, _) => Reload::None,
+            (None, ReloadBy::Restart, _) => Reload::Restart,
+            (None, ReloadBy::Database, Reload::MongoDb { .. }) => {
+                Reload::MongoDb { credentials: self.credentials.clone() }
+            }
+            (None, ReloadBy::Database, Reload::Redis { socket, .. }) => {
+                Reload::Redis { credentials: self.credentials.clone(), socket }
+            }
+            (None, ReloadBy::Database, other) => other,
+        };
+        // What no guest could use is said before anything else.
+        guest.write_files().map_err(|error| InjectError::general(error.to_string()))?;
+        Ok(guest)
+    }
+
+    /// The files where the user wants them.
+    fn place_files(&self, guest: &mut GuestTls) {
+        let key_owner = guest.files.iter().find_map(|file| file.owner.clone());
+        let owner = self.owner.as_ref().map(|owner| match owner.split_once(':') {
+            Some((user, group)) => Owner { user: user.to_owned(), group: Some(group.to_owned()) },
+            None => Owner { user: owner.clone(), group: None },
+        });
+        let owner = owner.or(key_owner);
+        let file = |content, path: String, owner: Option<Owner>, mode| InstalledFile { content, path, owner, mode };
+        let folder = self.folder.as_ref().map(|folder| folder.trim_end_matches('/'));
+        if let Some(folder) = folder {
+            guest.files = vec![
+                file(Content::Certificate, format!("{folder}/tls.crt"), None, 0o644),
+                file(Content::Key, format!("{folder}/tls.key"), None, 0o400),
+                file(Content::Ca, format!("{folder}/ca.crt"), None, 0o644),
+            ];
+        }
+        if let Some(path) = &self.combined {
+            guest.files.retain(|file| file.content == Content::Ca);
+            guest.files.insert(0, file(Content::Combined, path.clone(), None, 0o400));
+        }
+        for file in &mut guest.files {
+            if matches!(file.content, Content::Key | Content::Combined) {
+                file.owner.clone_from(&owner);
+            }
+        }
+    }
+
+    /// What else the user has to do or to know.
+    pub(super) fn notes(&self, guest: &GuestTls) -> Vec<String> {
+        let file = |file: &InstalledFile| {
+            let owner = file.owner.as_ref().map_or("root", |owner| &owner.user);
+            format!("{} ({owner}, {:04o})", file.path, file.mode)
+        };
+        let files: Vec<_> = guest.files.iter().map(file).collect();
+        let before = match guest.before.as_slice() {
+            [] => String::new(),
+            services => format!(" before {} starts", services.join(", ")),
+        };
+        let mut notes = vec![
+            format!("the guest, which needs systemd, gets {}{before}; name them in the service's configuration", files.join(", ")),
+            "cloud-init writes files at a guest's first boot only: one that has booted before takes them after `cloud-init clean --reboot`".to_owned(),
+        ];
+        notes.push(match (self.delivery, &guest.reload) {
+            (Delivery::Disk, _) => "a renewed certificate reaches the guest when its VM instance is made anew; \
+                 with --delivery filesystem it does within minutes"
+                .to_owned(),
+            (Delivery::Filesystem, Reload::None) => {
+                "a renewed certificate is placed within minutes, and served after the service's next start; \
+                 --reload-command can tell it"
+                    .to_owned()
+            }
+            (Delivery::Filesystem, Reload::Restart) => {
+                "a renewed certificate restarts the service, which drops its connections".to_owned()
+            }
+            (Delivery::Filesystem, _) => "a renewed certificate is placed and reloaded within minutes".to_owned(),
+        });
+        notes
+    }
+}

@@ -1,0 +1,279 @@
+//! Where the user data stands: in the machine, in a Secret of the stream, or nowhere yet.
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde_yaml::Value;
+
+use super::bundle::{Bundle, Object};
+use super::machine::{self, edit};
+use super::user_data::{self, HEADER, Part};
+use super::{CLOUD_INIT, InjectError, ORIGINAL, USER_DATA_OF, map};
+use crate::model::USER_DATA_KEYS;
+use crate::yaml_edit::{EditError, Editor, Step};
+
+/// Most bytes of user data that KubeVirt admits inline.
+const INLINE: usize = 2048;
+
+/// What [`take`] found and has still to be done.
+pub(super) struct Kept {
+    pub(super) notes: Vec<String>,
+    /// A Secret that an injection made.
+    made: bool,
+}
+
+/// Before a Secret that is made here, in its document.
+pub(super) const COMMENT: &str = "# Made by tandem-vm inject, which takes it away again with --remove.\n";
+
+/// Adds the part to the machine's user data, which moves to a Secret if it is not in one: the Secret to write, if any.
+pub(super) fn give(bundle: &mut Bundle, machine: &Object, part: &Part) -> Result<Option<Value>, InjectError> {
+    let Some(source) = machine::cloud_init(bundle, machine)? else {
+        let name = free_name(bundle, machine)?;
+        machine::add_cloud_init(bundle, machine, &name)?;
+        return made(machine, &name, "", None, part).map(Some);
+    };
+    let at = |key: &str| [source.as_slice(), &[key.into()]].concat();
+    if bundle.editor(machine).get(&at("secretRef")).is_some_and(|value| !value.is_null()) {
+        return give_secret(bundle, machine, &source, part).map(|()| None);
+    }
+    let name = free_name(bundle, machine)?;
+    let reference = reference(&name);
+    for (key, encoded) in [("userData", false), ("userDataBase64", true)] {
+        let editor = bundle.editor(machine);
+        let Some(text) = editor.get(&at(key)).and_then(Value::as_str) else { continue };
+        let field = field(machine, &at(key));
+        let text = if encoded {
+            decoded(text).map_err(|why| InjectError::new(machine, &field, why))?
+        } else {
+            text.to_owned()
+        };
+        let original = editor.source(&at(key)).map_err(|error| InjectError::edit(machine, "", error))?.to_owned();
+        let secret = made(machine, &name, &text, Some(original), part);
+        // What is wrong with it, is wrong where it stands.
+        let secret = secret.map_err(|error| InjectError::new(machine, &field, error.problem.message))?;
+        edit(bundle, machine, |editor| editor.exchange(&at(key), "secretRef", &reference))?;
+        return Ok(Some(secret));
+    }
+    edit(bundle, machine, |editor| editor.set(&at("secretRef"), &reference))?;
+    made(machine, &name, "", None, part).map(Some)
+}
+
+/// Edits the user data in the Secret that the machine names.
+fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Part) -> Result<(), InjectError> {
+    let path = [source, &["secretRef".into(), "name".into()]].concat();
+    let field = field(machine, &path);
+    let name = bundle.editor(machine).get(&path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let Some(secret) = find(bundle, machine, &name) else {
+        return Err(InjectError::new(
+            machine,
+            &field,
+            format!("the Secret {name} is not in the input; add it, as by `kubectl get secret {name} --output yaml`"),
+        ));
+    };
+    let same = |other: &Object| {
+        let source = machine::cloud_init(bundle, other).ok().flatten();
+        let path = source.map(|source| [source.as_slice(), &["secretRef".into(), "name".into()]].concat());
+        other.namespace == machine.namespace
+            && path.and_then(|path| bundle.editor(other).get(&path)).and_then(Value::as_str) == Some(&name)
+    };
+    let others = bundle.objects().into_iter().filter(|other| other != machine && !other.instance().is_empty());
+    if let Some(other) = others.into_iter().find(same) {
+        let message = format!("the Secret {name} is also the user data of {}; give each VM its own", other.shown());
+        return Err(InjectError::new(machine, &field, message));
+    }
+    if bundle.get(&secret, &["immutable"]).and_then(Value::as_bool) == Some(true) {
+        return Err(InjectError::new(
+            &secret,
+            "immutable",
+            "nothing of it can be changed; give the user data a new Secret",
+        ));
+    }
+    let (map, key, text) = stored(bundle, &secret)?;
+    let field = format!("{map}.{key}");
+    let new = user_data::with(&text, part).map_err(|why| InjectError::new(&secret, &field, why))?;
+    let path = secret.path(&[map, key]);
+    let original =
+        bundle.editor(&secret).source(&path).map_err(|error| InjectError::edit(&secret, "", error))?.to_owned();
+    store(bundle, &secret, map, key, &new)?;
+    // Does taking it out give the same bytes? If not, how it was written is kept.
+    let mut trial = bundle.editor(&secret).clone();
+    let restored = user_data::without(&new).is_ok_and(|rest| {
+        rest == text && write(&mut trial, &path, &rest).is_ok() && trial.source(&path) == Ok(&original)
+    });
+    if restored { Ok(()) } else { store(bundle, &secret, map, ORIGINAL, &original) }
+}
+
+/// Takes the part out of the user data, and puts back what stood in the machine before it moved.
+pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, InjectError> {
+    let mut kept = Kept { notes: Vec::new(), made: false };
+    let Some(source) = machine::cloud_init(bundle, machine)? else { return Ok(kept) };
+    let reference = [source.as_slice(), &["secretRef".into()]].concat();
+    let name = [reference.as_slice(), &["name".into()]].concat();
+    let name = bundle.editor(machine).get(&name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let Some(secret) = find(bundle, machine, &name) else { return Ok(kept) };
+    // The user's own Secret may have nothing that could be read: then there is nothing of ours in it.
+    let Ok((map, key, text)) = stored(bundle, &secret) else { return Ok(kept) };
+    let rest = user_data::without(&text).map_err(|why| InjectError::new(&secret, &format!("{map}.{key}"), why))?;
+    let original = bundle.get(&secret, &[map, ORIGINAL]).and_then(Value::as_str).map(str::to_owned);
+    let original = match (original, map) {
+        (Some(text), "data") => {
+            Some(decoded(&text).map_err(|why| InjectError::new(&secret, &format!("data.{ORIGINAL}"), why))?)
+        }
+        (original, _) => original,
+    };
+    let made = bundle.get(&secret, &["metadata", "annotations", USER_DATA_OF]).is_some();
+    let before = original.as_deref().and_then(|source| match made {
+        true => value_of(bundle.editor(machine), &reference, source),
+        false => value_of(bundle.editor(&secret), &secret.path(&[map, key]), source),
+    });
+    let empty = rest.trim() == HEADER.trim();
+    // With or without a line break at its end: one may have been needed.
+    let unchanged = before.is_some_and(|before| {
+        before.trim_end_matches('\n') == rest.trim_end_matches('\n') || before.is_empty() && empty
+    });
+    if !made {
+        if rest == text {
+            return Ok(kept);
+        }
+        // First, or a block at the end of a text without a line break would change with it.
+        if original.is_some() {
+            edit(bundle, &secret, |editor| editor.remove(&secret.path(&[map, ORIGINAL])))?;
+        }
+        match original {
+            Some(source) if unchanged => {
+                edit(bundle, &secret, |editor| editor.put_back(&secret.path(&[map, key]), &source))?
+            }
+            _ => store(bundle, &secret, map, key, &rest)?,
+        }
+        return Ok(kept);
+    }
+    kept.made = true;
+    let ours = is_ours(bundle, machine, &source);
+    match original {
+        Some(source) if unchanged => edit(bundle, machine, |editor| editor.put_back(&reference, &source))?,
+        // The volume goes with the rest of what is ours.
+        None if empty && ours => {}
+        None if empty => edit(bundle, machine, |editor| editor.remove(&reference))?,
+        _ if rest.len() <= INLINE && !ours => {
+            edit(bundle, machine, |editor| editor.exchange(&reference, "userData", &rest.as_str().into()))?;
+            kept.notes.push(
+                "its user data was changed since the injection; as it is now it stands in the VM again".to_owned(),
+            );
+        }
+        _ => {
+            let message = "was changed since the injection; move your own user data to a Secret of your own first";
+            return Err(InjectError::new(&secret, &format!("{map}.{key}"), message));
+        }
+    }
+    Ok(kept)
+}
+
+/// Takes the Secret away that an injection made.
+pub(super) fn discard(bundle: &mut Bundle, machine: &Object, kept: &Kept) -> Result<(), InjectError> {
+    let made = |object: &Object| {
+        object.kind == "Secret"
+            && object.namespace == machine.namespace
+            && bundle.get(object, &["metadata", "annotations", USER_DATA_OF]).and_then(Value::as_str)
+                == Some(&machine.name)
+    };
+    match bundle.objects().into_iter().find(made) {
+        Some(secret) if kept.made => bundle.remove_object(&secret),
+        _ => Ok(()),
+    }
+}
+
+/// The Secret with the user data and the part.
+fn made(machine: &Object, name: &str, text: &str, original: Option<String>, part: &Part) -> Result<Value, InjectError> {
+    let text = if text.is_empty() { HEADER } else { text };
+    let text = user_data::with(text, part).map_err(|why| InjectError::new(machine, "", why))?;
+    let mut metadata = vec![("name", name.into())];
+    if !machine.namespace.is_empty() {
+        metadata.push(("namespace", machine.namespace.as_str().into()));
+    }
+    metadata.push(("annotations", map([(USER_DATA_OF, machine.name.as_str().into())])));
+    let original = original.map(|original| (ORIGINAL, original.into()));
+    let data = map(original.into_iter().chain([("userdata", text.into())]));
+    Ok(map([("apiVersion", "v1".into()), ("kind", "Secret".into()), ("metadata", map(metadata)), ("stringData", data)]))
+}
+
+fn is_ours(bundle: &Bundle, machine: &Object, source: &[Step]) -> bool {
+    let name = source.split_last().map(|(_, volume)| [volume, &["name".into()]].concat());
+    name.and_then(|name| bundle.editor(machine).get(&name)).and_then(Value::as_str) == Some(CLOUD_INIT)
+}
+
+fn find(bundle: &Bundle, machine: &Object, name: &str) -> Option<Object> {
+    let meant =
+        |object: &Object| object.kind == "Secret" && object.namespace == machine.namespace && object.name == name;
+    bundle.objects().into_iter().find(meant)
+}
+
+/// A name for the Secret that is not taken.
+fn free_name(bundle: &Bundle, machine: &Object) -> Result<String, InjectError> {
+    let stem = machine.name.trim_end_matches('-');
+    let names = [format!("{stem}-userdata"), format!("{stem}-tandem-userdata")];
+    names.into_iter().find(|name| find(bundle, machine, name).is_none()).ok_or_else(|| {
+        InjectError::new(
+            machine,
+            "",
+            format!("the Secrets {stem}-userdata and {stem}-tandem-userdata are there already"),
+        )
+    })
+}
+
+/// The user data in a Secret: the map that holds it, its key, and the text.
+fn stored(bundle: &Bundle, secret: &Object) -> Result<(&'static str, &'static str, String), InjectError> {
+    // As the API server has it, stringData wins.
+    for map in ["stringData", "data"] {
+        for key in USER_DATA_KEYS {
+            let Some(text) = bundle.get(secret, &[map, key]).and_then(Value::as_str) else { continue };
+            let text = match map {
+                "data" => decoded(text).map_err(|why| InjectError::new(secret, &format!("{map}.{key}"), why))?,
+                _ => text.to_owned(),
+            };
+            return Ok((map, key, text));
+        }
+    }
+    Err(InjectError::new(secret, "", "has neither the key userdata nor userData, in which KubeVirt looks; add one"))
+}
+
+fn store(bundle: &mut Bundle, secret: &Object, map: &str, key: &str, text: &str) -> Result<(), InjectError> {
+    edit(bundle, secret, |editor| write(editor, &secret.path(&[map, key]), text))
+}
+
+/// Writes an entry of `stringData` or `data`.
+fn write(editor: &mut Editor, path: &[Step], text: &str) -> Result<(), EditError> {
+    match path {
+        [.., Step::Key(map), Step::Key(key)] if map == "data" => {
+            let encoded = BASE64_STANDARD.encode(text).into();
+            // In one line, even where it was wrapped in a block before.
+            if editor.get(path).is_some() { editor.exchange(path, key, &encoded) } else { editor.set(path, &encoded) }
+        }
+        _ => editor.set(path, &text.into()),
+    }
+}
+
+fn decoded(text: &str) -> Result<String, &'static str> {
+    let bytes: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let bytes = BASE64_STANDARD.decode(bytes).map_err(|_| "is not base64; encode it with `base64 --wrap=0`")?;
+    String::from_utf8(bytes).map_err(|_| "is no text once decoded, perhaps compressed; write it as plain #cloud-config")
+}
+
+/// The user data that an entry's source stands for, in the place of the one at the path.
+fn value_of(editor: &Editor, path: &[Step], source: &str) -> Option<String> {
+    let (key, value) = editor.entry_of(path, &format!("{source}\n")).ok()?;
+    let in_data = matches!(path, [.., Step::Key(map), _] if map == "data");
+    let value = value.as_str()?;
+    if in_data || key == "userDataBase64" { decoded(value).ok() } else { Some(value.to_owned()) }
+}
+
+fn reference(name: &str) -> Value {
+    map([("name", name.into())])
+}
+
+/// A path as messages show it, without a List's entry.
+fn field(machine: &Object, path: &[Step]) -> String {
+    let steps = path.iter().skip(machine.prefix.len());
+    steps.fold(String::new(), |text, step| match step {
+        Step::Key(key) if text.is_empty() => key.clone(),
+        Step::Key(key) => format!("{text}.{key}"),
+        Step::Index(index) => format!("{text}[{index}]"),
+    })
+}

@@ -1,0 +1,477 @@
+//! `inject` on manifests as people write them: what comes in goes out, with what the VM needs, and comes back by `--remove`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tandem_vm::inject::{self, Database, Delivery, Input, Options, Os};
+use tempfile::TempDir;
+
+use crate::command::tandem_vm;
+use crate::kubevirt;
+use crate::support::{output, said, tool};
+
+/// The manifests, each with the VMs in it.
+pub(crate) const MANIFESTS: [(&str, &[&str]); 15] = [
+    ("after-it-all.yaml", &["last"]),
+    ("anchors.yaml", &["anchored"]),
+    ("base64.yaml", &["cache"]),
+    ("folded.yaml", &["folded"]),
+    ("inline.yaml", &["orders"]),
+    ("list.yaml", &["shop/billing"]),
+    ("multiline-secret.yaml", &["wrapped"]),
+    ("network-only.yaml", &["net"]),
+    ("none.yaml", &["bare"]),
+    ("pool.yaml", &["workers"]),
+    ("quoted.yaml", &["groesse"]),
+    ("replicaset.yaml", &["probe-"]),
+    ("secret-data.yaml", &["web"]),
+    ("secret-string.yaml", &["ledger"]),
+    ("several.yaml", &["db-0", "shop/db-1", "stage/db-1"]),
+];
+
+pub(crate) fn manifest(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/manifests").join(name)).unwrap()
+}
+
+pub(crate) fn options(vm: &str) -> Options {
+    Options {
+        secret: "shop-tls".to_owned(),
+        vm: Some(vm.to_owned()),
+        serial: "tandem-tls".to_owned(),
+        ..Options::default()
+    }
+}
+
+fn every_delivery(vm: &str) -> [Options; 3] {
+    let database = |database, os| Options { database, os: Some(os), ..options(vm) };
+    [
+        options(vm),
+        Options { delivery: Delivery::Filesystem, ..database(Database::PostgreSql, Os::Rhel) },
+        Options { serial: "db-cert".to_owned(), ..database(Database::MongoDb, Os::Debian) },
+    ]
+}
+
+pub(crate) fn injected(text: &str, options: &Options) -> String {
+    let input = Input { name: "vm.yaml".to_owned(), text: text.to_owned() };
+    inject::inject(&[input], options).unwrap_or_else(|error| panic!("{error}\n{text}")).texts.concat()
+}
+
+pub(crate) fn removed(text: &str, vm: &str) -> String {
+    let input = Input { name: "vm.yaml".to_owned(), text: text.to_owned() };
+    inject::remove(&[input], Some(vm)).unwrap_or_else(|error| panic!("{error}\n{text}")).texts.concat()
+}
+
+/// The objects of a stream, those of Lists alone.
+pub(crate) fn objects(text: &str) -> Vec<Value> {
+    use serde::Deserialize;
+    let documents = serde_yaml::Deserializer::from_str(text).map(|document| {
+        let mut value = serde_yaml::Value::deserialize(document).unwrap();
+        value.apply_merge().unwrap();
+        serde_json::to_value(value).unwrap()
+    });
+    let apart = |value: Value| match value["items"].as_array() {
+        Some(items) => items.clone(),
+        None => vec![value],
+    };
+    documents.flat_map(apart).filter(|value| !value.is_null()).collect()
+}
+
+/// The instance's spec of a VM.
+pub(crate) fn instance(machine: &Value) -> &Value {
+    match machine["kind"].as_str().unwrap() {
+        "VirtualMachineInstance" => &machine["spec"],
+        "VirtualMachinePool" => &machine["spec"]["virtualMachineTemplate"]["spec"]["template"]["spec"],
+        _ => &machine["spec"]["template"]["spec"],
+    }
+}
+
+pub(crate) fn is_named(object: &Value, vm: &str) -> bool {
+    let name = object["metadata"]["name"].as_str().or(object["metadata"]["generateName"].as_str());
+    let full = format!("{}/{}", object["metadata"]["namespace"].as_str().unwrap_or_default(), name.unwrap_or_default());
+    let machine = object["kind"].as_str().is_some_and(|kind| kind.starts_with("VirtualMachine"));
+    machine && (name == Some(vm) || full == vm)
+}
+
+pub(crate) fn decoded(text: &str) -> String {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    let text: String = text.split_whitespace().collect();
+    String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap()
+}
+
+/// The user data of a VM, as KubeVirt reads it.
+pub(crate) fn user_data(objects: &[Value], vm: &str) -> Option<String> {
+    let machine = objects.iter().find(|object| is_named(object, vm)).unwrap();
+    let volumes = instance(machine)["volumes"].as_array()?;
+    let source =
+        volumes.iter().find_map(|volume| volume.get("cloudInitNoCloud").or(volume.get("cloudInitConfigDrive")))?;
+    if let Some(text) = source["userData"].as_str() {
+        return Some(text.to_owned());
+    }
+    if let Some(text) = source["userDataBase64"].as_str() {
+        return Some(decoded(text));
+    }
+    let name = source["secretRef"]["name"].as_str()?;
+    let secret =
+        objects.iter().find(|object| object["kind"] == "Secret" && object["metadata"]["name"] == name).unwrap();
+    let found = ["userdata", "userData"].iter().find_map(|key| {
+        secret["stringData"][key].as_str().map(str::to_owned).or_else(|| secret["data"][key].as_str().map(decoded))
+    });
+    Some(found.unwrap())
+}
+
+/// Each manifest as it is, with CRLF, and without a line break at its end.
+fn variants(text: &str) -> [String; 3] {
+    [text.to_owned(), text.replace('\n', "\r\n"), text.trim_end().to_owned()]
+}
+
+#[test]
+fn twice_is_once_and_removing_gives_back_every_byte() {
+    for (name, machines) in MANIFESTS {
+        for (variant, text) in variants(&manifest(name)).into_iter().enumerate() {
+            for vm in machines {
+                let options = &every_delivery(vm)[variant];
+                let once = injected(&text, options);
+                assert_ne!(once, text);
+                assert_eq!(injected(&once, options), once, "{name} {vm}");
+                assert_eq!(removed(&once, vm), text, "{name} {vm}");
+            }
+        }
+    }
+}
+
+#[test]
+fn other_options_take_the_place_of_those_of_before() {
+    let text = manifest("inline.yaml");
+    let [one, two, _] = every_delivery("orders");
+    assert_eq!(injected(&injected(&text, &one), &two), injected(&text, &two));
+}
+
+#[test]
+fn several_machines_are_injected_one_after_the_other_and_taken_back_in_any_order() {
+    let text = manifest("several.yaml");
+    let (one, two) = ("db-0", "shop/db-1");
+    let both = injected(&injected(&text, &options(one)), &options(two));
+    assert_eq!(removed(&removed(&both, one), two), text);
+    assert_eq!(removed(&removed(&both, two), one), text);
+}
+
+/// The leaves of a value, with their paths.
+fn leaves(value: &Value, at: &str, all: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Object(entries) if !entries.is_empty() => {
+            entries.iter().for_each(|(key, value)| leaves(value, &format!("{at}/{key}"), all));
+        }
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().enumerate().for_each(|(index, value)| leaves(value, &format!("{at}/{index}"), all));
+        }
+        Value::Object(_) | Value::Array(_) => {}
+        other => all.push((at.to_owned(), other.clone())),
+    }
+}
+
+/// That nothing of the user's is gone or different, and the VM has what it needs.
+pub(crate) fn check_injected(before: &str, after: &str, options: &Options) {
+    let vm = options.vm.as_deref().unwrap();
+    let (before, after) = (objects(before), objects(after));
+    for old in &before {
+        let same = |new: &&Value| new["kind"] == old["kind"] && new["metadata"] == old["metadata"];
+        let new = after.iter().find(same).unwrap_or_else(|| panic!("{} is gone", old["kind"]));
+        let (mut wanted, mut found) = (Vec::new(), Vec::new());
+        leaves(old, "", &mut wanted);
+        leaves(new, "", &mut found);
+        let is_user_data = |path: &str| path.to_lowercase().contains("userdata");
+        for leaf in wanted.iter().filter(|(path, _)| !is_user_data(path)) {
+            assert!(found.contains(leaf), "{leaf:?} is gone");
+        }
+        if !is_named(old, vm) && old["kind"] != "Secret" {
+            assert_eq!(old, new);
+        }
+    }
+    let machine = after.iter().find(|object| is_named(object, vm)).unwrap();
+    let spec = instance(machine);
+    let named = |list: &Value| {
+        list.as_array().into_iter().flatten().filter(|entry| entry["name"] == "tandem-tls").cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        named(&spec["volumes"]),
+        [serde_json::json!({"name": "tandem-tls", "secret": {"secretName": "shop-tls"}})]
+    );
+    let (disks, filesystems) =
+        (named(&spec["domain"]["devices"]["disks"]), named(&spec["domain"]["devices"]["filesystems"]));
+    match options.delivery {
+        Delivery::Disk => {
+            let disk = serde_json::json!({"name": "tandem-tls", "disk": {"bus": "virtio"}, "serial": options.serial});
+            assert_eq!((disks, filesystems), (vec![disk], vec![]));
+        }
+        Delivery::Filesystem => {
+            let filesystem = serde_json::json!({"name": "tandem-tls", "virtiofs": {}});
+            assert_eq!((disks, filesystems), (vec![], vec![filesystem]));
+        }
+    }
+    let read = |text: &str| -> Value {
+        // A block at the end of a text has its line break only where the text has one.
+        let mut value: serde_yaml::Value = serde_yaml::from_str(&format!("{}\n", text.trim_end_matches('\n'))).unwrap();
+        value.apply_merge().unwrap();
+        serde_json::to_value(value).unwrap()
+    };
+    let old = user_data(&before, vm).map_or(Value::Null, |text| read(&text));
+    let text = user_data(&after, vm).unwrap();
+    assert!(text.trim_start().starts_with("#cloud-config\n"), "{text}");
+    let new = read(&text);
+    for (key, value) in old.as_object().into_iter().flatten() {
+        match (key.as_str(), value) {
+            ("write_files", Value::Array(files)) => assert!(new[key].as_array().unwrap().starts_with(files), "{key}"),
+            ("runcmd", Value::Array(commands)) => assert!(new[key].as_array().unwrap().ends_with(commands), "{key}"),
+            ("write_files" | "runcmd", Value::Null) => {}
+            _ => assert_eq!(&new[key], value, "{key}"),
+        }
+    }
+    let paths: Vec<_> =
+        new["write_files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    for path in ["/usr/local/sbin/tandem-tls", "/etc/tandem/tls.conf"] {
+        assert_eq!(paths.iter().filter(|other| **other == path).count(), 1, "{path}");
+    }
+    assert_eq!(new["runcmd"][0], serde_json::json!(["systemctl", "daemon-reload"]));
+}
+
+#[test]
+fn nothing_of_the_users_is_lost_and_the_vm_has_what_it_needs() {
+    for (name, machines) in MANIFESTS {
+        let text = manifest(name);
+        for vm in machines {
+            for options in every_delivery(vm).iter().take(2) {
+                check_injected(&text, &injected(&text, options), options);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_what_must_change_changes() {
+    let text = manifest("secret-string.yaml");
+    let after = injected(&text, &options("ledger"));
+    let mut lines = after.lines();
+    for line in text.lines() {
+        assert!(lines.any(|new| new == line), "not there, or not in its place: {line}");
+    }
+}
+
+/// cloud-init's verdict.
+pub(crate) fn schema(user_data: &str) -> Option<Output> {
+    let (tool, folder) = (tool("cloud-init")?, TempDir::new().unwrap());
+    let file = folder.path().join("user-data");
+    fs::write(&file, user_data).unwrap();
+    Some(output(Command::new(tool).args(["schema", "--config-file"]).arg(file)))
+}
+
+#[test]
+fn cloud_init_accepts_the_user_data() {
+    for (name, machines) in MANIFESTS {
+        let text = manifest(name);
+        let options = &every_delivery(machines[0])[2];
+        let user_data = user_data(&objects(&injected(&text, options)), machines[0]).unwrap();
+        let Some(verdict) = schema(&user_data) else { return };
+        assert!(verdict.status.success(), "{name}: {}", said(&verdict));
+    }
+}
+
+#[test]
+fn kubevirts_description_has_every_field() {
+    for (name, machines) in MANIFESTS {
+        let text = manifest(name);
+        for vm in machines {
+            for options in every_delivery(vm).iter().take(2) {
+                let after = objects(&injected(&text, options));
+                let machine = |objects: &[Value]| objects.iter().find(|object| is_named(object, vm)).unwrap().clone();
+                let (before, after) = (machine(&objects(&text)), machine(&after));
+                let Some(validator) = kubevirt::validator(before["kind"].as_str().unwrap()) else { return };
+                // Such as a creationTimestamp of null, which is not ours.
+                let known = kubevirt::faults(&validator, &before);
+                let new: Vec<_> =
+                    kubevirt::faults(&validator, &after).into_iter().filter(|fault| !known.contains(fault)).collect();
+                assert_eq!(new, [""; 0], "{name}");
+            }
+        }
+    }
+}
+
+/// A folder with files of these names and contents.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn run(folder: &Path, args: &[&str]) -> Output {
+    output(tandem_vm().arg("inject").args(args).current_dir(folder))
+}
+
+fn files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<_> =
+        entries.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn files_are_changed_in_place_or_written_elsewhere_or_shown() {
+    let (vm, secret) = (manifest("secret-data.yaml"), "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n");
+    let folder = folder(&[("vm.yaml", &vm), ("ns.yml", secret), ("notes.txt", "not a manifest")]);
+    let at = |name: &str| folder.path().join(name);
+    fs::set_permissions(at("vm.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
+    let before = files(folder.path());
+
+    let shown = run(folder.path(), &["--secret", "shop-tls", "."]);
+    assert!(shown.status.success(), "{}", said(&shown));
+    let all = String::from_utf8(shown.stdout).unwrap();
+    assert!(all.starts_with(secret) && all[secret.len()..].starts_with("---\napiVersion: kubevirt.io/v1\n"), "{all}");
+    let diff = run(folder.path(), &["--secret", "shop-tls", "--diff", "."]);
+    let diff = String::from_utf8(diff.stdout).unwrap();
+    assert!(diff.starts_with("--- ./vm.yaml\n+++ ./vm.yaml\n@@ "), "{diff}");
+    assert_eq!(files(folder.path()), before);
+
+    let written = run(folder.path(), &["--secret", "shop-tls", "--output-dir", "out", "."]);
+    assert!(written.status.success() && written.stdout.is_empty(), "{}", said(&written));
+    assert_eq!(fs::read_to_string(at("out/ns.yml")).unwrap(), secret);
+    let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("out/vm.yaml"), mode("out/ns.yml")), (0o600, 0o644));
+    assert_eq!(files(folder.path()), before);
+
+    let changed = run(folder.path(), &["--secret", "shop-tls", "--in-place", "."]);
+    assert!(changed.status.success() && changed.stdout.is_empty(), "{}", said(&changed));
+    assert_eq!(fs::read(at("vm.yaml")).unwrap(), fs::read(at("out/vm.yaml")).unwrap());
+    assert_eq!(mode("vm.yaml"), 0o640);
+    assert!(run(folder.path(), &["--remove", "-i", "vm.yaml"]).status.success());
+    assert_eq!(files(folder.path()), before);
+    let nothing = run(folder.path(), &["--remove", "-i", "vm.yaml"]);
+    assert_eq!(said(&nothing), "tandem-vm: VirtualMachine web: has nothing of an injection\n");
+}
+
+#[test]
+fn what_else_is_to_be_done_is_said() {
+    let vm = manifest("inline.yaml");
+    let folder = folder(&[("vm.yaml", &vm)]);
+    let said = |args: &[&str]| {
+        let done = run(folder.path(), &[&["--secret", "shop-tls", "vm.yaml"], args].concat());
+        assert!(done.status.success(), "{}", said(&done));
+        format!("{}\n{}", args.join(" "), String::from_utf8(done.stderr).unwrap())
+    };
+    insta::assert_snapshot!(
+        [
+            said(&[]),
+            said(&["--database", "mongodb", "--os", "rhel"]),
+            said(&["--delivery", "filesystem", "--database", "postgresql", "--os", "debian", "--folder", "/srv/tls/"]),
+            said(&[
+                "--delivery",
+                "filesystem",
+                "--combined",
+                "/etc/haproxy/tls.pem",
+                "--owner",
+                "haproxy:ssl",
+                "--service",
+                "haproxy.service",
+                "--reload",
+                "restart"
+            ]),
+            said(&["--delivery", "filesystem", "--reload-command", "systemctl reload nginx"]),
+        ]
+        .join("\n")
+    );
+}
+
+#[test]
+fn options_reach_the_guests_settings() {
+    let text = manifest("none.yaml");
+    let settings = |options: Options| {
+        let user_data = user_data(&objects(&injected(&text, &options)), "bare").unwrap();
+        let files = crate::support::guest_files(&user_data);
+        files["/etc/tandem/tls.conf"].content.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let own = Options {
+        combined: Some("/etc/haproxy/tls.pem".to_owned()),
+        owner: Some("haproxy:ssl".to_owned()),
+        service: vec!["haproxy.service".to_owned()],
+        reload: inject::ReloadBy::Restart,
+        endpoint: Some("127.0.0.1:8443".to_owned()),
+        ..options("bare")
+    };
+    assert_eq!(
+        settings(own),
+        [
+            "DEVICE='/dev/disk/by-id/virtio-tandem-tls'",
+            "FILE='combined 0400 haproxy:ssl /etc/haproxy/tls.pem'",
+            "FILE='ca 0644 - /etc/ssl/tandem/ca.crt'",
+            "SERVICE='haproxy.service'",
+            "RELOAD='restart'",
+            "ENDPOINT='127.0.0.1:8443'",
+        ]
+    );
+    let redis = Options {
+        delivery: Delivery::Filesystem,
+        database: Database::Redis,
+        os: Some(Os::Debian),
+        credentials: Some("/etc/tandem/redis".to_owned()),
+        ..options("bare")
+    };
+    let redis = settings(redis);
+    for line in
+        ["TAG='tandem-tls'", "RELOAD='redis'", "CREDENTIALS='/etc/tandem/redis'", "SERVICE='redis-server.service'"]
+    {
+        assert!(redis.iter().any(|other| other == line), "{redis:?}");
+    }
+}
+
+/// The blocks of shell in a text.
+fn shell(text: &str) -> Vec<&str> {
+    text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_examples_readme_does_what_it_says() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/inject-own-vm");
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    assert!(output(Command::new("cp").arg("-a").arg(example.join(".")).arg(folder.path())).status.success());
+    fs::create_dir(at("bin")).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tandem-vm"), at("bin/tandem-vm")).unwrap();
+    fs::write(at("bin/kubectl"), "#!/bin/sh\nexec cp \"$3\" applied.yaml\n").unwrap();
+    fs::set_permissions(at("bin/kubectl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let kustomize = crate::krm::kustomize();
+    if let Some(kustomize) = &kustomize {
+        std::os::unix::fs::symlink(kustomize, at("bin/kustomize")).unwrap();
+    }
+    let original = fs::read_to_string(at("vm.yaml")).unwrap();
+    let readme = fs::read_to_string(example.join("README.md")).unwrap();
+    let mut shown = Vec::new();
+    for block in shell(&readme) {
+        if block.contains("kustomize") && kustomize.is_none() {
+            continue;
+        }
+        let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
+        let done = output(Command::new("sh").args(["-euc", block]).current_dir(folder.path()).env("PATH", path));
+        assert!(done.status.success(), "{block}{}", said(&done));
+        shown.push((String::from_utf8(done.stdout).unwrap(), fs::read_to_string(at("vm.yaml")).unwrap()));
+    }
+    let options = Options {
+        database: Database::MongoDb,
+        os: Some(Os::Debian),
+        secret: "shop-db-tls".to_owned(),
+        ..options("shop-db")
+    };
+    let disk = injected(&original, &options);
+    assert!(shown[0].0.contains("+            - name: tandem-tls # tandem-vm inject\n") && shown[0].1 == original);
+    // The second run's diff is empty.
+    assert_eq!(shown[1], (String::new(), disk.clone()));
+    assert_eq!(fs::read_to_string(at("applied.yaml")).unwrap(), disk);
+    assert_eq!(shown[2].1, injected(&original, &Options { delivery: Delivery::Filesystem, ..options.clone() }));
+    assert_eq!(shown[3].1, original);
+    if let Some((built, _)) = shown.get(4) {
+        assert_eq!(user_data(&objects(built), "shop-db"), user_data(&objects(&disk), "shop-db"));
+    }
+}

@@ -1,0 +1,177 @@
+//! `inject` on generated manifests and cloud-configs.
+
+use proptest::prelude::*;
+use tandem_vm::inject::{Database, Delivery, Options, Os};
+
+use crate::inject::{check_injected, injected, options, removed};
+
+/// How a manifest is written, and what is in it.
+#[derive(Clone, Debug)]
+struct Shape {
+    kind: usize,
+    listed: bool,
+    /// Spaces before the dashes of lists.
+    dashes: usize,
+    quotes: bool,
+    comments: bool,
+    place: usize,
+    header: &'static str,
+    parts: Vec<&'static str>,
+    before: bool,
+    crlf: bool,
+    newline: bool,
+    end: bool,
+}
+
+/// Pieces of cloud-configs; `@` is where a list's dashes stand.
+const PARTS: [&str; 12] = [
+    "hostname: db # its name",
+    "\n# A comment of its own",
+    "packages: [nginx, 'curl']",
+    "write_files:\n@- path: /etc/motd\n@  content: |\n@    hello\n\n@    wörld\n@  permissions: '0644'",
+    "write_files: []",
+    "write_files:",
+    "runcmd:\n@- echo one\n@- [sh, -c, 'echo two']\n@- - sh\n@  - -c\n@  - \"echo three\"\n@# nothing more",
+    "runcmd:\n@- |\n@  for i in 1 2; do\n@    echo $i\n@  done\n\n@- >-\n@  echo\n@  folded\n",
+    "runcmd: [] # none",
+    "users:\n@- default\n@- name: ops\n@  sudo: \"ALL=(ALL) NOPASSWD:ALL\"",
+    "final_message: |+\n  done\n\n",
+    "power_state: {mode: reboot}",
+];
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let flags = proptest::array::uniform7(any::<bool>());
+    let parts = proptest::sample::subsequence(PARTS.to_vec(), 0..PARTS.len());
+    let header = prop_oneof![Just("|"), Just("|-"), Just("|2"), Just("| # cloud-init's")];
+    (0_usize..4, 0_usize..3, 0_usize..7, header, parts, flags).prop_map(
+        |(kind, dashes, place, header, parts, flags)| {
+            let [listed, quotes, comments, before, crlf, newline, end] = flags;
+            let mut keys = Vec::new();
+            let parts = parts.into_iter().filter(|part| {
+                let key = part.split(':').next().unwrap();
+                let new = key.starts_with('\n') || !keys.contains(&key);
+                keys.push(key);
+                new
+            });
+            let parts = parts.collect();
+            Shape { kind, listed, dashes, quotes, comments, place, header, parts, before, crlf, newline, end }
+        },
+    )
+}
+
+/// Lines behind an indentation.
+fn indented(text: &str, by: usize) -> String {
+    let line = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("{}{line}\n", " ".repeat(by)) };
+    text.split('\n').map(line).collect()
+}
+
+impl Shape {
+    fn cloud_config(&self) -> String {
+        let dashes = " ".repeat(self.dashes);
+        let parts: Vec<String> = self.parts.iter().map(|part| part.replace('@', &dashes)).collect();
+        format!("#cloud-config\n{}", parts.join("\n")).trim_end().to_owned()
+    }
+
+    /// The cloud-init volume, and the Secret that it names.
+    fn user_data(&self) -> (String, Option<String>) {
+        use base64::prelude::{BASE64_STANDARD, Engine};
+        let text = self.cloud_config();
+        let block = |key: &str, by: usize| {
+            let header = if self.header == "|2" { format!("|{}", 2) } else { self.header.to_owned() };
+            format!("{key}: {header}\n{}", indented(&text, by)).trim_end().to_owned()
+        };
+        let encoded = BASE64_STANDARD.encode(&text);
+        let referring = "secretRef:\n  name: init".to_owned();
+        let secret = |content: String| format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: init\n{content}\n");
+        let (source, secret) = match self.place {
+            0 => return (String::new(), None),
+            1 => ("networkData: |\n  version: 2".to_owned(), None),
+            2 => (format!("userDataBase64: {encoded}"), None),
+            3 => (referring, Some(secret(format!("stringData:\n  {}", block("userdata", 4))))),
+            4 => {
+                (referring, Some(secret(format!("data:\n  # encoded\n  userData: {encoded} # by hand\n  other: eA=="))))
+            }
+            _ => (block("userData", 2), None),
+        };
+        let driver = if self.dashes == 1 { "cloudInitConfigDrive" } else { "cloudInitNoCloud" };
+        let dash = " ".repeat(self.dashes);
+        let source = indented(&source, self.dashes + 4);
+        let volume = if self.before {
+            format!("{dash}- {driver}:\n{source}{dash}  name: init\n")
+        } else {
+            format!("{dash}- name: init\n{dash}  {driver}:\n{source}")
+        };
+        (volume, secret)
+    }
+
+    fn text(&self) -> String {
+        let (volume, secret) = self.user_data();
+        let dash = " ".repeat(self.dashes);
+        let comment = |text: &str| if self.comments { format!("# {text}\n") } else { String::new() };
+        let disks = if self.comments {
+            format!("disks:\n{dash}- name: root # first\n{dash}  disk:\n{dash}    bus: virtio\n")
+        } else {
+            "rng: {}\n".to_owned()
+        };
+        let domain = format!("domain:\n  memory:\n    guest: 1Gi\n  devices:\n{}", indented(disks.trim_end(), 4));
+        let volumes = format!(
+            "volumes:\n{}{dash}- name: root\n{dash}  containerDisk: {{image: x}}\n{volume}",
+            comment("all of them")
+        );
+        let spec = if self.end { format!("{volumes}{domain}") } else { format!("{domain}\n{volumes}") };
+        let spec = spec.trim_end();
+        let (kind, wrapped) = match self.kind {
+            0 => ("VirtualMachine", format!("runStrategy: Always\ntemplate:\n  spec:\n{}", indented(spec, 4))),
+            1 => ("VirtualMachineInstance", spec.to_owned()),
+            2 => ("VirtualMachineInstanceReplicaSet", format!("template:\n  spec:\n{}", indented(spec, 4))),
+            _ => (
+                "VirtualMachinePool",
+                format!("virtualMachineTemplate:\n  spec:\n    template:\n      spec:\n{}", indented(spec, 8)),
+            ),
+        };
+        let key = |name: &str| if self.quotes { format!("\"{name}\"") } else { name.to_owned() };
+        let machine = format!(
+            "{}: kubevirt.io/v1\n{}: {kind}\nmetadata:\n  name: db\n{}spec:\n{}",
+            key("apiVersion"),
+            key("kind"),
+            comment("Grüße"),
+            indented(wrapped.trim_end(), 2),
+        );
+        let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {a: \"1\"}\n".to_owned();
+        let mut documents = vec![other, machine];
+        if let Some(secret) = secret {
+            documents.insert(if self.comments { 2 } else { 0 }, secret);
+        }
+        let text = if self.listed {
+            let items: String = documents
+                .iter()
+                .map(|document| format!("- {}", indented(document.trim_end(), 2).trim_start()))
+                .collect();
+            format!("apiVersion: v1\nkind: List\nitems:\n{items}")
+        } else {
+            format!("{}{}", comment("A stream"), documents.join("---\n"))
+        };
+        // A block of text at the end is another one without its line break: that is refused.
+        let text = if self.newline || matches!(self.place, 1 | 3) { text } else { text.trim_end().to_owned() };
+        if self.crlf { text.replace('\n', "\r\n") } else { text }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn twice_is_once_and_removing_undoes_it_and_nothing_is_lost(shape in shape(), filesystem in any::<bool>()) {
+        let text = shape.text();
+        let options = Options {
+            delivery: if filesystem { Delivery::Filesystem } else { Delivery::Disk },
+            database: Database::PostgreSql,
+            os: Some(Os::Debian),
+            ..options("db")
+        };
+        let once = injected(&text, &options);
+        check_injected(&text, &once, &options);
+        prop_assert_eq!(injected(&once, &options), once.clone());
+        prop_assert_eq!(removed(&once, "db"), text);
+    }
+}

@@ -1,0 +1,200 @@
+//! What is not injected into: why, and the way out. Nothing is written then.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::command::tandem_vm;
+use crate::inject::manifest;
+use crate::support::{output, said};
+
+/// A VM with this cloud-init volume.
+fn vm(cloud_init: &str) -> String {
+    let plain = "apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata:
+  name: db
+spec:
+  template:
+    spec:
+      domain:
+        devices:
+          disks:
+          - name: root
+            disk: {bus: virtio}
+            serial: root
+      volumes:
+      - name: root
+        containerDisk: {image: registry.example/debian:13}
+";
+    format!("{plain}{cloud_init}")
+}
+
+/// A VM with this user data.
+fn with(user_data: &str) -> String {
+    let lines: String = user_data.lines().map(|line| format!("            {line}\n")).collect();
+    vm(&format!("      - name: init\n        cloudInitNoCloud:\n          userData: |\n{lines}"))
+}
+
+fn with_secret(secret: &str) -> String {
+    vm("      - name: init\n        cloudInitNoCloud:\n          secretRef: {name: init}\n")
+        + &format!("---\napiVersion: v1\nkind: Secret\nmetadata: {{name: init}}\n{secret}")
+}
+
+/// The texts, what is wrong with each, and further arguments.
+fn refused() -> Vec<(String, &'static [&'static str])> {
+    let several = manifest("several.yaml");
+    let twice = |text: &str| format!("{text}---\n{text}");
+    let plain: Vec<String> = vec![
+        with("## template: jinja\n#cloud-config\nhostname: {{ ds.meta_data.name }}"),
+        with("#cloud-config-archive\n- type: text/cloud-config\n  content: 'hostname: x'"),
+        with("#cloud-config-jsonp\n- {op: add, path: /hostname, value: x}"),
+        with("Content-Type: multipart/mixed; boundary=\"x\"\nMIME-Version: 1.0\n\n--x"),
+        with("#!/bin/bash\nhostnamectl hostname db"),
+        with("#cloud-boothook\n#!/bin/sh"),
+        with("#include\nhttps://config.example/db"),
+        with("{\"ignition\": {\"version\": \"3.4.0\"}}"),
+        with("<powershell>\nGet-Date\n</powershell>"),
+        with("hostname: db"),
+        with("#cloud-config\n- a list"),
+        with("#cloud-config\nruncmd: [a, b]"),
+        with("#cloud-config\nwrite_files: [{path: /a}]"),
+        with("#cloud-config\nwrite_files: &f\n- path: /a\nx: *f"),
+        with("#cloud-config\na: &a\n- b\nruncmd: *a"),
+        with("#cloud-config\nruncmd: 'echo one'"),
+        with("#cloud-config\nhostname: a\nhostname: b"),
+        with("#cloud-config\nruncmd:\n- [a"),
+        with("#cloud-config\nwrite_files:\n- path: /etc/tandem/tls.conf\n  content: x"),
+        vm("      - name: init\n        cloudInitNoCloud:\n          userDataBase64: '***'\n"),
+        vm("      - name: init\n        cloudInitNoCloud:\n          userDataBase64: H4sIAAAAAAAAA1NOzskvTdFNzs9Ly0znAgD0ZqhaDgAAAA==\n"),
+        vm("      - name: init\n        cloudInitNoCloud: {userData: '#cloud-config'}\n"),
+        vm("      - name: init\n        cloudInitNoCloud:\n          secretRef: {name: elsewhere}\n"),
+        vm("      - name: a\n        cloudInitNoCloud: {userData: x}\n      - name: b\n        cloudInitConfigDrive: {userData: x}\n"),
+        vm("      - name: unattend\n        sysprep: {configMap: {name: unattend}}\n"),
+        vm("      - name: tls\n        secret: {secretName: shop-tls}\n"),
+        vm("      - name: tandem-tls\n        emptyDisk: {capacity: 1Gi}\n"),
+        with_secret("stringData: {userdata: '#cloud-config'}\n"),
+        with_secret("stringData:\n  other: x\n"),
+        with_secret("data:\n  userdata: '***'\n"),
+        with_secret("immutable: true\nstringData:\n  userdata: '#cloud-config'\n"),
+        with_secret("stringData:\n  userdata: |\n    #!/bin/sh\n"),
+        with_secret("stringData:\n  userdata: '#cloud-config'\n")
+            + &vm("      - name: init\n        cloudInitNoCloud:\n          secretRef: {name: init}\n").replace("apiVersion: kube", "---\napiVersion: kube").replace("name: db", "name: db2"),
+        vm("").replace("          disks:\n          - name: root\n            disk: {bus: virtio}\n            serial: root\n", "          disks: [{name: root}]\n"),
+        vm("").replace("      volumes:\n", "      volumes: &v\n") + "  x: *v\n",
+        vm("").replace("      domain:\n", "      domain: &d\n") + "  x: *d\n",
+        format!("%YAML 1.1\n---\n{}", with("#cloud-config")),
+        serde_json::json!({"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"name": "db"}, "spec": {"template": {"spec": {}}}}).to_string(),
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n".to_owned(),
+        "kind: [".to_owned(),
+        "a: 1\na: 2\n".to_owned(),
+        "{{ template }}\n".to_owned(),
+        twice(&vm("")),
+        several.clone(),
+    ];
+    let mut all: Vec<(String, &[&str])> = plain.into_iter().map(|text| (text, &[] as &[&str])).collect();
+    all.extend([
+        (several.clone(), &["--vm", "db-1"] as &[&str]),
+        (several, &["--vm", "db-7"]),
+        (vm(""), &["--serial", "root"]),
+        (vm(""), &["--serial", "a-serial-of-22-bytes-x"]),
+        (vm(""), &["--owner", "no body"]),
+        (vm(""), &["--folder", "relative"]),
+        (vm(""), &["--service", "nginx"]),
+        (vm(""), &["--secret", "Not_A_Name"]),
+        (vm(""), &["--reload", "restart"]),
+        (
+            manifest("pool.yaml")
+                .replace("  replicas: 3\n", "  replicas: 3\n  nameGeneration:\n    appendIndexToSecretRefs: true\n"),
+            &[],
+        ),
+    ]);
+    all
+}
+
+#[test]
+fn each_is_refused_with_the_reason_and_nothing_is_written() {
+    let refused = refused();
+    assert!(refused.len() > 50, "{}", refused.len());
+    let mut told = String::new();
+    for (text, args) in refused {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("vm.yaml");
+        fs::write(&file, &text).unwrap();
+        let secret: &[&str] = if args.contains(&"--secret") { &[] } else { &["--secret", "shop-tls"] };
+        let run = |more: &[&str]| {
+            let mut command = tandem_vm();
+            output(command.arg("inject").args(secret).args(args).args(more).arg("vm.yaml").current_dir(folder.path()))
+        };
+        for more in [&["--in-place"] as &[&str], &["--output-dir", "out"], &[]] {
+            let done = run(more);
+            assert_eq!(done.status.code(), Some(2), "{}\n{text}", said(&done));
+            assert!(done.stdout.is_empty());
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+            assert!(!folder.path().join("out").exists());
+            if more.is_empty() {
+                told += &said(&done);
+            }
+        }
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn files_that_cannot_be_read_or_written_are_named() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["a", "b"] {
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(name).join("vm.yaml"), vm("").replace("name: db", &format!("name: {name}"))).unwrap();
+    }
+    fs::create_dir(at("empty")).unwrap();
+    let told: Vec<String> = [
+        &["missing.yaml"] as &[&str],
+        &["empty"],
+        &["--vm", "a", "--output-dir", "out", "a", "b"],
+        &["--in-place", "-"],
+        &["--output-dir", "a/vm.yaml", "b"],
+    ]
+    .map(|args| {
+        let mut command = tandem_vm();
+        let done = output(
+            command
+                .args(["inject", "--secret", "tls"])
+                .args(args)
+                .current_dir(folder.path())
+                .stdin(fs::File::open(at("b/vm.yaml")).unwrap()),
+        );
+        assert_eq!(done.status.code(), Some(2), "{args:?} {}", said(&done));
+        assert!(!at("out").exists());
+        String::from_utf8(done.stderr).unwrap()
+    })
+    .into();
+    insta::assert_snapshot!(told.concat());
+}
+
+#[test]
+fn user_data_that_was_changed_since_is_not_thrown_away() {
+    let run = |text: &str, args: &[&str]| {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("vm.yaml"), text).unwrap();
+        output(tandem_vm().arg("inject").args(args).arg("vm.yaml").current_dir(folder.path()))
+    };
+    let inline = with("#cloud-config\nhostname: old");
+    let injected = String::from_utf8(run(&inline, &["--secret", "tls"]).stdout).unwrap();
+    let changed = injected.replacen("\n    hostname: old\n", "\n    hostname: new\n", 1);
+    let back = run(&changed, &["--remove"]);
+    assert_eq!(String::from_utf8(back.stdout).unwrap(), inline.replace("hostname: old", "hostname: new"));
+    assert_eq!(
+        String::from_utf8(back.stderr).unwrap(),
+        "tandem-vm: VirtualMachine db: its user data was changed since the injection; as it is now it stands in the VM again\n"
+    );
+    let injected = String::from_utf8(run(&vm(""), &["--secret", "tls"]).stdout).unwrap();
+    let changed = injected.replacen("    write_files:", "    hostname: new\n    write_files:", 1);
+    let kept = run(&changed, &["--remove"]);
+    assert_eq!(
+        said(&kept),
+        "tandem-vm: vm.yaml: document 1: Secret db-userdata: stringData.userdata: was changed since the injection; \
+         move your own user data to a Secret of your own first\n"
+    );
+}

@@ -1,0 +1,141 @@
+//! The KRM function, alone and under the real kustomize.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::command::tandem_vm;
+use crate::inject::{check_injected, injected, manifest, objects, options};
+use crate::support::{output, said, skipped};
+
+/// A ResourceList of the objects of a stream, as their authors wrote them, with a functionConfig.
+pub(crate) fn list(stream: &str, spec: &str) -> String {
+    let mut text = "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n".to_owned();
+    for document in stream.split("---\n").filter(|document| document.contains("kind:")) {
+        let mut lines = document.lines().skip_while(|line| line.starts_with('#') || line.is_empty());
+        text += &format!("- {}\n", lines.next().unwrap());
+        for line in lines {
+            text += &if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") };
+        }
+    }
+    let config = "apiVersion: vm.tandem.internal/v1alpha1\n  kind: Inject\n  metadata: {name: tls}\n";
+    format!("{text}functionConfig:\n  {config}  spec: {spec}\n")
+}
+
+fn function(list: &str) -> Output {
+    let mut child =
+        tandem_vm().arg("krm").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_list_goes_through_with_one_vm_edited_and_what_is_to_be_said() {
+    for (name, vm) in [("secret-string.yaml", "ledger"), ("inline.yaml", "orders"), ("none.yaml", "bare")] {
+        let list = list(&manifest(name), &format!("{{secret: shop-tls, vm: {vm}, serial: tandem-tls}}"));
+        let done = function(&list);
+        assert!(done.status.success() && done.stderr.is_empty(), "{}", said(&done));
+        let after = String::from_utf8(done.stdout).unwrap();
+        check_injected(&list, &after, &options(vm));
+        let (before, results) = after.split_once("\nresults:").unwrap();
+        assert_eq!(format!("{before}\n"), injected(&list, &options(vm)));
+        assert!(results.contains("severity: info") && results.contains("systemd"), "{results}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
+    let vm = manifest("inline.yaml");
+    let told: Vec<String> = [
+        ("{}", vm.clone()),
+        ("{secret: tls, delivry: disk}", vm.clone()),
+        ("{secret: tls, database: oracle}", vm.clone()),
+        ("{secret: tls, database: mongodb}", vm.clone()),
+        ("{secret: tls, vm: other}", vm.clone()),
+        ("{secret: tls}", "kind: ConfigMap\nmetadata: {name: x}\n".to_owned()),
+    ]
+    .map(|(spec, stream)| {
+        let list = list(&stream, spec);
+        let done = function(&list);
+        assert_eq!(done.status.code(), Some(2));
+        let after = String::from_utf8(done.stdout).unwrap();
+        let (before, results) = after.split_once("\nresults:").unwrap();
+        assert_eq!(format!("{before}\n"), list);
+        assert!(results.contains("severity: error"), "{results}");
+        String::from_utf8(done.stderr).unwrap()
+    })
+    .into();
+    insta::assert_snapshot!(told.concat());
+    let none = function("kind: List\nitems: []\n");
+    assert!(none.stdout.is_empty() && !none.status.success());
+    assert!(said(&none).contains("is no ResourceList"), "{}", said(&none));
+}
+
+/// The kustomize that `make tools` builds. Without it the test is skipped, or fails if TANDEM_REQUIRE_TOOLS=1.
+pub(crate) fn kustomize() -> Option<PathBuf> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/kustomize");
+    if !program.is_file() {
+        skipped("kustomize is not there; `make kustomize` builds it");
+        return None;
+    }
+    Some(program)
+}
+
+/// A kustomization of the manifests with the function among its transformers, in a folder of its own.
+fn kustomization(text: &str, spec: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("vm.yaml", text);
+    write("kustomization.yaml", "resources: [vm.yaml]\ntransformers: [tls.yaml]\nnamePrefix: prod-\n");
+    write(
+        "tls.yaml",
+        &format!(
+            "apiVersion: vm.tandem.internal/v1alpha1\nkind: Inject\nmetadata:\n  name: tls\n  annotations:\n    \
+             config.kubernetes.io/function: |\n      exec: {{path: ./tandem-vm-krm}}\nspec: {spec}\n"
+        ),
+    );
+    write("tandem-vm-krm", &format!("#!/bin/sh\nexec '{}' krm\n", env!("CARGO_BIN_EXE_tandem-vm")));
+    fs::set_permissions(folder.path().join("tandem-vm-krm"), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn build(kustomize: &Path, folder: &Path, more: &[&str]) -> Output {
+    output(Command::new(kustomize).arg("build").args(more).arg(".").current_dir(folder))
+}
+
+#[test]
+fn kustomize_runs_the_function() {
+    let Some(kustomize) = kustomize() else { return };
+    for (name, vm) in [("secret-string.yaml", "ledger"), ("inline.yaml", "orders"), ("none.yaml", "bare")] {
+        let text = manifest(name);
+        let folder = kustomization(&text, &format!("{{secret: shop-tls, vm: {vm}}}"));
+        let plain = folder.path().join("plain");
+        fs::create_dir(&plain).unwrap();
+        fs::write(plain.join("vm.yaml"), &text).unwrap();
+        fs::write(plain.join("kustomization.yaml"), "resources: [vm.yaml]\n").unwrap();
+        let before = build(&kustomize, &plain, &[]);
+        assert!(before.status.success(), "{}", said(&before));
+        let before = String::from_utf8(before.stdout).unwrap();
+        // Transformers come before the prefix, so the function sees the names as they are written.
+        fs::write(folder.path().join("kustomization.yaml"), "resources: [vm.yaml]\ntransformers: [tls.yaml]\n")
+            .unwrap();
+        let built = build(&kustomize, folder.path(), &["--enable-alpha-plugins", "--enable-exec"]);
+        assert!(built.status.success(), "{name}: {}", said(&built));
+        let built = String::from_utf8(built.stdout).unwrap();
+        check_injected(&before, &built, &options(vm));
+        assert!(objects(&built).len() >= objects(&before).len());
+    }
+}
+
+#[test]
+fn kustomize_shows_why_a_function_fails() {
+    let Some(kustomize) = kustomize() else { return };
+    let folder = kustomization(&manifest("inline.yaml"), "{secret: shop-tls, vm: other}");
+    let built = build(&kustomize, folder.path(), &["--enable-alpha-plugins", "--enable-exec"]);
+    assert!(!built.status.success() && built.stdout.is_empty());
+    assert!(said(&built).contains("there is no VM `other`"), "{}", said(&built));
+}
