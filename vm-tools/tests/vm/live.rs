@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use tandem_vm::guest::{Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Source, StartTls};
@@ -207,6 +209,23 @@ impl Drop for Server {
         // PostgreSQL's fast shutdown, which takes its children along; redis-server ends by it as well.
         let _ = Command::new("kill").arg("-INT").arg(self.pid().to_string()).status();
         let _ = self.child.wait();
+    }
+}
+
+/// What a client says, line by line, read aside so that a silent one is noticed.
+pub(crate) struct Lines(Receiver<String>);
+
+impl Lines {
+    pub(crate) fn of(output: ChildStdout) -> Self {
+        let (send, receive) = channel();
+        std::thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| send.send(line))
+        });
+        Self(receive)
+    }
+
+    pub(crate) fn next(&self) -> String {
+        self.0.recv_timeout(LIMIT).expect("the client says no more: its connection was dropped")
     }
 }
 

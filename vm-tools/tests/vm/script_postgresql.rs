@@ -1,13 +1,13 @@
 //! `tandem-tls --reload` and the real PostgreSQL.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use tandem_vm::guest::{Reload, StartTls};
 
-use crate::live::{Live, Server, as_server, same_certificate, served, server_user};
+use crate::live::{Lines, Live, Server, as_server, same_certificate, served, server_user};
 use crate::secret::{Secret, authority, secret, tells_no_secret};
 use crate::support::{output, said, skipped, tool};
 
@@ -82,7 +82,7 @@ impl Database {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (input, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (input, answers) = (child.stdin.take().unwrap(), Lines::of(child.stdout.take().unwrap()));
         Session { child, input, answers }
     }
 }
@@ -90,16 +90,15 @@ impl Database {
 struct Session {
     child: Child,
     input: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    answers: Lines,
 }
 
 impl Session {
     /// The server's process for this connection; a connection of its own has another.
     fn backend(&mut self) -> String {
         writeln!(self.input, "select pg_backend_pid(), ssl from pg_stat_ssl where pid = pg_backend_pid();").unwrap();
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        assert!(line.trim_end().ends_with("|t"), "no answer over TLS: {line:?}");
+        let line = self.answers.next();
+        assert!(line.ends_with("|t"), "no answer over TLS: {line:?}");
         line
     }
 }

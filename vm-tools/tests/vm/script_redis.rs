@@ -1,13 +1,13 @@
 //! `tandem-tls --reload` and the real Redis.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::process::{Command, Stdio};
 
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use tandem_vm::guest::{Reload, StartTls};
 
-use crate::live::{Live, Server, as_server, same_certificate, served, server_user};
+use crate::live::{Lines, Live, Server, as_server, same_certificate, served, server_user};
 use crate::secret::{Secret, authority, secret, secret_with};
 use crate::support::{output, tool};
 
@@ -57,11 +57,15 @@ fn by_tls(live: &Live) -> Reload {
     Reload::Redis { credentials: Some(live.text("credentials")), socket: None }
 }
 
+/// A Secret of an authority of its own, fit for the script's client where the server asks for a certificate.
+fn for_both() -> Secret {
+    secret_with(&authority(), |it| it.extended_key_usages = vec![ServerAuth, ClientAuth])
+}
+
 /// Over TLS the script's own client has to get in before the change and after it, also when the authority changes.
 #[test]
 fn a_renewed_secret_is_served_by_another_authority_and_no_connection_dropped() {
-    let both = |it: &mut rcgen::CertificateParams| it.extended_key_usages = vec![ServerAuth, ClientAuth];
-    let (old, new) = (secret_with(&authority(), both), secret_with(&authority(), both));
+    let (old, new) = (for_both(), for_both());
     let Some(redis) = Redis::start(&old, &[], by_tls) else { return };
     let live = &redis.live;
     for (name, text) in [("client.crt", &old.chain), ("client.key", &old.key), ("client-ca.crt", &old.ca)] {
@@ -83,12 +87,11 @@ fn a_renewed_secret_is_served_by_another_authority_and_no_connection_dropped() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let (mut input, mut answers) = (client.stdin.take().unwrap(), BufReader::new(client.stdout.take().unwrap()));
+    let (mut input, answers) = (client.stdin.take().unwrap(), Lines::of(client.stdout.take().unwrap()));
     // A connection's number, which another one would not have.
     let mut id = || {
         writeln!(input, "CLIENT ID").unwrap();
-        let mut line = String::new();
-        answers.read_line(&mut line).unwrap();
+        let line = answers.next();
         assert!(line.trim().parse::<u64>().is_ok(), "{line:?}");
         line
     };
@@ -165,9 +168,10 @@ fn what_the_server_refuses_brings_the_old_files_back() {
 /// Redis before 7.0 takes one setting at a time. This redis-cli answers in its place where there are several, in its words.
 #[test]
 fn an_older_server_is_told_one_setting_at_a_time() {
-    let authority = authority();
-    let (old, new) = (secret(&authority), secret(&authority));
-    let Some(redis) = Redis::start(&old, &[], by_socket) else { return };
+    // After the first setting the server has a certificate of the new authority, and trusts no other: it takes what the
+    // client presents in any case.
+    let (old, new) = (for_both(), for_both());
+    let Some(redis) = Redis::start(&old, &["--tls-auth-clients", "no"], by_tls) else { return };
     let live = &redis.live;
     let real = tool("redis-cli").unwrap();
     let old_server = "echo \"ERR Unknown subcommand or wrong number of arguments for 'SET'. Try CONFIG HELP.\"; exit 0";

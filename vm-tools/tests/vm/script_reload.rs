@@ -74,6 +74,23 @@ fn a_user_who_is_not_there_yet_is_reported_once() {
     assert_eq!(live.read("tls/tls.crt"), secret.chain);
 }
 
+/// `restorecon` stands in for SELinux's, and the variable for the journal, which takes `<3>` for an error.
+#[test]
+fn labels_are_restored_and_errors_are_errors_in_the_journal() {
+    let (live, [_, new, _]) = with_command("");
+    live.program("restorecon", &format!("echo \"$*\" >>{}; [ ! -e {} ]", live.text("labels"), live.text("fails")));
+    live.boot();
+    let folder = live.text("tls");
+    let expected: Vec<_> = ["tls.crt", "tls.key", "ca.crt"].map(|name| format!("-F {folder}/{name}")).to_vec();
+    assert_eq!(live.read("labels").lines().collect::<Vec<_>>(), expected);
+    live.write("fails", "", 0o644);
+    live.renew(&new);
+    let done = output(live.command().arg("--reload").env("JOURNAL_STREAM", "8:1"));
+    let said = said(&done);
+    assert!(done.status.success() && said.contains("\ntandem-tls: installed "), "{said}");
+    assert!(said.contains("<3>tandem-tls: restorecon failed; SELinux may keep the service from reading"), "{said}");
+}
+
 /// A guest in which the script is cut short while the service is being told: by a signal of its own, which nothing else
 /// gets. What it leaves, and what the next run makes of it.
 fn cut_short(signal: &str) -> (Live, [Secret; 3]) {

@@ -335,7 +335,7 @@ fn settings_are_data_and_what_is_wrong_with_them_is_said() {
         let code = format!("RELOAD='$(touch {ran})`touch {ran}`'\n", ran = ran.display());
         for (line, expected) in [
             (&*code, "a setting that is not known or not possible"),
-            ("touch /tmp/ran\n", "a line that is not KEY='value': touch /tmp/ran"),
+            (&*format!("touch {}\n", ran.display()), "a line that is not KEY='value': touch "),
             ("RELOAD=none\n", "a line that is not KEY='value'"),
             ("RELOAD='none' # comment\n", "a line that is not KEY='value'"),
             ("RELOAD='none'\r\n", "a line that is not KEY='value'"),
