@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     command::{render_stdin, tandem_vm},
-    support::{example, example_path, output, render, said, tool},
+    support::{example, output, render, said, tool},
     verify::servers::{NAME, Spoken, ca, drain, leaf, s_server, secret},
 };
 
@@ -118,10 +118,7 @@ fn the_cron_job_runs_what_there_is() {
 /// All members of a replica set, by their names, one after the other.
 #[test]
 fn every_member_is_looked_after() {
-    let document = std::fs::read_to_string(
-        example_path("databasevm.yaml").with_file_name("../mongodb-replica-set/databasevm.yaml"),
-    );
-    let rendered = render(&with_restart(&document.unwrap()));
+    let rendered = render(&with_restart(&example("mongodb-replica-set/databasevm.yaml")));
     let names = |kind: &str| {
         let named = rendered.manifests.iter().filter(|object| object.kind() == kind);
         named.map(|object| object.name().to_owned()).collect::<Vec<_>>()
