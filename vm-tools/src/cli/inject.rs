@@ -1,8 +1,6 @@
 //! `tandem-vm inject`.
 
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -124,27 +122,16 @@ fn joined(texts: &[String]) -> String {
     all
 }
 
-/// The files that are not as they were, with the permissions that they have.
+/// The files that are not as they were, with the rights that they have.
 fn write_in_place(sources: &[Source], texts: &[String]) -> Result<(), Vec<String>> {
-    let mut folders: Vec<(PathBuf, Vec<Wanted>)> = Vec::new();
+    let mut changed = Vec::new();
     for (source, text) in sources.iter().zip(texts) {
         let path = source.path.as_ref().ok_or_else(|| one("standard input cannot be changed in place; name files"))?;
-        if *text == source.input.text {
-            continue;
-        }
-        let failed =
-            |error: std::io::Error| one(format!("{}: {error}; give a file that can be written", path.display()));
-        // Not the link, but what it leads to.
-        let path = path.canonicalize().map_err(failed)?;
-        let mode = fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o777;
-        let wanted = Wanted { name: name_of(&path)?, content: text.clone(), mode };
-        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-        match folders.iter_mut().find(|(known, _)| *known == folder) {
-            Some((_, files)) => files.push(wanted),
-            None => folders.push((folder, vec![wanted])),
+        if *text != source.input.text {
+            changed.push((path.as_path(), text.as_str()));
         }
     }
-    folders.iter().try_for_each(|(folder, wanted)| files::write(folder, wanted)).map_err(one)
+    files::replace(&changed).map_err(one)
 }
 
 /// All files under their own names; those with a Secret closed to others.

@@ -26,6 +26,9 @@ pub(super) fn add(bundle: &mut Bundle, machine: &Object, options: &Options) -> R
 /// What makes an injection into this machine pointless or dangerous.
 pub(super) fn refuse(bundle: &Bundle, machine: &Object, options: &Options) -> Result<(), InjectError> {
     let refused = |field: String, message: String| Err(InjectError::new(machine, &field, message));
+    if bundle.get(machine, machine.instance()).is_none_or(Value::is_null) {
+        return refused(machine.instance().join("."), "is missing; give the machine whole".to_owned());
+    }
     let shared = ["spec", "nameGeneration", "appendIndexToSecretRefs"];
     if machine.kind == "VirtualMachinePool" && bundle.get(machine, &shared).and_then(Value::as_bool) == Some(true) {
         return refused(shared.join("."), "gives each VM Secrets of its own; set it to false".to_owned());
@@ -90,12 +93,21 @@ pub(super) fn cloud_init(bundle: &Bundle, machine: &Object) -> Result<Option<Vec
     let mut found = None;
     for (index, volume) in entries(bundle, machine, LISTS[2]).iter().enumerate() {
         for source in ["cloudInitNoCloud", "cloudInitConfigDrive"] {
-            if volume.get(source).is_none() {
-                continue;
+            let Some(fields) = volume.get(source) else { continue };
+            let refused = |message: &str| {
+                let field = format!("{}[{index}].{source}", field(machine, LISTS[2]));
+                Err(InjectError::new(machine, &field, message))
+            };
+            let given = ["userData", "userDataBase64", "secretRef"];
+            let given: Vec<_> = given.iter().filter_map(|key| fields.get(key)).filter(|data| !data.is_null()).collect();
+            if given.len() > 1 {
+                return refused("has several of userData, userDataBase64 and secretRef; KubeVirt admits one: keep it");
+            }
+            if given.iter().any(|data| !data.is_string() && !data.is_mapping()) {
+                return refused("has user data that is no text; write it as a block with |");
             }
             if found.is_some() {
-                let field = format!("{}[{index}].{source}", field(machine, LISTS[2]));
-                return Err(InjectError::new(machine, &field, "is a second cloud-init volume; keep one"));
+                return refused("is a second cloud-init volume; keep one");
             }
             let mut path = path(machine, LISTS[2]);
             path.extend([index.into(), source.into()]);

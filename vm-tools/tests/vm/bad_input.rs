@@ -6,8 +6,10 @@
 
 mod files;
 mod hostile;
+mod manifests;
 
 mod specs;
+mod user_data;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -66,6 +68,8 @@ fn messages(cases: &[Case]) -> String {
 /// Each kind's messages, asked for once.
 static SPECS: LazyLock<String> = LazyLock::new(|| messages(&specs::cases()));
 static HOSTILE: LazyLock<String> = LazyLock::new(|| messages(&hostile::cases()));
+static MANIFESTS: LazyLock<String> = LazyLock::new(|| messages(&manifests::cases()));
+static USER_DATA: LazyLock<String> = LazyLock::new(|| messages(&user_data::cases()));
 static FILES: LazyLock<String> = LazyLock::new(|| messages(&files::cases()));
 
 #[test]
@@ -79,6 +83,16 @@ fn hostile_texts_have_their_messages_whatever_command_reads_them() {
 }
 
 #[test]
+fn broken_manifests_have_their_messages() {
+    insta::assert_snapshot!(*MANIFESTS);
+}
+
+#[test]
+fn user_data_that_cannot_be_merged_into_have_their_messages() {
+    insta::assert_snapshot!(*USER_DATA);
+}
+
+#[test]
 fn other_broken_files_have_their_messages() {
     insta::assert_snapshot!(*FILES);
 }
@@ -86,7 +100,9 @@ fn other_broken_files_have_their_messages() {
 /// Faults of different kinds, not one many times.
 #[test]
 fn of_each_kind_there_are_many_and_their_messages_differ() {
-    for (kind, least, messages) in [("specs", 50, &SPECS), ("hostile", 40, &HOSTILE)] {
+    for (kind, least, messages) in
+        [("specs", 50, &SPECS), ("hostile", 40, &HOSTILE), ("manifests", 20, &MANIFESTS), ("user data", 30, &USER_DATA)]
+    {
         let different: BTreeSet<_> = messages.lines().filter(|line| line.starts_with("  ")).collect();
         assert!(different.len() >= least, "only {} different messages for {kind}", different.len());
     }

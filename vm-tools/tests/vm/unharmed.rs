@@ -62,6 +62,12 @@ const COMMANDS: &[Touches] = &[
     Touches { name: "stale", writes: None, prints: None },
     Touches { name: "verify", writes: None, prints: None },
     Touches { name: "check", writes: None, prints: Some("check vm.yaml") },
+    Touches {
+        name: "inject",
+        writes: Some(("inject --secret tls --in-place out/own.yaml", "out/own.yaml")),
+        prints: Some("inject --secret tls out/own.yaml"),
+    },
+    Touches { name: "krm", writes: None, prints: None },
     Touches { name: "completions", writes: None, prints: Some("completions bash") },
     Touches { name: "man", writes: Some(("man out", "out/tandem-vm-render.1")), prints: Some("man") },
 ];
@@ -77,6 +83,7 @@ fn sandbox() -> TempDir {
     let at = |path: &str| folder.path().join(path);
     fs::create_dir(at("out")).unwrap();
     fs::copy(example_path("databasevm.yaml"), at("vm.yaml")).unwrap();
+    fs::copy(example_path("inject-own-vm/vm.yaml"), at("out/own.yaml")).unwrap();
     for (name, content) in [
         ("04-virtualmachine-mongodb-vm.yaml", "of an earlier run\n"),
         ("mongod.conf", "net:\n  port: 27017\n"),
