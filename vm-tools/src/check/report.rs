@@ -168,7 +168,8 @@ metadata:
     vm.tandem.internal/ignore: TVM120, TVM210
 ```
 
-On the command line, `--ignore RULE` does so for all objects, `--ignore RULE:KIND/NAMESPACE/NAME` for one.
+On the command line, `--ignore RULE` does so for all objects, `--ignore RULE:KIND/NAMESPACE/NAME` for one. A DatabaseVM has
+no annotations: name what is rendered from it, as the finding does.
 
 `-o json` writes one object: `findings`, each with `rule`, `name`, `severity` (`error`, `warning`, `note`), `file`, `document` (from 1),
 `item` (from 1, where the document is a List), `object` (`apiVersion`, `kind`, `namespace`, `name`, and `rendered`: it is made from a
