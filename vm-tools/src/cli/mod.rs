@@ -106,9 +106,15 @@ pub fn run(
         Err(error) => {
             // Help and version come here as well, for standard output.
             let text = error.render().to_string();
-            let (written, code) =
-                if error.use_stderr() { (write!(stderr, "{text}"), AT_FAULT) } else { (write!(stdout, "{text}"), 0) };
-            return ExitCode::from(if written.is_ok() { code } else { UNHEARD });
+            let said = if error.use_stderr() {
+                text
+            } else {
+                match tandem_cli::stdio::print(stdout, text.as_bytes()) {
+                    Ok(()) => return ExitCode::SUCCESS,
+                    Err(error) => format!("tandem-vm: {error}\n"),
+                }
+            };
+            return ExitCode::from(if stderr.write_all(said.as_bytes()).is_ok() { AT_FAULT } else { UNHEARD });
         }
     };
     let mut streams = Streams { stdin, stdout, stderr };

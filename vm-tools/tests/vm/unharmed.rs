@@ -211,7 +211,7 @@ fn something_else_in_the_place_of_the_file_or_folder() {
 /// What is printed may have nowhere to go either.
 #[test]
 fn standard_output_on_a_full_disk() {
-    for command in COMMANDS.iter().filter_map(|command| command.prints) {
+    for command in COMMANDS.iter().filter_map(|command| command.prints).chain(["--help", "check --help", "--version"]) {
         let folder = sandbox();
         let full = File::options().write(true).open("/dev/full").unwrap();
         let before = tree(folder.path());
