@@ -48,7 +48,7 @@ pub fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> Probl
     }
     let kind = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
     if let Some((found, expected)) = kind.and_then(|rest| rest.split_once(", expected ")) {
-        let found = shown(&kind_of(found));
+        let found = shown(&kind_of(found, path.is_empty()));
         let (expected, remedy) = match expected {
             "a string" if found.starts_with("the ") => ("a string", "write it in quotes"),
             "a string" => ("a string", "write one value"),
@@ -76,8 +76,12 @@ fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {
     rest.split_once(end).map(|(inner, _)| inner)
 }
 
-/// `integer `5`` → `the number 5`; containers → `a list`, `a mapping`.
-fn kind_of(found: &str) -> String {
+/// Longest text, in bytes, that is shown where something else should be.
+const MAX_TEXT: usize = 32;
+
+/// `integer `5`` → `the number 5`; containers → `a list`, `a mapping`. A text is shown where it is short and a field's: a longer
+/// one, or a whole document, may be a key whose file was given by mistake.
+fn kind_of(found: &str, whole: bool) -> String {
     let value = between(found, "`", "`");
     match (found.split(' ').next().unwrap_or(found), value) {
         ("integer" | "floating", Some(value)) => format!("the number {value}"),
@@ -85,6 +89,7 @@ fn kind_of(found: &str) -> String {
         ("map", _) => "a mapping".to_owned(),
         ("sequence", _) => "a list".to_owned(),
         ("unit", _) => "nothing".to_owned(),
+        ("string", _) if whole || found.len() > "string \"\"".len() + MAX_TEXT => "a text".to_owned(),
         _ => found.to_owned(),
     }
 }
@@ -103,7 +108,7 @@ fn expected_names(found: &str, text: &str) -> String {
     }
 }
 
-/// A value as an error shows it: short, and without control characters that could disturb a terminal.
+/// A value as an error shows it: short, without control characters that could disturb a terminal, and never a private key.
 #[must_use]
 pub fn shown(value: &str) -> String {
     within(value, 80)
@@ -116,6 +121,10 @@ pub fn reason(message: &str) -> String {
 }
 
 fn within(value: &str, limit: usize) -> String {
+    // PEM (RFC 7468); a few dozen characters of it are most of an ECDSA key.
+    if value.contains("PRIVATE KEY-----") {
+        return "(a private key)".to_owned();
+    }
     let mut text: String = value.chars().take(limit).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if value.chars().nth(limit).is_some() {
         text.push('…');

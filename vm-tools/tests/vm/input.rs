@@ -218,6 +218,32 @@ fn a_private_key_in_place_of_a_public_one_is_not_repeated() {
     );
 }
 
+/// A file of the wrong kind, or a value pasted into the wrong field.
+#[test]
+fn a_private_key_or_keyfile_in_place_of_anything_else_is_not_repeated() {
+    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let keyfile = "bm90LWEta2V5LW9mLWFueWJvZHkK".repeat(2);
+    for secret in [key.as_str(), &keyfile, &keyfile[..8]] {
+        refused(secret, &["expected a mapping, found a text; write its fields as key: value"]);
+    }
+    let quoted = serde_json::to_string(&key).unwrap();
+    for (from, to) in [
+        ("storage:\n    size: 30Gi", format!("storage: {quoted}")),
+        ("storage:\n    size: 30Gi", format!("storage: {keyfile}")),
+        ("storage:\n    size: 30Gi", format!("delivery: {quoted}")),
+        ("name: mongodb\n", format!("name: {quoted}\n")),
+        ("mongodb-cert-tls", quoted.clone()),
+        ("size: 30Gi", format!("{quoted}: 1")),
+    ] {
+        let done = render_stdin(with(from, &to).as_bytes(), &[]);
+        let said = said(&done);
+        assert_eq!(done.status.code(), Some(2), "{said}");
+        for secret in key.lines().filter(|line| !line.starts_with('-')).chain([keyfile.as_str()]) {
+            assert!(!said.contains(&secret[..8]), "{to}: {said}");
+        }
+    }
+}
+
 #[test]
 fn texts_that_are_no_document() {
     for empty in ["", "\n\n", "# only a comment\n", "---\n"] {
