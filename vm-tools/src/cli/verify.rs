@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_name = "WHAT")]
     client_auth: Option<ClientAuth>,
     /// A folder with the tls.crt and tls.key of a client, to be let in with [default: with --client-auth required, the
-    /// Secret's own]
+    /// Secret's own, which a server takes only if its usages have client auth]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     client: Option<PathBuf>,
     /// Do not mind that the endpoint also talks without TLS

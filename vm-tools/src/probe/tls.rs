@@ -67,17 +67,27 @@ pub(crate) fn connect(target: &Target, identity: Identity) -> Result<Seen, Strin
         answer,
     };
     if let Err(answer) = speech::before_tls(target.protocol, &mut socket) {
-        return Ok(seen(None, answer));
+        return Ok(seen(None, unjudged(answer)));
     }
     let mut tls = client(target, &observer).map_err(|error| format!("TLS cannot be set up here: {error}"))?;
     while tls.is_handshaking() {
         if let Err(error) = tls.complete_io(&mut socket) {
-            return Ok(seen(None, speech::broken(&error)));
+            let answer = speech::broken(&error);
+            let judged = observer.chain.get().is_some();
+            return Ok(seen(None, if judged { answer } else { unjudged(answer) }));
         }
     }
     let negotiated = negotiated(&tls);
     let answer = ask(target, &mut tls, &mut socket, &negotiated);
     Ok(seen(Some(negotiated), answer))
+}
+
+/// What a server that has not shown a certificate did: it has not come to looking at the client's, so nobody was refused.
+fn unjudged(answer: Answer) -> Answer {
+    match answer {
+        Answer::Refused(what) => Answer::Unclear(format!("{what} before it shows a certificate; is --protocol right?")),
+        other => other,
+    }
 }
 
 /// Asks the same question without TLS.

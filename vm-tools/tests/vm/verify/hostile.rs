@@ -26,6 +26,10 @@ fn survives(port: u16, secret: &std::path::Path) {
         assert!(start.elapsed() < CONNECTIONS * LIMIT + Duration::from_secs(30), "{protocol}: {:?}", start.elapsed());
         assert_eq!(done.code, Some(1), "{protocol}: {}", done.said);
         assert_eq!(done.check("protocol").0, "Failed", "{protocol}: {}", done.said);
+        // Who has shown no certificate has not judged anybody's.
+        for client in ["anonymous", "stranger"] {
+            assert_eq!(done.check(client).0, "Failed", "{protocol}, {client}: {}", done.said);
+        }
         assert!(!done.said.contains("panicked"), "{protocol}: {}", done.said);
     }
 }
