@@ -154,7 +154,7 @@ needs no cluster, and it knows only what the stream says: an object that is not 
 ```sh
 tandem-vm check examples/check/before.yaml
 tandem-vm check -n shop --ignore TVM210 examples/check/before.yaml
-kustomize build . | tandem-vm check -o sarif - > check.sarif
+tandem-vm render examples/mongodb-vm/databasevm.yaml | tandem-vm check -o sarif -
 tandem-vm check --explain TVM001
 ```
 

@@ -13,7 +13,7 @@ use tandem_vm::check::{Severity, check, rules};
 use tandem_vm::model::Stream;
 
 use crate::command::tandem_vm;
-use crate::support::{output, said, tool};
+use crate::support::{output, said};
 use crate::{model, properties};
 
 fn repository() -> PathBuf {
@@ -344,10 +344,6 @@ fn the_commands_of_the_page_and_of_the_example_work() {
     for page in ["examples/check/README.md", "docs/checks.md"] {
         let text = fs::read_to_string(repository().join(page)).unwrap();
         for (command, expected) in commands(&text) {
-            // kustomize is not needed for anything else here.
-            if command.starts_with("kustomize ") && tool("kustomize").is_none() {
-                continue;
-            }
             let mut bash = Command::new("bash");
             let done = output(bash.args(["-c", &command]).env("PATH", &path).current_dir(repository()));
             assert!(
