@@ -80,6 +80,10 @@ fn check_requests(audit: &str) -> Result<()> {
         let what = format!("{} {}/{subresource}", text("/verb"), text("/objectRef/resource"));
         // 0: a watch that was still open.
         let code = event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default();
+        // A server whose watch caches of kinds just installed are not filled yet says so, and is asked again.
+        if code == 429 && matches!(text("/verb"), "list" | "watch") {
+            continue;
+        }
         ensure!(code < 400, "{what}: {code}: {line}");
         let secret = text("/objectRef/resource") == "secrets";
         ensure!(!secret || text("/objectRef/name") == "internal-ca", "it read a Secret that it needs not: {line}");
