@@ -35,7 +35,7 @@ impl Environment {
     }
 
     /// How often the issuer has written to an object of a kind (in the plural), by the server's account: also where the
-    /// object was the same afterwards. A write is in it once the issuer has had its answer.
+    /// object was the same afterwards, not where it had changed meanwhile. A write is in it once the issuer has had its answer.
     pub(crate) fn writes(&self, space: &Space, kind: &str, name: &str) -> Result<usize> {
         let audit = std::fs::read_to_string(self.control_plane.folder().join(AUDIT_LOG))?;
         let mut writes = 0;
@@ -44,7 +44,9 @@ impl Environment {
             let object = &event["objectRef"];
             let same = object["namespace"] == *space.name && object["resource"] == kind && object["name"] == name;
             let reads = matches!(event["verb"].as_str(), Some("get" | "list" | "watch"));
-            writes += usize::from(same && !reads && event["user"]["username"] == ISSUER_ACCOUNT);
+            // What had changed meanwhile is not written, and is looked at again.
+            let void = event["responseStatus"]["code"] == 409;
+            writes += usize::from(same && !reads && !void && event["user"]["username"] == ISSUER_ACCOUNT);
         }
         Ok(writes)
     }
