@@ -14,9 +14,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use futures::{StreamExt, stream::select_all};
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{DynamicObject, PostParams},
+    runtime::{WatchStreamExt, watcher::watch_object},
 };
 use rustls::{
     ServerConfig, ServerConnection, Stream,
@@ -141,20 +143,22 @@ impl KubeVirt {
     fn play(self: &Arc<Self>) -> JoinHandle<Result<()>> {
         let kubevirt = self.clone();
         tokio::spawn(async move {
-            loop {
-                let there: Vec<_> = kubevirt.space.list(INSTANCE).await?.iter().map(ResourceExt::name_any).collect();
-                for vm in kubevirt.vms.keys().filter(|vm| !there.contains(vm)) {
-                    if kubevirt.happened().last() == Some(&format!("stopped {vm}")) {
-                        continue;
-                    }
-                    kubevirt.note(format!("stopped {vm}"));
-                    kubevirt.serve(vm, None);
-                    if kubevirt.broken != Some(vm.as_str()) {
-                        kubevirt.boot(vm).await?;
-                    }
+            let watch =
+                |vm| Ok(watch_object(kubevirt.instances()?, vm).default_backoff().map(move |seen| (vm, seen)).boxed());
+            let watches = kubevirt.vms.keys().map(String::as_str).map(watch).collect::<Result<Vec<_>>>()?;
+            let mut seen = select_all(watches);
+            while let Some((vm, instance)) = seen.next().await {
+                // What is there is left alone; errors are retried by the watch, and one that is gone may be seen twice.
+                if !matches!(instance, Ok(None)) || kubevirt.happened().last() == Some(&format!("stopped {vm}")) {
+                    continue;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                kubevirt.note(format!("stopped {vm}"));
+                kubevirt.serve(vm, None);
+                if kubevirt.broken != Some(vm) {
+                    kubevirt.boot(vm).await?;
+                }
             }
+            Ok(())
         })
     }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use jsonschema::{Draft, Validator};
 use proptest::prelude::*;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use tandem_vm::check::{Severity, check, rules};
 use tandem_vm::model::Stream;
 
-use crate::command::tandem_vm;
+use crate::command::{tandem_vm, with_stdin};
 use crate::support::{output, said};
 use crate::{model, properties};
 
@@ -26,16 +25,7 @@ fn run(args: &[&str]) -> Output {
 }
 
 fn run_stdin(text: &str, args: &[&str]) -> Output {
-    let mut child = tandem_vm()
-        .args(["check", "-"])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    with_stdin(text.as_bytes(), "check", args)
 }
 
 const BEFORE: &str = "examples/check/before.yaml";

@@ -15,8 +15,13 @@ pub(crate) fn tandem_vm() -> Command {
 
 /// `render -` with the text on standard input.
 pub(crate) fn render_stdin(text: &[u8], args: &[&str]) -> Output {
+    with_stdin(text, "render", args)
+}
+
+/// A command with the text on standard input.
+pub(crate) fn with_stdin(text: &[u8], command: &str, args: &[&str]) -> Output {
     let mut child = tandem_vm()
-        .args(["render", "-"])
+        .args([command, "-"])
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -57,6 +57,7 @@ fn shellcheck_finds_a_planted_fault() {
     }
 }
 
+/// cloud-init's verdict.
 pub(crate) fn schema(user_data: &str) -> Option<Output> {
     let (tool, folder) = (tool("cloud-init")?, TempDir::new().unwrap());
     let file = folder.path().join("user-data");

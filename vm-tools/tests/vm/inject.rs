@@ -10,8 +10,9 @@ use tandem_vm::inject::{self, Database, Delivery, Input, Options, Os};
 use tempfile::TempDir;
 
 use crate::command::tandem_vm;
+use crate::gates::schema;
 use crate::kubevirt;
-use crate::support::{output, said, tool};
+use crate::support::{output, said};
 
 /// The manifests, each with the VMs in it.
 pub(crate) const MANIFESTS: [(&str, &[&str]); 15] = [
@@ -257,14 +258,6 @@ fn only_what_must_change_changes() {
     for line in text.lines() {
         assert!(lines.any(|new| new == line), "not there, or not in its place: {line}");
     }
-}
-
-/// cloud-init's verdict.
-pub(crate) fn schema(user_data: &str) -> Option<Output> {
-    let (tool, folder) = (tool("cloud-init")?, TempDir::new().unwrap());
-    let file = folder.path().join("user-data");
-    fs::write(&file, user_data).unwrap();
-    Some(output(Command::new(tool).args(["schema", "--config-file"]).arg(file)))
 }
 
 #[test]
