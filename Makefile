@@ -1,9 +1,13 @@
 # `make help` lists what can be done here.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
+# What is installed comes before what needs it.
+.NOTPARALLEL:
 
 # Every cargo command takes the whole workspace and its tests, so that dependencies are built once, with the same features.
 export CARGO_TERM_COLOR ?= auto
+# Servers that tests start refuse a locale that the machine does not have.
+export LC_ALL := C.UTF-8
 CARGO ?= cargo
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
@@ -115,7 +119,7 @@ guest-tools: $(VIRTIOFSD) $(PYMONGO)
 # What `make test` and `make demo` need besides Rust, Go and make; installed as root, else named in one line.
 .PHONY: tools tools-demo
 tools:
-	@tests/tools.sh cc:gcc openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
+	@tests/tools.sh cc:gcc /usr/include/stdlib.h:libc6-dev openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
 	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd \
 	    redis-server:redis-server pg_lsclusters:postgresql busybox:busybox pgrep:procps node:nodejs npm:npm
 	@tests/tools.sh mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs qemu-system-x86_64:qemu-system-x86 psql:postgresql-client \
@@ -123,7 +127,7 @@ tools:
 	    python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
 	@$(MAKE) --no-print-directory $(MONGOSH)
 tools-demo:
-	@tests/tools.sh cc:gcc xorrisofs:xorriso
+	@tests/tools.sh cc:gcc /usr/include/stdlib.h:libc6-dev xorrisofs:xorriso
 
 .PHONY: cargo
 cargo:

@@ -28,12 +28,15 @@ use crate::RenderError;
 use crate::guest::{Filesystem, GuestData, WriteFile};
 use crate::merge;
 use crate::names::{MachineNames, Names};
-use crate::spec::Document;
+use crate::spec::{Database, Document};
 use config::{CloudConfig, Host};
 use templates::Templates;
 
-/// What MongoDB's production notes recommend under WiredTiger, and what the others do not mind.
-const FILESYSTEM: Filesystem = Filesystem::Xfs;
+/// XFS is what MongoDB's production notes recommend under WiredTiger, and what the other databases do not mind; its mkfs
+/// comes with their packages. Where no packages are installed, it is one that every guest can make.
+fn filesystem(document: &Document) -> Filesystem {
+    if matches!(document.spec.database, Database::None(_)) { Filesystem::Ext4 } else { Filesystem::Xfs }
+}
 
 /// The whole user data of a machine, beginning with `#cloud-config`.
 ///
@@ -54,7 +57,7 @@ fn config(document: &Document, names: &Names, machine: &MachineNames) -> Result<
     if let (Some(folder), Some(service)) = (server.data_folder, &server.unit) {
         let data = GuestData {
             serial: machine.data_serial.clone(),
-            filesystem: FILESYSTEM,
+            filesystem: filesystem(document),
             folder,
             owner: server.user,
             service: service.clone(),

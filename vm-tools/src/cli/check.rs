@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -86,8 +86,13 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     Ok(if report.count(Severity::Error) == 0 { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
 
-/// The texts of the files in which something was found. One that is not there any more has no lines, and that is all.
+/// The texts of the files in which something was found. One that is not there any more, or is a pipe, has no lines, and that
+/// is all.
 fn texts(report: &Report) -> BTreeMap<String, String> {
     let files: BTreeSet<&str> = report.findings.iter().map(|finding| finding.object.place.file()).collect();
-    files.into_iter().filter_map(|file| Some((file.to_owned(), fs::read_to_string(file).ok()?))).collect()
+    files
+        .into_iter()
+        .filter(|file| Path::new(file).is_file())
+        .filter_map(|file| Some((file.to_owned(), fs::read_to_string(file).ok()?)))
+        .collect()
 }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use clap::ValueHint;
+use serde_yaml::Value;
 use similar::TextDiff;
 use tandem_cli::files::{self, Wanted};
 use tandem_cli::manifests::{self, MAX_BYTES};
-use tandem_cli::stdio;
+use tandem_cli::{stdio, yaml};
 
 use super::{Done, Streams, one};
 use crate::inject::{self, Input, Options};
@@ -143,10 +144,19 @@ fn named(sources: &[Source], texts: &[String]) -> Result<Vec<Wanted>, Vec<String
         if all.iter().any(|other| other.name == name) {
             return Err(one(format!("{}: another file is called {name} as well; rename one", path.display())));
         }
-        let secret = text.lines().any(|line| line.trim_start_matches("- ").trim() == "kind: Secret");
-        all.push(Wanted { name, content: text.clone(), mode: if secret { 0o600 } else { 0o644 } });
+        all.push(Wanted { name, content: text.clone(), mode: if has_secret(text) { 0o600 } else { 0o644 } });
     }
     Ok(all)
+}
+
+/// Whether a Secret is in a text, also in a List; a text that cannot be read counts as one.
+fn has_secret(text: &str) -> bool {
+    fn is_secret(object: &Value) -> bool {
+        let items = object.get("items").and_then(Value::as_sequence);
+        object.get("kind").is_some_and(|kind| kind == "Secret")
+            || items.is_some_and(|items| items.iter().any(is_secret))
+    }
+    yaml::documents(text, manifests::MAX_BYTES).any(|document| document.map_or(true, |object| is_secret(&object)))
 }
 
 fn name_of(path: &Path) -> Result<String, Vec<String>> {

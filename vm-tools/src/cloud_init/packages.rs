@@ -35,7 +35,7 @@ pub(super) fn add(config: &mut CloudConfig, document: &Document) {
     config.package_update = Some(true);
     config.packages.extend(package);
     if spec.has_data_disk() {
-        config.packages.push(super::FILESYSTEM.package().to_owned());
+        config.packages.push(super::filesystem(document).package().to_owned());
     }
     if let Database::MongoDb(mongodb) = &spec.database {
         add_mongodb_repository(config, family, mongodb);

@@ -185,7 +185,7 @@ struct Rule {
 fn rule(stream: &Stream, certificate: &Certificate, settings: &Settings) -> Result<Rule, String> {
     let seconds = |field: &Option<At<String>>| match field {
         Some(At { path, value }) => {
-            let seconds = values::duration(value).ok().and_then(|seconds| i64::try_from(seconds).ok());
+            let seconds = values::go_duration(value).filter(|seconds| *seconds >= 0);
             let wrong = || format!("{path}: `{}` is not a duration; write one such as 2160h", tandem_cli::shown(value));
             seconds.map(Some).ok_or_else(wrong)
         }

@@ -138,6 +138,14 @@ pub(crate) fn duration(value: &str) -> Result<u64, String> {
     if value.is_empty() || seconds > i64::MAX as u64 / 1_000_000_000 { Err(wrong()) } else { Ok(seconds) }
 }
 
+/// Any Go duration, as it may stand in somebody else's Certificate, in whole seconds.
+pub(crate) fn go_duration(value: &str) -> Option<i64> {
+    // jiff reads other notations as well, which Go does not.
+    let is_gos = |c: char| c.is_ascii_digit() || "+-.hmnsu\u{b5}\u{3bc}".contains(c);
+    let duration = value.chars().all(is_gos).then(|| value.parse::<jiff::SignedDuration>().ok()).flatten()?;
+    Some(duration.as_secs())
+}
+
 /// A CronJob's schedule. The API server is the judge of the rest.
 pub(super) fn schedule(value: &str) -> Check {
     let known = |c: char| c.is_ascii_alphanumeric() || "*/,-?".contains(c);

@@ -29,7 +29,7 @@ mod tree;
 mod value;
 
 use serde_yaml::Value;
-use tandem_cli::yaml;
+use tandem_cli::{problem::reason, yaml};
 
 pub use error::{At, EditError, Step, keys};
 use splice::{dash, entries, is_collection};
@@ -321,7 +321,8 @@ impl Editor {
 /// The one document of a text.
 fn read(text: &str) -> Result<Value, EditError> {
     let mut all = yaml::documents(text, BUDGET);
-    let first = all.next().unwrap_or(Ok(Value::Null)).map_err(|error| EditError::NotYaml(error.to_string()))?;
+    let first =
+        all.next().unwrap_or(Ok(Value::Null)).map_err(|error| EditError::NotYaml(reason(&error.to_string())))?;
     if all.next().is_some() { Err(EditError::Several) } else { Ok(first) }
 }
 

@@ -1,6 +1,7 @@
 //! Text → nodes, each with the bytes where it stands. The library reads YAML; here its events become a tree.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+use tandem_cli::problem::reason;
 
 use super::error::EditError;
 use super::text::{line_end, line_start};
@@ -102,7 +103,7 @@ struct Reader<'t> {
 impl<'t> Reader<'t> {
     fn next(&mut self) -> Result<(Event<'t>, Span), EditError> {
         let event = self.parser.next_event().unwrap_or_else(|| Ok((Event::StreamEnd, Span::default())));
-        event.map_err(|error| EditError::NotYaml(error.to_string()))
+        event.map_err(|error| EditError::NotYaml(reason(&error.to_string())))
     }
 
     fn byte(&self, index: usize) -> usize {

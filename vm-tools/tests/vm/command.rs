@@ -143,5 +143,5 @@ fn a_reader_that_leaves_early_is_no_error() {
 fn rendering_takes_no_time_worth_mentioning() {
     let start = Instant::now();
     assert!(output(tandem_vm().arg("render").arg(example_path("databasevm.yaml"))).status.success());
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

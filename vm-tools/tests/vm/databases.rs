@@ -76,6 +76,8 @@ fn files_go_where_the_document_says() {
     }
     assert!(files["/etc/tandem/tls-reload"].content.contains("\nkill -HUP $(cat /run/app.pid)\n"));
     assert!(files["/etc/tandem/data.conf"].content.contains("FOLDER='/srv/app'\nOWNER='app'\n"));
+    // No package brings its mkfs here, and every guest has ext4's.
+    assert!(files["/etc/tandem/data.conf"].content.contains("FILESYSTEM='ext4'\n"));
     assert!(
         files["/etc/systemd/system/app.service.d/10-tandem-data.conf"].content.contains("RequiresMountsFor=/srv/app\n")
     );

@@ -86,7 +86,7 @@ pub(crate) fn verify_units(user_data: &str) -> Option<Output> {
     let (tool, guest) = (tool("systemd-analyze")?, TempDir::new().unwrap());
     let root = guest.path();
     write_guest(user_data, root);
-    let units = root.join("lib/systemd/system");
+    let units = root.join("usr/lib/systemd/system");
     fs::create_dir_all(&units).unwrap();
     let system = ["/usr/lib/systemd/system", "/lib/systemd/system"].map(Path::new);
     let Some(system) = system.into_iter().find(|folder| folder.join("sysinit.target").is_file()) else {
@@ -106,7 +106,7 @@ pub(crate) fn verify_units(user_data: &str) -> Option<Output> {
     let wants = root.join("etc/systemd/system/multi-user.target.wants");
     fs::create_dir_all(&wants).unwrap();
     let instance = service.replace("@.", "@main.");
-    symlink(Path::new("/lib/systemd/system").join(&service), wants.join(&instance)).unwrap();
+    symlink(Path::new("/usr/lib/systemd/system").join(&service), wants.join(&instance)).unwrap();
     let mut command = Command::new(tool);
     command.args(["verify", "--man=no"]).arg(format!("--root={}", root.display()));
     let ours = guest_files(user_data).into_keys().filter_map(|path| Some(path.rsplit_once('/')?.1.to_owned()));

@@ -261,6 +261,23 @@ fn only_what_must_change_changes() {
 }
 
 #[test]
+fn a_secret_is_closed_to_others_however_its_kind_is_written() {
+    let vm = manifest("none.yaml");
+    for (text, expected) in [
+        ("apiVersion: v1\nkind: \"Secret\"\nmetadata: {name: a}\n", 0o600),
+        ("apiVersion: v1\nkind: Secret # mine\nmetadata: {name: a}\n", 0o600),
+        ("apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n", 0o600),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  note: |\n    kind: Secret\n", 0o644),
+    ] {
+        let folder = folder(&[("vm.yaml", &vm), ("other.yaml", text)]);
+        let done = run(folder.path(), &["--secret", "shop-tls", "--output-dir", "out", "."]);
+        assert!(done.status.success(), "{}", said(&done));
+        let mode = fs::metadata(folder.path().join("out/other.yaml")).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, expected, "{text}");
+    }
+}
+
+#[test]
 fn cloud_init_accepts_the_user_data() {
     for (name, machines) in MANIFESTS {
         let text = manifest(name);

@@ -234,6 +234,11 @@ fn the_data_disk() {
         &["spec.storage.mountPath: is missing; add it, or leave spec.storage out for no data disk"],
     );
     refused(
+        files("mountPath: /etc").replace("port: 1", "port: 1, service: app.service"),
+        &["spec.database.none.files.folder: is on the data disk, which is mounted over it later; \
+           choose a folder outside spec.storage.mountPath"],
+    );
+    refused(
         files("mountPath: /data"),
         &["spec.storage.mountPath: is mounted before a service starts, and there is none; \
            add spec.database.none.service"],

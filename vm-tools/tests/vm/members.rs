@@ -367,6 +367,11 @@ fn what_would_not_make_a_set_is_refused() {
              name one of its own",
         ),
         (
+            text(3, "keyFile: {secretName: orders-app-tls}", "  clients: [{name: app, image: i, certificate: own}]\n"),
+            "spec.database.mongodb.membership.keyFile.secretName: `orders-app-tls` is another Secret of this document; name \
+             one of its own",
+        ),
+        (
             text(3, "keyFile: {secretName: a, key: \"it's\"}", ""),
             "spec.database.mongodb.membership.keyFile.key: `it's` is no key of a Secret; use letters, digits and . _ -",
         ),

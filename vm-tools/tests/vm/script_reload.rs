@@ -74,6 +74,21 @@ fn a_user_who_is_not_there_yet_is_reported_once() {
     assert_eq!(live.read("tls/tls.crt"), secret.chain);
 }
 
+/// As systemd does it: a service that is restarted wants the unit of the boot, if that failed, and waits for it.
+#[test]
+fn the_unit_of_the_boot_does_not_wait_for_a_run_that_waits_for_it() {
+    let (live, [_, new, _]) = with_command(
+        "timeout 60 sh \"${0%/*}/tandem-tls\" --config \"${0%/*}/tls.conf\" --source \"${0%/*}/secret\" >>\"${0%/*}/boot\" 2>&1",
+    );
+    live.boot();
+    live.tick_says(0, &["taken"]);
+    live.renew(&new);
+    live.tick_says(0, &["installed ", "taken"]);
+    let boot = live.read("boot");
+    assert_eq!(boot, "tandem-tls: the service is being told of files that are in place already\n".repeat(2));
+    assert!(!live.path("state/telling").exists());
+}
+
 /// `restorecon` stands in for SELinux's, and the variable for the journal, which takes `<3>` for an error.
 #[test]
 fn labels_are_restored_and_errors_are_errors_in_the_journal() {

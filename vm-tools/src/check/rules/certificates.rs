@@ -6,7 +6,7 @@ use super::keyfiles::members;
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
 use crate::model::{At, Certificate, IssuerSource, Stream};
-use crate::spec::values::duration;
+use crate::spec::values::go_duration;
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -89,7 +89,7 @@ pub(in crate::check) const RULES: &[Rule] = &[
 ];
 
 /// cert-manager's default duration, in seconds.
-const DEFAULT_DURATION: u64 = 2160 * 3600;
+const DEFAULT_DURATION: i64 = 2160 * 3600;
 
 fn self_signed(stream: &Stream, found: &mut Findings) {
     for certificate in
@@ -181,7 +181,7 @@ fn never_rotated(stream: &Stream, found: &mut Findings) {
 }
 
 fn lifetime(stream: &Stream, found: &mut Findings) {
-    let seconds = |text: &Option<At<String>>| text.as_ref().and_then(|text| duration(&text.value).ok());
+    let seconds = |text: &Option<At<String>>| text.as_ref().and_then(|text| go_duration(&text.value));
     for certificate in &stream.certificates {
         let given = seconds(&certificate.duration);
         let whole = given.unwrap_or(DEFAULT_DURATION);

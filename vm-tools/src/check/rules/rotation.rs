@@ -8,7 +8,7 @@ use super::user_data::each;
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
 use crate::model::{At, CloudConfig, Format, Machine, Meta, Stream, UserData, VolumeSource};
-use crate::spec::values::duration;
+use crate::spec::values::go_duration;
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -128,7 +128,7 @@ fn short(stream: &Stream, found: &mut Findings) {
     for (machine, _, certificate) in on_disks(stream) {
         let Some(before) = &certificate.renew_before else { continue };
         // Less than five minutes is refused, which is told elsewhere.
-        if duration(&before.value).is_ok_and(|seconds| (300..86400).contains(&seconds)) {
+        if go_duration(&before.value).is_some_and(|seconds| (300..86400).contains(&seconds)) {
             let message = format!("is {}, in which {} has to be restarted", quoted(&before.value), machine.meta);
             found.add(&certificate.meta, &before.path, message);
         }

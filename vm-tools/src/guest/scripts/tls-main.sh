@@ -35,8 +35,9 @@ config=${config:-$root/etc/tandem/tls.conf}
 
 # In memory, and for root alone. systemd names the folder that it made; at boot it is empty.
 state=${RUNTIME_DIRECTORY:-$root/run/tandem-tls}
-work='' mounted='' stages='' unfinished='' digest=-
+work='' mounted='' stages='' unfinished='' digest=- telling=''
 cleanup() {
+  [ -z "$telling" ] || rm -f "$state/telling"
   # Cut short while the service was being told: it starts with the old files, and the next run tries again.
   if [ -n "$unfinished" ] && [ -d "$state/old" ]; then
     unfinished=''
@@ -57,7 +58,14 @@ read_settings "$config"
 mkdir -p "$state" && chmod 0700 "$state"
 # One at a time: the unit of the boot, the timer's, and somebody who tries it by hand.
 exec 9>"$state/lock"
-flock 9
+until flock -w 1 9; do
+  # A service that is restarted with new files wants this unit again; to wait here would be to wait for one another.
+  if [ -z "$reloading" ] && [ -e "$state/telling" ]; then
+    say "the service is being told of files that are in place already"
+    exit 0
+  fi
+done
+rm -f "$state/telling"
 check_settings
 # What a run that was killed has left.
 rm -rf "$state"/work.* || :

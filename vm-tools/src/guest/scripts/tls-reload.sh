@@ -3,6 +3,8 @@
 # the last two have said why.
 take() {
   status=0
+  telling=yes
+  : >"$state/telling"
   case $reload in
     none) ;;
     mongodb) reload_mongodb || status=$? ;;
@@ -17,6 +19,8 @@ take() {
       ;;
     restart) each_service try-restart || status=$? ;;
   esac
+  rm -f "$state/telling"
+  telling=''
   [ "$status" -eq 0 ] || return "$status"
   [ "$reload" = none ] || serves "$1"
 }
@@ -154,7 +158,10 @@ reload_mongodb() {
     return 2
   fi
   # mongosh takes key and certificate from one file.
-  cat "$own_key" "$own_certificate" >"$work/client.pem"
+  {
+    cat_lines "$own_key"
+    cat_lines "$own_certificate"
+  } >"$work/client.pem"
   options="tls=true&tlsCAFile=$work/trust.pem&tlsCertificateKeyFile=$work/client.pem&tlsAllowInvalidHostnames=true"
   # shellcheck disable=SC2016 # JavaScript, for mongosh to expand
   answer=$(TANDEM_CREDENTIALS="$credentials" timeout 60 mongosh --nodb --norc --quiet \
@@ -233,7 +240,10 @@ ask_redis() {
     run_redis_client -s "$socket" "$@"
     return
   fi
-  set -- -h "${endpoint%:*}" -p "${endpoint##*:}" --tls --cert "$own_certificate" --key "$own_key" "$@"
+  host=${endpoint%:*}
+  # An IPv6 address stands in brackets before its port, and without them here.
+  host=${host#\[}
+  set -- -h "${host%\]}" -p "${endpoint##*:}" --tls --cert "$own_certificate" --key "$own_key" "$@"
   said=$(run_redis_client --cacert "$work/trust.pem" "$@") || :
   case $said in
     # It serves the new certificate already, and a new authority has the name of the old one.

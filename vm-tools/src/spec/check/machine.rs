@@ -1,5 +1,7 @@
 //! The machine: root and data disk, hardware.
 
+use std::path::Path;
+
 use super::super::{DataVolume, Database, Root, Source, Spec, values};
 use super::Problems;
 
@@ -83,6 +85,13 @@ pub(super) fn storage(spec: &Spec, problems: &mut Problems) {
     let described = storage.size.is_some() || storage.storage_class_name.is_some() || storage.serial.is_some();
     if files_only && storage.mount_path.is_none() && (described || storage.data_disk == Some(true)) {
         problems.add("spec.storage.mountPath", "is missing; add it, or leave spec.storage out for no data disk");
+    }
+    if let (Database::None(none), Some(mount)) = (&spec.database, &storage.mount_path)
+        && Path::new(&none.files.folder).starts_with(mount)
+    {
+        let message =
+            "is on the data disk, which is mounted over it later; choose a folder outside spec.storage.mountPath";
+        problems.add("spec.database.none.files.folder", message);
     }
     if let Database::None(none) = &spec.database
         && none.service.is_none()

@@ -54,7 +54,10 @@ pub(super) fn members(document: &Document, problems: &mut Problems) {
         Some(Membership::KeyFile(key)) => {
             problems.check(path("membership.keyFile.secretName"), values::subdomain(&key.secret_name));
             problems.check(path("membership.keyFile.key"), secret_key(&key.key));
-            let taken = Names::of(document).machines.into_iter().any(|vm| vm.user_data_secret == key.secret_name);
+            let names = Names::of(document);
+            let own = spec.clients.iter().filter(|client| client.certificate == ClientCertificate::Own);
+            let taken = names.machines.iter().any(|vm| vm.user_data_secret == key.secret_name)
+                || own.into_iter().any(|client| names.client_certificate(client) == key.secret_name);
             if taken || key.secret_name == spec.certificate.secret_name {
                 let message = format!("`{}` is another Secret of this document; name one of its own", key.secret_name);
                 problems.add(path("membership.keyFile.secretName"), message);
