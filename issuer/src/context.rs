@@ -9,7 +9,7 @@ use std::{
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, runtime::events::Event};
 
-use crate::{announcer::Announcer, issuers::Issuers, panics::Panicked};
+use crate::{announcer::Announcer, issuers::Issuers, leader::Leadership, panics::Panicked};
 
 /// Why a request or an issuer is looked at again later.
 #[derive(Debug, thiserror::Error)]
@@ -59,13 +59,14 @@ impl Error {
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) issuers: Issuers,
+    pub(crate) leadership: Leadership,
     announcer: Announcer,
     told: Mutex<HashMap<String, Option<String>>>,
 }
 
 impl Context {
-    pub(crate) fn new(client: Client, issuers: Issuers, announcer: Announcer) -> Self {
-        Self { client, issuers, announcer, told: Mutex::default() }
+    pub(crate) fn new(client: Client, issuers: Issuers, leadership: Leadership, announcer: Announcer) -> Self {
+        Self { client, issuers, leadership, announcer, told: Mutex::default() }
     }
 
     /// Has an event sent, when there is time for it.

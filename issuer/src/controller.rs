@@ -31,6 +31,7 @@ use crate::{
     ca_secrets::CaSecrets,
     context::Context,
     issuers::Issuers,
+    leader::Leadership,
     reconcile::reconcile,
     reconcile_issuer,
     work::work_off,
@@ -103,7 +104,7 @@ async fn control(client: Client, cluster_resource_namespace: String, stop: impl 
     let secrets = CaSecrets::new(client.clone(), changed);
     let issuers = Issuers::new(stores, secrets, cluster_resource_namespace, vec![wake_requests, wake_signing_requests]);
     let (announcer, announcing) = announcer(client.clone());
-    let context = Arc::new(Context::new(client, issuers, announcer));
+    let context = Arc::new(Context::new(client, issuers, Leadership::of_the_only_one(), announcer));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
 
     let issuers = flows

@@ -10,6 +10,7 @@ mod ca_secrets;
 mod context;
 mod controller;
 mod issuers;
+mod leader;
 mod offline;
 mod outcome;
 mod panics;

@@ -37,6 +37,10 @@ pub(crate) async fn reconcile<R: SigningRequest>(
     request: Arc<R>,
     ctx: Arc<Context>,
 ) -> Result<Option<Duration>, Error> {
+    // A follower keeps its caches warm, and nothing else.
+    if !ctx.leadership.leading() {
+        return Ok(None);
+    }
     let now = Timestamp::now();
 
     // Observe: the issuer, as far as it is known. It wakes its requests when that changes.
