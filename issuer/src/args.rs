@@ -175,6 +175,13 @@ pub(crate) struct Run {
     #[arg(long, env = "CLUSTER_RESOURCE_NAMESPACE", value_name = "NAMESPACE")]
     pub(crate) cluster_resource_namespace: Option<String>,
 
+    /// Serve only this namespace; may be given several times [default: all of them, and cluster-scoped kinds]
+    ///
+    /// TandemClusterIssuers and Kubernetes' CertificateSigningRequests are in no namespace, and are left alone then: no
+    /// right is needed outside of these namespaces.
+    #[arg(long = "namespace", short, value_name = "NAMESPACE")]
+    pub(crate) namespaces: Vec<String>,
+
     /// How to log.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     pub(crate) log_format: LogFormat,

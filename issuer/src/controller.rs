@@ -6,7 +6,12 @@
 //!  requests of both APIs (unfinished, ours) ─────────┘
 //! ```
 
-use std::{collections::HashMap, hash::Hash, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+    path::Path,
+    sync::Arc,
+};
 
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -60,8 +65,13 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     runtime.block_on(async {
         let client = connect(args.kubeconfig.as_deref()).await?;
-        let namespace = args.cluster_resource_namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-        control(client, namespace, stop_signal()?).await;
+        let home = args.cluster_resource_namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        let stop = stop_signal()?.boxed().shared();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, "running");
+        // What is watched in one namespace is a world of its own: a TandemIssuer serves the requests beside it.
+        let only: BTreeSet<_> = args.namespaces.into_iter().map(Some).collect();
+        let only = if only.is_empty() { BTreeSet::from([None]) } else { only };
+        future::join_all(only.into_iter().map(|only| control(client.clone(), only, home.clone(), stop.clone()))).await;
         Ok(())
     })
 }
@@ -89,12 +99,18 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Error> {
     })
 }
 
-async fn control(client: Client, cluster_resource_namespace: String, stop: impl Future<Output = ()> + Send + 'static) {
-    let stop = stop.boxed().shared();
+/// Serves the whole cluster, or `only` one namespace: then nothing is asked of the API server that takes rights beyond it,
+/// and the kinds that are in no namespace (TandemClusterIssuers, CertificateSigningRequests) are left alone.
+async fn control(
+    client: Client,
+    only: Option<String>,
+    cluster_resource_namespace: String,
+    stop: impl Future<Output = ()> + Clone + Send + 'static,
+) {
     let (wake_requests, woken_requests) = mpsc::unbounded_channel();
     let (wake_signing_requests, woken_signing_requests) = mpsc::unbounded_channel();
     let (mut stores, mut changed, mut flows) = (HashMap::new(), HashMap::new(), Vec::new());
-    for kind in IssuerKind::ALL {
+    for kind in IssuerKind::ALL.into_iter().filter(|kind| only.is_none() || *kind == IssuerKind::Namespaced) {
         let writer = Writer::new(kind.resource());
         let (sender, secret_changes) = mpsc::unbounded_channel();
         stores.insert(kind, writer.as_reader());
@@ -105,14 +121,26 @@ async fn control(client: Client, cluster_resource_namespace: String, stop: impl 
     let issuers = Issuers::new(stores, secrets, cluster_resource_namespace, vec![wake_requests, wake_signing_requests]);
     let (announcer, announcing) = announcer(client.clone());
     let context = Arc::new(Context::new(client, issuers, Leadership::of_the_only_one(), announcer));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
 
-    let issuers = flows
-        .into_iter()
-        .map(|(kind, writer, secret_changes)| run_issuers(kind, writer, secret_changes, context.clone(), stop.clone()));
+    let issuers = flows.into_iter().map(|(kind, writer, secret_changes)| {
+        let api = match &only {
+            Some(namespace) => Api::namespaced_with(context.client.clone(), namespace, &kind.resource()),
+            None => Api::all_with(context.client.clone(), &kind.resource()),
+        };
+        run_issuers(kind, api, writer, secret_changes, context.clone(), stop.clone())
+    });
     let issuers = future::join_all(issuers);
-    let requests = run_requests::<CertificateRequest>(woken_requests, context.clone(), stop.clone());
-    let signing_requests = run_requests::<CertificateSigningRequest>(woken_signing_requests, context, stop);
+    let requests: Api<CertificateRequest> = match &only {
+        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+        None => Api::all(context.client.clone()),
+    };
+    let requests = run_requests(requests, woken_requests, context.clone(), stop.clone());
+    let signing_requests = async {
+        if only.is_none() {
+            let requests: Api<CertificateSigningRequest> = Api::all(context.client.clone());
+            run_requests(requests, woken_signing_requests, context.clone(), stop).await;
+        }
+    };
     let all = async { drop(future::join3(issuers, requests, signing_requests).await) };
     alongside(all, announcing).await;
 }
@@ -120,13 +148,13 @@ async fn control(client: Client, cluster_resource_namespace: String, stop: impl 
 /// Reconciles the issuers of one kind when they or their Secrets change.
 async fn run_issuers(
     kind: IssuerKind,
+    api: Api<Issuer>,
     writer: Writer<Issuer>,
     secret_changes: mpsc::UnboundedReceiver<IssuerId>,
     context: Arc<Context>,
     stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
     let store = writer.as_reader();
-    let api: Api<Issuer> = Api::all_with(context.client.clone(), &kind.resource());
     let forgetful = context.clone();
     let events = watcher(api, watcher::Config::default()).modify(strip).default_backoff().reflect(writer);
     let events = events.inspect(move |event| match event {
@@ -145,6 +173,7 @@ async fn run_issuers(
 /// Reconciles the requests that are ours and unfinished when they or their issuers change. Finished ones are dropped
 /// as they arrive: what a cluster has issued over the years does not stay in memory.
 async fn run_requests<R: SigningRequest>(
+    api: Api<R>,
     woken: mpsc::UnboundedReceiver<IssuerId>,
     context: Arc<Context>,
     stop: impl Future<Output = ()> + Clone + Send + 'static,
@@ -157,11 +186,11 @@ async fn run_requests<R: SigningRequest>(
     }
     let writer = Writer::<R>::default();
     let store = writer.as_reader();
-    let api: Api<R> = Api::all(context.client.clone());
+    let kinds: Vec<_> = context.issuers.stores.keys().copied().collect();
     let events = watcher(api, watcher::Config::default().page_size(PAGE))
         .inspect_err(|error| report(&R::plural(&()), error))
         .modify(R::strip)
-        .try_filter_map(|event| future::ready(Ok(unfinished(event))));
+        .try_filter_map(move |event| future::ready(Ok(unfinished(event, &kinds))));
     let events = events.default_backoff().reflect(writer);
     let (known, waiting) = (store.clone(), store.clone());
     let changed = events.flat_map(move |event| stream::iter(touched(event, &known, &())));
@@ -186,12 +215,14 @@ fn touched<K: Resource<DynamicType: Clone + Eq + Hash> + Clone>(
     }
 }
 
-/// Leaves out what is not ours, and turns what is finished into what is gone.
-fn unfinished<R: SigningRequest>(event: Event<R>) -> Option<Event<R>> {
+/// Leaves out what is not ours or refers to a kind of issuers that is not served, and turns what is finished into what is
+/// gone.
+fn unfinished<R: SigningRequest>(event: Event<R>, kinds: &[IssuerKind]) -> Option<Event<R>> {
+    let ours = |request: &R| request.issuer().is_some_and(|issuer| kinds.contains(&issuer.kind));
     match event {
-        Event::Apply(request) if request.issuer().is_none() => None,
+        Event::Apply(request) if !ours(&request) => None,
         Event::Apply(request) if request.finished() => Some(Event::Delete(request)),
-        Event::InitApply(request) if request.issuer().is_none() || request.finished() => None,
+        Event::InitApply(request) if !ours(&request) || request.finished() => None,
         other => Some(other),
     }
 }
