@@ -14,6 +14,7 @@ CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
 KUSTOMIZE := $(TOOLS)/bin/kustomize
 HELM := $(TOOLS)/bin/helm
+HELM_DOCS := $(TOOLS)/bin/helm-docs
 VIRTIOFSD := $(TOOLS)/bin/virtiofsd
 PYMONGO := $(TOOLS)/pymongo/4.10.1
 MONGOSH := $(TOOLS)/mongosh/node_modules/.bin/mongosh
@@ -29,8 +30,8 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@exec target/debug/demo
 
 .PHONY: test
-test: tools check deny go-tests guest-tools $(KUSTOMIZE) ## All tests, with what they need installed
-	shellcheck tests/*.sh tests/guest/*.sh .ci/run
+test: tools check deny go-tests guest-tools $(KUSTOMIZE) $(HELM) $(HELM_DOCS) $(MONITORING) ## All tests, with what they need installed
+	shellcheck tests/*.sh tests/guest/*.sh deploy/*.sh .ci/run
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
 	@$(MAKE) --no-print-directory demo
@@ -61,7 +62,16 @@ cluster: control-plane ## Leave a control plane running for work by hand; Ctrl-C
 .PHONY: crds
 crds: cargo ## Write the CRDs from the Rust types into the chart
 	@$(CARGO) run --quiet --locked -p tandem-issuer -- crds > target/crds.yaml
-	@mv target/crds.yaml charts/tandem-issuer/crds/crds.yaml
+	@mv target/crds.yaml charts/tandem-issuer/files/crds.yaml
+	@$(MAKE) --no-print-directory chart
+
+.PHONY: chart
+chart: $(HELM) $(HELM_DOCS) ## Write what is made of the chart: deploy/tandem-issuer.yaml and docs/chart.md, both below OUT=.
+	@mkdir -p $(OUT)/deploy $(OUT)/docs target
+	@HELM=$(HELM) deploy/render.sh > target/chart.part && mv target/chart.part $(OUT)/deploy/tandem-issuer.yaml
+	@$(HELM_DOCS) --chart-search-root charts --template-files docs.md.gotmpl --sort-values-order file --log-level warning \
+	    --dry-run > target/chart.part && mv target/chart.part $(OUT)/docs/chart.md
+chart: OUT ?= .
 
 .PHONY: facts
 facts: cargo ## Write into docs/facts.md which tests show which fact
@@ -158,6 +168,20 @@ $(CARGO_FUZZ): | cargo
 $(HELM): | cargo
 	@echo 'building helm (some minutes, once)'
 	@cd /tmp && GOBIN=$(CURDIR)/$(TOOLS)/bin go install helm.sh/helm/v4/cmd/helm@v4.3.1
+
+$(HELM_DOCS):
+	@echo 'building helm-docs (half a minute, once)'
+	@cd /tmp && GOBIN=$(CURDIR)/$(TOOLS)/bin go install github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+
+# The Prometheus operator's kinds, which tests install to have what the chart renders checked.
+MONITORING := $(TOOLS)/monitoring-crds/v0.85.0
+.PHONY: monitoring-crds
+monitoring-crds: $(MONITORING)
+$(MONITORING):
+	@echo 'fetching the CRDs of the Prometheus operator (once)'
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@folder=$$(cd /tmp && go mod download -json github.com/prometheus-operator/prometheus-operator@$(@F) | sed -n 's/^\t"Dir": "\(.*\)",*$$/\1/p') && \
+	    cp -r "$$folder/example/prometheus-operator-crd" $@ && chmod -R u+w $@
 
 $(VIRTIOFSD): | cargo
 	@echo 'building virtiofsd (some minutes, once)'

@@ -77,7 +77,8 @@ impl Cluster {
     }
 
     /// Applies each document of a YAML stream by server-side apply with strict field validation: an unknown field, or
-    /// one that is given twice, is an error. Objects without a namespace go to `namespace`.
+    /// one that is given twice, is an error. Objects without a namespace go to `namespace`. After a
+    /// CustomResourceDefinition it waits until the server knows the kind.
     ///
     /// # Errors
     /// What the server said, with the object's kind and name.
@@ -88,22 +89,23 @@ impl Cluster {
         for document in documents.into_iter().filter(|document| !document.is_null()) {
             applied.push(self.apply_value(document, namespace).await?);
         }
+        for object in &applied {
+            if object.types.as_ref().is_some_and(|types| types.kind == CRD.1) {
+                let established =
+                    |object: &_| condition(object, "Established").is_some_and(|(status, _, _)| status == "True");
+                self.wait(CRD, "", &object.name_any(), established).await?;
+            }
+        }
         Ok(applied)
     }
 
-    /// Applies a file of CustomResourceDefinitions, and waits until the server knows the kinds.
+    /// Applies a file of CustomResourceDefinitions; see [`Cluster::apply`].
     ///
     /// # Errors
-    /// What the server said.
+    /// Where the file cannot be read; what the server said.
     pub async fn apply_crds(&self, file: &Path) -> Result<()> {
-        const CRD: (&str, &str) = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
         let yaml = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
-        for object in self.apply(&yaml, "").await? {
-            let established =
-                |object: &_| condition(object, "Established").is_some_and(|(status, _, _)| status == "True");
-            self.wait(CRD, "", &object.name_any(), established).await?;
-        }
-        Ok(())
+        self.apply(&yaml, "").await.map(|_| ())
     }
 
     async fn apply_value(&self, value: Value, namespace: &str) -> Result<DynamicObject> {
@@ -165,6 +167,8 @@ pub const CERTIFICATE: (&str, &str) = ("cert-manager.io/v1", "Certificate");
 pub const CERTIFICATE_REQUEST: (&str, &str) = ("cert-manager.io/v1", "CertificateRequest");
 /// Our namespaced issuer.
 pub const ISSUER: (&str, &str) = ("pki.tandem.internal/v1alpha1", "TandemIssuer");
+/// The kind of kinds.
+pub const CRD: (&str, &str) = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
 /// Our cluster issuer.
 pub const CLUSTER_ISSUER: (&str, &str) = ("pki.tandem.internal/v1alpha1", "TandemClusterIssuer");
 

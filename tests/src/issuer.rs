@@ -1,4 +1,4 @@
-//! tandem-issuer as a process of its own, with no more rights than the RBAC that is shipped.
+//! tandem-issuer as a process of its own, with no more rights than the chart gives.
 
 use std::{path::Path, process::Command, time::Instant};
 
@@ -85,16 +85,26 @@ impl IssuerProcess {
     }
 }
 
-/// Applies the CRDs and the RBAC that are shipped, and waits until the server knows the kinds.
+/// Applies what is shipped for kubectl, and waits until the server knows the kinds. There are no nodes: the Deployment runs
+/// nowhere, and [`IssuerProcess`] stands for its pods.
 ///
 /// # Errors
 /// What the server said.
 pub async fn install(cluster: &Cluster) -> Result<()> {
-    let chart = root().join("charts/tandem-issuer");
-    cluster.apply_crds(&chart.join("crds/crds.yaml")).await?;
-    let rbac = chart.join("rbac.yaml");
-    let yaml = std::fs::read_to_string(&rbac).with_context(|| format!("{}", rbac.display()))?;
-    cluster.apply(&yaml, NAMESPACE).await.map(|_| ())
+    cluster.apply(&manifest(|_| true)?, NAMESPACE).await.map(|_| ())
+}
+
+/// What is shipped for kubectl, of the kinds that are wanted; the namespace always.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn manifest(wanted: impl Fn(&str) -> bool) -> Result<String> {
+    let path = root().join("deploy/tandem-issuer.yaml");
+    let yaml = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+    let kind = |document: &str| document.lines().find_map(|line| line.strip_prefix("kind: ")).map(str::to_owned);
+    let documents = yaml.split("\n---\n");
+    let chosen = documents.filter(|document| kind(document).is_some_and(|kind| kind == "Namespace" || wanted(&kind)));
+    Ok(chosen.collect::<Vec<_>>().join("\n---\n"))
 }
 
 /// Writes the administrator's kubeconfig with a token of a ServiceAccount (namespace and name) in place of the

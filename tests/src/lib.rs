@@ -15,6 +15,7 @@ pub mod events;
 pub mod facts;
 pub mod faults;
 pub mod guests;
+pub mod helm;
 pub mod issuer;
 pub mod judges;
 pub mod process;

@@ -63,6 +63,19 @@ fn build_go(done: &'static OnceLock<Result<(), String>>, module: &str) -> Result
     Ok(folder)
 }
 
+/// Helm and what else of the Makefile's Go tools is for the chart, built where it is missing, once per process.
+///
+/// # Errors
+/// What `make` said.
+pub fn helm() -> Result<PathBuf> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    once(&DONE, || {
+        let mut make = Command::new("make");
+        run(make.args(["--no-print-directory", "target/tools/bin/helm", "monitoring-crds"]).current_dir(root()))
+    })?;
+    Ok(root().join("target/tools/bin/helm"))
+}
+
 /// One of the workspace's programs, built as this one was (debug or release).
 ///
 /// # Errors

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_committed_crds_are_those_of_the_types() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/tandem-issuer/crds/crds.yaml");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/tandem-issuer/files/crds.yaml");
         let committed = std::fs::read_to_string(path).unwrap_or_default();
         assert!(committed == crds_yaml().unwrap(), "the CRDs differ from the types: run `make crds` and commit");
     }

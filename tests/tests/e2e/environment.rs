@@ -9,7 +9,7 @@ use tandem_tests::{
     ControlPlane, IssuerProcess, Space,
     certificates::{Ca, root_ca},
     cluster::ISSUER,
-    issuer,
+    helm, issuer,
 };
 
 /// The issuer's name in the audit log.
@@ -31,6 +31,14 @@ impl Environment {
         let control_plane = ControlPlane::start_with(arguments)?;
         issuer::install(&control_plane.cluster().await?).await?;
         let issuer = IssuerProcess::start_with(&control_plane, variables).await?;
+        Ok(Self { control_plane, issuer })
+    }
+
+    /// The same, installed by Helm as most will do it.
+    async fn start_by_helm(arguments: &[&str]) -> Result<Self> {
+        let control_plane = ControlPlane::start_with(arguments)?;
+        helm::install(&control_plane, &[])?;
+        let issuer = IssuerProcess::start(&control_plane).await?;
         Ok(Self { control_plane, issuer })
     }
 
@@ -63,7 +71,7 @@ fn start(arguments: &'static [&'static str]) -> Result<Environment, String> {
     // Not on a test's thread, where a runtime runs already, which ends with the test.
     let start = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(Environment::start(arguments, &[]))
+        runtime.block_on(Environment::start_by_helm(arguments))
     };
     let started = std::thread::spawn(start).join().unwrap_or_else(|_| Err(anyhow!("it panicked")));
     started.map_err(|error| format!("starting the environment: {error:#}"))

@@ -7,7 +7,7 @@ use serde_json::json;
 use tandem_tests::{
     ControlPlane,
     certificates::csr,
-    cluster::{CERTIFICATE, CERTIFICATE_REQUEST, condition},
+    cluster::{CERTIFICATE, CERTIFICATE_REQUEST, CRD, condition},
     issuer, tools,
 };
 
@@ -146,8 +146,7 @@ async fn the_rights_are_narrow() -> Result<()> {
 async fn cert_managers_approver_approves_by_the_rbac_that_is_shipped() -> Result<()> {
     let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
     let cluster = control_plane.cluster().await?;
-    let chart = tools::root().join("charts/tandem-issuer");
-    cluster.apply_crds(&chart.join("crds/crds.yaml")).await?;
+    cluster.apply(&issuer::manifest(|kind| kind == CRD.1)?, issuer::NAMESPACE).await?;
     let space = cluster.space("approver").await?;
     let reference = |group: &str, kind: &str| json!({"issuerRef": {"group": group, "kind": kind, "name": "any"}});
     let approved =
@@ -161,7 +160,7 @@ async fn cert_managers_approver_approves_by_the_rbac_that_is_shipped() -> Result
     for (name, _) in ours {
         ensure!(condition(&get(&space, name).await?, "Approved").is_none(), "{name}: nothing is left to be allowed");
     }
-    cluster.apply(&std::fs::read_to_string(chart.join("rbac.yaml"))?, issuer::NAMESPACE).await?;
+    cluster.apply(&issuer::manifest(|kind| kind.starts_with("ClusterRole"))?, issuer::NAMESPACE).await?;
     for (name, _) in ours {
         let (status, reason, _) = condition(&approved(name).await?, "Approved").unwrap_or_default();
         ensure!((status.as_str(), reason.as_str()) == ("True", "cert-manager.io"), "{name}: {status} {reason}");

@@ -13,6 +13,8 @@ mod cert_manager;
 mod chains;
 mod chaos;
 mod chaos_load;
+mod chart;
+mod chart_life;
 mod conditions;
 mod conformance;
 mod constraints;

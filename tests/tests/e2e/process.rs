@@ -9,9 +9,8 @@ use serde_json::json;
 use tandem_tests::{
     ControlPlane, IssuerProcess,
     certificates::{OpenSsl, csr},
-    cluster::{PATIENCE, condition},
+    cluster::{CRD, PATIENCE, condition},
     issuer,
-    tools::root,
 };
 use tokio::time::timeout;
 
@@ -72,8 +71,7 @@ async fn it_stops_cleanly_where_it_never_got_going() -> Result<()> {
     let control_plane = ControlPlane::start_with(&["--cert-manager-controllers=none"])?;
     let cluster = control_plane.cluster().await?;
     // Its account and its rights, but no CRDs.
-    let rbac = std::fs::read_to_string(root().join("charts/tandem-issuer/rbac.yaml"))?;
-    cluster.apply(&rbac, issuer::NAMESPACE).await?;
+    cluster.apply(&issuer::manifest(|kind| kind != CRD.1)?, issuer::NAMESPACE).await?;
     let mut issuer = IssuerProcess::start(&control_plane).await?;
     let mut look = tokio::time::interval(Duration::from_millis(20));
     let told = async {

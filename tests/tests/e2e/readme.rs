@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use tandem_tests::{
-    ControlPlane, Space,
+    ControlPlane, IssuerProcess, Space,
     cluster::CERTIFICATE_REQUEST,
     tools::{self, root},
 };
@@ -20,15 +20,18 @@ fn commands(text: &str) -> String {
 /// Runs a script as a reader would: in a folder of its own, with what it names of the repository.
 fn run(script: &str, control_plane: &ControlPlane) -> Result<()> {
     let folder = control_plane.folder().join("reader");
-    std::fs::create_dir(&folder)?;
-    for name in ["charts", "examples"] {
-        std::os::unix::fs::symlink(root().join(name), folder.join(name))?;
+    if std::fs::create_dir(&folder).is_ok() {
+        for name in ["charts", "deploy", "examples"] {
+            std::os::unix::fs::symlink(root().join(name), folder.join(name))?;
+        }
     }
     let kubectl = control_plane.kubectl();
     let kubectl = std::path::Path::new(kubectl.get_program()).parent().context("no folder")?;
     let built = tools::program("tandem-vm")?;
     let built = built.parent().context("no folder")?;
-    let path = format!("{}:{}:{}", kubectl.display(), built.display(), std::env::var("PATH")?);
+    let helm = tools::helm()?;
+    let helm = helm.parent().context("no folder")?;
+    let path = format!("{}:{}:{}:{}", kubectl.display(), built.display(), helm.display(), std::env::var("PATH")?);
     tools::run(
         Command::new("sh")
             .args(["-ec", script])
@@ -43,21 +46,22 @@ fn run(script: &str, control_plane: &ControlPlane) -> Result<()> {
 async fn every_command_of_the_readme_works() -> Result<()> {
     let readme = std::fs::read_to_string(root().join("README.md"))?;
     let commands = commands(&readme);
-    ensure!(commands.contains("tandem-issuer run") && commands.contains("tandem-vm render"), "no commands were found");
+    ensure!(commands.contains("helm install") && commands.contains("tandem-vm render"), "no commands were found");
 
     let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
     control_plane.cluster().await?.apply_crds(&root().join("tests/data/kubevirt-crd.yaml")).await?;
-    // Two things differ from what a reader does: the folder, so that the issuer's kubeconfig lands there, and the build,
-    // which these tests have made already.
+    // Two things differ from what a reader does: these tests have built the programs already, and there are no nodes, so
+    // that a process with the chart's rights stands for the pods.
     let built = tools::program("tandem-issuer")?;
     let built = built.parent().context("no folder")?;
     let script = commands
         .replace("cargo build --release --locked\n", "")
         .replace("target/release/", &format!("{}/", built.display()));
     ensure!(!script.contains("cargo"), "an unknown build command");
-    let stop = "trap 'kill $!; wait $!' EXIT\n";
-    let script = script.replace("issuer.kubeconfig &\n", &format!("issuer.kubeconfig 2>issuer.log &\n{stop}"));
-    run(&script, &control_plane)
+    let (install, rest) = script.split_once("\n# An internal CA").context("the first issuer is gone")?;
+    run(install, &control_plane)?;
+    let _issuer = IssuerProcess::start(&control_plane).await?;
+    run(&format!("# An internal CA{rest}"), &control_plane)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,206 @@
+//! The chart as it is read and rendered, by the real helm; nothing is installed here.
+
+use std::{collections::BTreeSet, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tandem_tests::{
+    helm::{self, chart, template},
+    tools::{self, root},
+};
+
+use crate::environment::shared;
+
+/// Everything that can be switched on at once.
+pub(crate) const EVERYTHING: &[&str] = &[
+    "--set=commonLabels.team=pki",
+    "--set=image.repository=registry.example.com:5000/pki/tandem-issuer,image.tag=1.2.3",
+    "--set=image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "--set=imagePullSecrets[0].name=registry",
+    "--set=replicaCount=3,priorityClassName=system-cluster-critical",
+    "--set=clusterResourceNamespace=pki,secretNamespaces={shop,shop,pki}",
+    "--set=admin.tls.secretName=admin-tls,tracing.endpoint=http://collector.monitoring:4318",
+    "--set=prometheus.servicemonitor.enabled=true,prometheus.servicemonitor.labels.release=prometheus",
+    "--set=prometheus.servicemonitor.tlsConfig.serverName=tandem-issuer.tandem.svc",
+    "--set=prometheus.podmonitor.enabled=true,prometheus.prometheusrule.enabled=true",
+    "--set=grafana.dashboard.enabled=true,firstIssuer.enabled=true",
+    "--set=networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
+    "--set=podAnnotations.a=b,podLabels.c=d,deploymentAnnotations.e=f,serviceAccount.annotations.g=h",
+    "--set=extraEnv[0].name=X,extraEnv[0].value=y,tolerations[0].operator=Exists,strategy.rollingUpdate.maxUnavailable=1",
+];
+
+/// Two namespaces, and nothing beyond them.
+pub(crate) const NAMESPACED: &[&str] = &["--set=scope.namespaces={shop,billing}"];
+
+fn yaml(path: &Path) -> Result<Value> {
+    serde_yaml::from_str(&std::fs::read_to_string(path)?).with_context(|| format!("{}", path.display()))
+}
+
+#[test]
+fn helm_lints_it_strictly() -> Result<()> {
+    for values in [&[], EVERYTHING, NAMESPACED] {
+        tools::run(helm::command()?.args(["lint", "--strict"]).arg(chart()).args(values))?;
+    }
+    Ok(())
+}
+
+/// What may not be seen in a snapshot by anybody: the CRDs and the dashboard, which stand in files of their own.
+fn to_review(documents: &[String]) -> String {
+    let shown = documents.iter().filter(|document| !document.contains("\nkind: CustomResourceDefinition\n"));
+    let cut = |document: &String| match document.split_once("tandem-issuer.json: |-\n") {
+        Some((before, _)) => format!("{before}tandem-issuer.json: |- …"),
+        None => document.clone(),
+    };
+    shown.map(cut).collect::<Vec<_>>().join("\n---\n")
+}
+
+#[test]
+fn it_renders_as_it_was_reviewed() -> Result<()> {
+    insta::assert_snapshot!("default", to_review(&template(&[])?));
+    insta::assert_snapshot!("namespaced", to_review(&template(NAMESPACED)?));
+    insta::assert_snapshot!("everything", to_review(&template(EVERYTHING)?));
+    Ok(())
+}
+
+/// What is switched off is not there, and nothing else is missing.
+#[test]
+fn a_switch_takes_away_what_it_names() -> Result<()> {
+    let kinds = |arguments: &[&str]| -> Result<BTreeSet<String>> {
+        let objects = template(arguments)?;
+        let objects = objects.iter().map(|document| Ok(serde_yaml::from_str::<Value>(document)?));
+        let objects = objects.collect::<Result<Vec<_>>>()?;
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(objects.iter().map(|o| format!("{} {}", word(&o["kind"]), word(&o["metadata"]["name"]))).collect())
+    };
+    let all = kinds(&[])?;
+    for (off, gone) in [
+        (
+            "crds.enabled=false",
+            vec![
+                "CustomResourceDefinition tandemclusterissuers.pki.tandem.internal",
+                "CustomResourceDefinition tandemissuers.pki.tandem.internal",
+            ],
+        ),
+        (
+            "approver.enabled=false",
+            vec!["ClusterRole tandem-issuer-approve", "ClusterRoleBinding tandem-issuer-approve"],
+        ),
+        (
+            "rbac.create=false",
+            vec![
+                "ClusterRole tandem-issuer",
+                "ClusterRoleBinding tandem-issuer",
+                "Role tandem-issuer-ca",
+                "Role tandem-issuer-leader-election",
+                "RoleBinding tandem-issuer-ca",
+                "RoleBinding tandem-issuer-leader-election",
+            ],
+        ),
+        ("serviceAccount.create=false", vec!["ServiceAccount tandem-issuer"]),
+        ("podDisruptionBudget.enabled=false", vec!["PodDisruptionBudget tandem-issuer"]),
+        ("replicaCount=1", vec!["PodDisruptionBudget tandem-issuer"]),
+        ("networkPolicy.enabled=false", vec!["NetworkPolicy tandem-issuer"]),
+        ("prometheus.enabled=false", vec!["Service tandem-issuer"]),
+    ] {
+        let left = kinds(&["--set", off])?;
+        ensure!(left.is_subset(&all), "{off} adds something: {left:?}");
+        let missing: Vec<_> = all.difference(&left).map(String::as_str).collect();
+        ensure!(missing == gone, "{off} takes away {missing:?}, not {gone:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wrong_value_is_refused_by_its_name() -> Result<()> {
+    for (wrong, message) in [
+        ("replicaCount=two", "at '/replicaCount': got string, want integer"),
+        ("replicas=3", "at '': additional properties 'replicas' not allowed"),
+        ("crds.kept=true", "at '/crds': additional properties 'kept' not allowed"),
+        ("image.digest=latest", "at '/image/digest': 'latest' does not match pattern"),
+        ("image.repository=tandem-issuer:1.0", "at '/image/repository'"),
+        (
+            "image.pullPolicy=Sometimes",
+            "at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'",
+        ),
+        ("scope.namespaces=shop", "at '/scope/namespaces': got string, want array"),
+        ("scope.namespaces={Shop}", "at '/scope/namespaces/0': 'Shop' does not match pattern"),
+        ("secretNamespaces={*}", "at '/secretNamespaces/0': '*' does not match pattern"),
+        ("admin.port=99999", "at '/admin/port': maximum: got 99,999, want 65,535"),
+        ("logFormat=xml", "at '/logFormat': value must be one of 'auto', 'text', 'json'"),
+        ("tracing.endpoint=collector:4317", "at '/tracing/endpoint'"),
+        ("leaderElection.leaseDuration=1m", "at '/leaderElection/leaseDuration': '1m' does not match pattern"),
+        ("networkPolicy.apiServerPorts={0}", "at '/networkPolicy/apiServerPorts/0': minimum: got 0, want 1"),
+        ("leaderElection.renewDeadline=15s", "renewDeadline, and that less than leaseDuration"),
+        ("firstIssuer.enabled=true,scope.namespaces={shop}", "make a TandemIssuer in one of these namespaces instead"),
+    ] {
+        let said = helm::refusal(helm::command()?.args(["template", "x"]).arg(chart()).args(["--set", wrong]));
+        let said = said.with_context(|| wrong.to_owned())?;
+        ensure!(said.contains(message), "{wrong}: {said}");
+    }
+    Ok(())
+}
+
+/// Every value that there is has a type, and every type a value with a default that fits and a line of explanation.
+#[test]
+fn every_value_has_its_type_and_its_explanation() -> Result<()> {
+    fn compare(values: &Value, schema: &Value, at: &str) -> Result<()> {
+        let (Some(values), Some(known)) = (values.as_object(), schema["properties"].as_object()) else { return Ok(()) };
+        let names = |map: &serde_json::Map<String, Value>| -> BTreeSet<_> {
+            map.keys().filter(|key| *key != "global").cloned().collect()
+        };
+        ensure!(schema["additionalProperties"] == false, "{at}: a mistyped name is not noticed");
+        ensure!(names(values) == names(known), "{at}: values {:?}, schema {:?}", names(values), names(known));
+        values.iter().try_for_each(|(key, value)| compare(value, &known[key], &format!("{at}.{key}")))
+    }
+    compare(&yaml(&chart().join("values.yaml"))?, &yaml(&chart().join("values.schema.json"))?, "")?;
+    let reference = std::fs::read_to_string(root().join("docs/chart.md"))?;
+    for row in reference.lines().filter(|line| line.starts_with("| `")) {
+        ensure!(row.rsplit(" | ").next().is_some_and(|text| text.trim_end_matches('|').trim().len() > 5), "{row}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_made_of_the_chart_is_up_to_date() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = format!("OUT={}", folder.path().display());
+    tools::run(Command::new("make").args(["--silent", "--no-print-directory", "chart", &out]).current_dir(root()))?;
+    for file in ["deploy/tandem-issuer.yaml", "docs/chart.md"] {
+        let (made, kept) = (std::fs::read(folder.path().join(file))?, std::fs::read(root().join(file))?);
+        ensure!(made == kept, "{file} differs from what the chart says: run `make chart` and commit");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_chart_has_the_programs_version() -> Result<()> {
+    let chart = yaml(&chart().join("Chart.yaml"))?;
+    ensure!(
+        chart["version"] == env!("CARGO_PKG_VERSION") && chart["appVersion"] == env!("CARGO_PKG_VERSION"),
+        "{chart}"
+    );
+    Ok(())
+}
+
+/// Every object that can be rendered, as the API server checks it: fields that it does not know are errors.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_accepts_every_object() -> Result<()> {
+    let control_plane = &shared()?.control_plane;
+    let cluster = control_plane.cluster().await?;
+    for crd in helm::monitoring_crds(&["servicemonitors", "podmonitors", "prometheusrules"])? {
+        cluster.apply_crds(&crd).await?;
+    }
+    for namespace in ["shop", "billing", "pki"] {
+        let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        cluster.apply(&object.to_string(), "").await?;
+    }
+    for (name, values) in [("default", &[] as &[_]), ("namespaced", NAMESPACED), ("everything", EVERYTHING)] {
+        let file = control_plane.folder().join(format!("{name}.yaml"));
+        std::fs::write(&file, template(values)?.join("\n---\n"))?;
+        let mut kubectl = control_plane.kubectl();
+        kubectl.args(["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f"]);
+        let said = tools::output(kubectl.arg(file))?;
+        ensure!(said.lines().count() >= 10 && said.lines().all(|line| line.ends_with("(server dry run)")), "{said}");
+    }
+    Ok(())
+}
