@@ -15,6 +15,7 @@ CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
 KUSTOMIZE := $(TOOLS)/bin/kustomize
 HELM := $(TOOLS)/bin/helm
 HELM_DOCS := $(TOOLS)/bin/helm-docs
+PROMTOOL := $(TOOLS)/bin/promtool
 VIRTIOFSD := $(TOOLS)/bin/virtiofsd
 PYMONGO := $(TOOLS)/pymongo/4.10.1
 MONGOSH := $(TOOLS)/mongosh/node_modules/.bin/mongosh
@@ -30,7 +31,7 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@exec target/debug/demo
 
 .PHONY: test
-test: tools check deny go-tests guest-tools $(KUSTOMIZE) $(HELM) $(HELM_DOCS) $(MONITORING) ## All tests, with what they need installed
+test: tools check deny go-tests guest-tools $(KUSTOMIZE) $(HELM) $(HELM_DOCS) $(PROMTOOL) $(MONITORING) ## All tests, with what they need installed
 	shellcheck tests/*.sh tests/guest/*.sh deploy/*.sh .ci/run
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
@@ -172,6 +173,13 @@ $(HELM): | cargo
 $(HELM_DOCS):
 	@echo 'building helm-docs (half a minute, once)'
 	@cd /tmp && GOBIN=$(CURDIR)/$(TOOLS)/bin go install github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+
+# Prometheus' own judge of the chart's alerts, without what finds targets in clouds.
+.PHONY: promtool
+promtool: $(PROMTOOL)
+$(PROMTOOL):
+	@echo 'building promtool (some minutes, once)'
+	@cd /tmp && GOBIN=$(CURDIR)/$(TOOLS)/bin go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 
 # The Prometheus operator's kinds, which tests install to have what the chart renders checked.
 MONITORING := $(TOOLS)/monitoring-crds/v0.85.0

@@ -46,8 +46,8 @@ pub(crate) enum Seen {
     Nothing,
     /// It does not exist.
     Missing,
-    /// Nobody allows the issuer to read it.
-    Forbidden,
+    /// Nobody allows the issuer to read it; its ServiceAccount, as NAMESPACE:NAME.
+    Forbidden(String),
     /// The server did not answer; why.
     Unreachable(String),
     /// It does not hold a CA that can sign. The last one that could, if there was any, stays in use.
@@ -77,14 +77,16 @@ impl Seen {
 
     /// The state after the server refused or failed. A CA that is known stays in use when the server only fails.
     fn failed(&self, error: &watcher::Error) -> Self {
-        let refused = match error {
+        let refusal = match error {
             watcher::Error::InitialListFailed(kube::Error::Api(status))
-            | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_forbidden(),
-            watcher::Error::WatchError(status) => status.is_forbidden(),
-            _ => false,
+            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            | watcher::Error::WatchError(status) => Some(status).filter(|status| status.is_forbidden()),
+            _ => None,
         };
+        if let Some(refusal) = refusal {
+            return Self::Forbidden(account(&refusal.message).to_owned());
+        }
         match self {
-            _ if refused => Self::Forbidden,
             Self::Nothing | Self::Unreachable(_) => Self::Unreachable(error.to_string()),
             known => known.clone(),
         }
@@ -94,9 +96,16 @@ impl Seen {
         match self {
             Self::Valid(authority) => Some(authority.clone()),
             Self::Invalid(_, last_good) => last_good.clone(),
-            Self::Nothing | Self::Missing | Self::Forbidden | Self::Unreachable(_) => None,
+            Self::Nothing | Self::Missing | Self::Forbidden(_) | Self::Unreachable(_) => None,
         }
     }
+}
+
+/// Whom the server refuses, by its words (`User "system:serviceaccount:NAMESPACE:NAME" cannot …`); where it names no
+/// ServiceAccount, the one that most have.
+fn account(refusal: &str) -> &str {
+    let mut quoted = refusal.split('"');
+    quoted.find_map(|text| text.strip_prefix("system:serviceaccount:")).unwrap_or("tandem:tandem-issuer")
 }
 
 /// All CA Secrets in use.
@@ -171,5 +180,25 @@ impl CaSecrets {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SecretId, Watch>> {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fact 29: who has to be allowed is who was refused, wherever it is installed and under whatever name.
+    #[test]
+    fn the_account_is_the_one_that_was_refused() {
+        let refusal = |user: &str| {
+            format!(r#"secrets "ca" is forbidden: User "{user}" cannot list resource "secrets" in API group "" in …"#)
+        };
+        assert_eq!(account(&refusal("system:serviceaccount:pki:our-issuer")), "pki:our-issuer");
+        assert_eq!(account(&refusal("admin")), "tandem:tandem-issuer");
+        let status = serde_json::from_value(serde_json::json!({
+            "code": 403, "reason": "Forbidden", "message": refusal("system:serviceaccount:pki:our-issuer"),
+        }));
+        let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status.unwrap())));
+        assert!(matches!(Seen::Nothing.failed(&error), Seen::Forbidden(account) if account == "pki:our-issuer"));
     }
 }

@@ -96,7 +96,7 @@ fn judge(seen: &Seen, secret: &SecretId, now: Timestamp) -> Option<(Judgement, O
             "SecretMissing",
             format!("the Secret {secret} does not exist; create it with the CA's tls.crt and tls.key"),
         ),
-        Seen::Forbidden => not_ready("SecretForbidden", "SecretGetError", how_to_allow(secret)),
+        Seen::Forbidden(account) => not_ready("SecretForbidden", "SecretGetError", how_to_allow(secret, account)),
         Seen::Unreachable(why) => {
             let message = format!("the Secret {secret} cannot be read now: {why}; it is tried again");
             not_ready("ErrGetKeyPair", "SecretGetError", message)
@@ -144,7 +144,7 @@ fn until_change(authority: &Authority, now: Timestamp) -> Option<Duration> {
 }
 
 /// The Role that lets the issuer read one Secret, ready to be applied.
-fn how_to_allow(secret: &SecretId) -> String {
+fn how_to_allow(secret: &SecretId, account: &str) -> String {
     let SecretId { namespace, name } = secret;
     // Of its own: there may be one for another Secret.
     let role = format!("tandem-issuer-ca-{name}");
@@ -153,7 +153,7 @@ fn how_to_allow(secret: &SecretId) -> String {
          kubectl create role {role} --namespace {namespace} \
          --verb=list,watch --resource=secrets --resource-name={name} && \
          kubectl create rolebinding {role} --namespace {namespace} \
-         --role={role} --serviceaccount=tandem:tandem-issuer"
+         --role={role} --serviceaccount={account}"
     )
 }
 

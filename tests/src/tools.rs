@@ -63,7 +63,8 @@ fn build_go(done: &'static OnceLock<Result<(), String>>, module: &str) -> Result
     Ok(folder)
 }
 
-/// Helm and what else of the Makefile's Go tools is for the chart, built where it is missing, once per process.
+/// Helm, built where it is missing, once per process; with it what else the chart's tests need: promtool beside it, and the
+/// Prometheus operator's CRDs.
 ///
 /// # Errors
 /// What `make` said.
@@ -71,7 +72,9 @@ pub fn helm() -> Result<PathBuf> {
     static DONE: OnceLock<Result<(), String>> = OnceLock::new();
     once(&DONE, || {
         let mut make = Command::new("make");
-        run(make.args(["--no-print-directory", "target/tools/bin/helm", "monitoring-crds"]).current_dir(root()))
+        run(make
+            .args(["--no-print-directory", "target/tools/bin/helm", "promtool", "monitoring-crds"])
+            .current_dir(root()))
     })?;
     Ok(root().join("target/tools/bin/helm"))
 }

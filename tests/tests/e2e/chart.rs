@@ -204,3 +204,40 @@ async fn the_api_server_accepts_every_object() -> Result<()> {
     }
     Ok(())
 }
+
+/// By Prometheus' own tool: the alerts are well-formed, and each is raised by what it is for and by nothing else. The
+/// dashboard's queries are well-formed as well.
+#[test]
+fn alerts_are_raised_by_what_they_are_for() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let promtool = || -> Result<Command> {
+        let mut command = Command::new(tools::helm()?.with_file_name("promtool"));
+        command.current_dir(folder.path());
+        Ok(command)
+    };
+    let documents = template(&["--set=prometheus.prometheusrule.enabled=true"])?;
+    let rule = documents.iter().find(|document| document.contains("\nkind: PrometheusRule\n")).context("no rules")?;
+    let rule: Value = serde_yaml::from_str(rule)?;
+    std::fs::write(folder.path().join("rules.yaml"), serde_yaml::to_string(&rule["spec"])?)?;
+    let cases = std::fs::read_to_string(root().join("tests/data/alerts.yaml"))?;
+    std::fs::write(folder.path().join("alerts.yaml"), &cases)?;
+    tools::run(promtool()?.args(["check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"]))?;
+    tools::run(promtool()?.args(["test", "rules", "alerts.yaml"]))?;
+    for alert in rule["spec"]["groups"][0]["rules"].as_array().context("no rules")? {
+        let name = alert["alert"].as_str().context("no name")?;
+        let raised = cases.contains(&format!("alertname: {name}\n    exp_alerts:"));
+        ensure!(raised && cases.contains(&format!("alertname: {name}}}")), "{name} is not played both ways");
+    }
+    let dashboard = yaml(&chart().join("files/dashboard.json"))?;
+    let panels = dashboard["panels"].as_array().context("no panels")?;
+    let queries = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let record = |(number, query): (usize, &Value)| {
+        let expression = query["expr"].as_str().unwrap_or_default().replace("$__rate_interval", "5m");
+        serde_json::json!({"record": "dashboard:query", "expr": expression, "labels": {"number": number.to_string()}})
+    };
+    let rules: Vec<_> = queries.enumerate().map(record).collect();
+    ensure!(rules.len() > 15, "{} queries", rules.len());
+    let rules = serde_json::json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    std::fs::write(folder.path().join("dashboard.yaml"), rules.to_string())?;
+    tools::run(promtool()?.args(["check", "rules", "dashboard.yaml"]))
+}

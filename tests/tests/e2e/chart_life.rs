@@ -106,7 +106,7 @@ async fn certificates_outlive_upgrade_rollback_and_uninstallation() -> Result<()
     let notes = life.helm(&["install", RELEASE, &earlier, "--create-namespace", "--set=firstIssuer.enabled=true"])?;
     ensure!(notes.contains("kubectl wait --for condition=Ready tandemclusterissuer/internal-ca"), "{notes}");
     ensure!(!notes.contains("cert-manager is not in this cluster"), "{notes}");
-    let _issuer = IssuerProcess::start(&life.control_plane).await?;
+    let mut pods = IssuerProcess::start(&life.control_plane).await?;
     let issuer = life.cluster.wait(CLUSTER_ISSUER, "", "internal-ca", |o| is_ready(o, "True", "")).await?;
     let before = life.certificate("before").await?;
     let (ca, request) = (
@@ -144,6 +144,9 @@ async fn certificates_outlive_upgrade_rollback_and_uninstallation() -> Result<()
 
     // Installed again, it finds what was left.
     life.helm(&["install", RELEASE, &chart, "--set=firstIssuer.enabled=true"])?;
+    // New pods have new tokens: the old ones' ServiceAccount is gone.
+    pods.process().stop()?;
+    let _pods = IssuerProcess::start(&life.control_plane).await?;
     life.certificate("again").await?;
     ensure!(life.version(&life.shop, SECRET, "before").await? == before, "a certificate was issued anew");
     ensure!(life.version(&life.shop, SECRET, "upgraded").await? == upgraded, "a certificate was issued anew");
