@@ -10,8 +10,9 @@ use serde_yaml::Value;
 
 use crate::{problem::reason, stdio, yaml};
 
-/// Most bytes of one file; a request with its manifest has about three thousand.
-pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Most bytes of one file: what a thousand rendered virtual machines have, and a quarter more. What becomes of it in memory,
+/// [`yaml`] bounds.
+pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Where a document stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

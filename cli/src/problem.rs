@@ -54,7 +54,7 @@ pub fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> Probl
             "a string" => ("a string", "write one value"),
             "a Value::Tagged enum" => ("a word", "write one of those that the field knows"),
             "a sequence" => ("a list", "begin each entry with -"),
-            "u8" | "u16" | "u32" | "u64" | "usize" => ("a whole number", "write one without quotes"),
+            "u8" | "u16" | "u32" | "u64" | "usize" => ("a whole number", range(expected, &found)),
             other if other.starts_with("struct ") || other == "a YAML mapping" => {
                 ("a mapping", "write its fields as key: value")
             }
@@ -65,6 +65,18 @@ pub fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> Probl
     // Our own rules say what to do about it.
     let remedy = if text.contains("; ") { "" } else { "; correct it" };
     Problem::new(path, format!("{}{remedy}", shown(text)))
+}
+
+/// What to write where a whole number of this type should be.
+fn range(kind: &str, found: &str) -> &'static str {
+    let Some(number) = found.strip_prefix("the number ") else { return "write one without quotes" };
+    match kind {
+        _ if number.contains(['.', 'e', 'n']) => "write one without a fraction",
+        _ if number.starts_with('-') => "write one that is not negative",
+        "u8" => "write at most 255",
+        "u16" => "write at most 65535",
+        _ => "write a smaller one",
+    }
 }
 
 fn join(path: &str, field: &str) -> String {
@@ -98,14 +110,19 @@ fn kind_of(found: &str, whole: bool) -> String {
 fn expected_names(found: &str, text: &str) -> String {
     let expected = text.split_once(", expected ").map_or("", |(_, names)| names);
     let names: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    let distance = |name: &&&str| strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
-    let near =
-        names.iter().min_by_key(distance).filter(|name| distance(name) <= 3 && distance(name) < name.len() / 2 + 1);
     let all = names.join(", ");
-    match near {
+    match nearest(found, names.iter().copied()) {
         Some(near) if names.len() > 1 => format!("did you mean {near}? Known here: {all}"),
         _ => format!("known here: {all}"),
     }
+}
+
+/// The name that was meant by one that is not known, if one is near.
+pub fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let found = found.to_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&found, &name.to_lowercase());
+    let near = names.into_iter().map(|name| (distance(name), name)).min_by_key(|(distance, _)| *distance);
+    near.filter(|(distance, name)| *distance <= 3 && *distance < name.len() / 2 + 1).map(|(_, name)| name)
 }
 
 /// A value as an error shows it: short, without control characters that could disturb a terminal, and never a private key.
@@ -120,9 +137,13 @@ pub fn reason(message: &str) -> String {
     within(message, 200)
 }
 
+/// Whether a private key in PEM (RFC 7468) begins or ends in a text; a few dozen characters of it are most of an ECDSA key.
+pub(crate) fn has_key(text: &str) -> bool {
+    text.contains("PRIVATE KEY-----")
+}
+
 fn within(value: &str, limit: usize) -> String {
-    // PEM (RFC 7468); a few dozen characters of it are most of an ECDSA key.
-    if value.contains("PRIVATE KEY-----") {
+    if has_key(value) {
         return "(a private key)".to_owned();
     }
     let mut text: String = value.chars().take(limit).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();

@@ -13,8 +13,12 @@ use serde_yaml::{Mapping, Value};
 /// # Errors
 /// Where it is not YAML, holds several documents, or exceeds the budget.
 pub fn document(text: &str, budget: usize) -> Result<Value, serde_yaml::Error> {
-    Budget(&Cell::new(budget)).deserialize(serde_yaml::Deserializer::from_str(text))
+    Budget(&Cell::new(Left::of(budget))).deserialize(serde_yaml::Deserializer::from_str(text))
 }
+
+/// Values that a text may hold, also once its aliases are replaced. Each takes some two hundred bytes of memory, however short
+/// it is; a thousand rendered virtual machines hold three million at the most.
+const MAX_VALUES: usize = 4 * 1024 * 1024;
 
 /// Brackets that may be open at once. The scanner's time grows with the square of their number; what is read afterwards
 /// allows far fewer.
@@ -22,43 +26,69 @@ const MAX_OPEN: usize = 10_000;
 
 /// Reads all documents of a text, empty ones as null, within one budget. After an error there are no more.
 pub fn documents(text: &str, budget: usize) -> impl Iterator<Item = Result<Value, serde_yaml::Error>> {
-    let left = Cell::new(budget);
-    let too_deep = opens_too_many(text);
+    let left = Cell::new(Left::of(budget));
+    let excess = excess(text);
     let mut failed = false;
-    serde_yaml::Deserializer::from_str(if too_deep { "" } else { text }).map_while(move |document| {
-        let read = (!failed).then(|| match too_deep {
-            true => Err(serde_yaml::Error::custom("it is nested too deep; write it flatter")),
-            false => Budget(&left).deserialize(document),
+    serde_yaml::Deserializer::from_str(if excess.is_some() { "" } else { text }).map_while(move |document| {
+        let read = (!failed).then(|| match excess {
+            Some(why) => Err(serde_yaml::Error::custom(why)),
+            None => Budget(&left).deserialize(document),
         })?;
         failed = read.is_err();
         Some(read)
     })
 }
 
-/// Counts brackets wherever they stand, in quoted texts as well: no manifest comes near the limit.
-fn opens_too_many(text: &str) -> bool {
-    let mut open = 0_usize;
-    text.bytes().any(|byte| {
+/// What a text has too much of to be parsed. Brackets, and places at which a value may begin, are counted wherever they
+/// stand, in quoted texts as well: no manifest comes near the limits.
+fn excess(text: &str) -> Option<&'static str> {
+    let (mut open, mut values) = (0_usize, 0_usize);
+    let next = text.bytes().skip(1).chain([b' ']);
+    for (byte, next) in text.bytes().zip(next) {
         match byte {
             b'[' | b'{' => open += 1,
             b']' | b'}' => open = open.saturating_sub(1),
             _ => {}
         }
-        open > MAX_OPEN
-    })
+        let begins = matches!(byte, b'[' | b'{' | b',' | b':' | b'\n') || (matches!(byte, b'-' | b'?') && next == b' ');
+        values += usize::from(begins);
+        if open > MAX_OPEN {
+            return Some("it is nested too deep; write it flatter");
+        }
+        if values > MAX_VALUES {
+            return Some("it holds millions of values; split it into several files");
+        }
+    }
+    None
+}
+
+/// What may still be read.
+#[derive(Clone, Copy)]
+struct Left {
+    /// Values, and bytes of text in them.
+    budget: usize,
+    /// Values alone.
+    values: usize,
+}
+
+impl Left {
+    fn of(budget: usize) -> Self {
+        Self { budget, values: MAX_VALUES }
+    }
+
+    fn without(self, values: usize, bytes: usize) -> Option<Self> {
+        let budget = self.budget.checked_sub(values)?.checked_sub(bytes)?;
+        Some(Self { budget, values: self.values.checked_sub(values)? })
+    }
 }
 
 #[derive(Clone, Copy)]
-struct Budget<'a>(&'a Cell<usize>);
+struct Budget<'a>(&'a Cell<Left>);
 
 impl Budget<'_> {
-    fn spend<E: Error>(self, amount: usize) -> Result<(), E> {
-        let left = self
-            .0
-            .get()
-            .checked_sub(amount)
-            .ok_or_else(|| E::custom("its aliases stand for too much; write the values out"))?;
-        self.0.set(left);
+    fn spend<E: Error>(self, values: usize, bytes: usize) -> Result<(), E> {
+        let too_much = || E::custom("its aliases stand for too much; write the values out");
+        self.0.set(self.0.get().without(values, bytes).ok_or_else(too_much)?);
         Ok(())
     }
 }
@@ -67,7 +97,7 @@ impl<'de> DeserializeSeed<'de> for Budget<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.spend(1)?;
+        self.spend(1, 0)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -96,7 +126,7 @@ impl<'de> Visitor<'de> for Budget<'_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        self.spend(value.len())?;
+        self.spend(0, value.len())?;
         Ok(value.into())
     }
 

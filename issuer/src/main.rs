@@ -28,7 +28,12 @@ use args::{Args, Command, LogFormat};
 
 fn main() -> ExitCode {
     panics::end_the_process();
-    let args = Args::parse();
+    let words: Vec<_> = std::env::args_os().collect();
+    // clap's errors, and those of files that are not there, repeat what was typed.
+    if let Err(why) = tandem_cli::arguments::hold_no_key(words.iter().map(std::ffi::OsString::as_os_str)) {
+        return offline::End::BadInput(vec![why]).tell();
+    }
+    let args = Args::parse_from(words);
     let done = match args.command {
         Command::Run(run) => {
             log_to_stderr(run.log_format);

@@ -9,6 +9,8 @@ use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::me
 use serde_yaml::Value;
 use zeroize::Zeroizing;
 
+use crate::names::MANAGED_BY;
+
 /// Random bytes in a key: in base64 they give 1008 characters, which is what MongoDB's manual makes.
 pub const RANDOM_BYTES: usize = 756;
 /// Characters that MongoDB takes for a key, white space not counted.
@@ -45,12 +47,12 @@ impl KeyFile {
     /// know those that did not.
     #[must_use]
     pub fn secret(&self, name: &str, namespace: Option<&str>) -> Secret {
-        let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let (key, value) = MANAGED_BY;
         Secret {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
                 namespace: namespace.map(str::to_owned),
-                labels: Some(BTreeMap::from([label("app.kubernetes.io/managed-by", "tandem-vm")])),
+                labels: Some(BTreeMap::from([(key.to_owned(), value.to_owned())])),
                 ..ObjectMeta::default()
             },
             immutable: Some(true),

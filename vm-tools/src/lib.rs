@@ -35,6 +35,7 @@ pub mod check;
 pub mod cli;
 mod cloud_init;
 pub mod cluster;
+mod encoding;
 pub mod guest;
 pub mod inject;
 pub mod keyfile;
@@ -48,6 +49,8 @@ pub mod probe;
 pub mod rotation;
 pub mod spec;
 pub mod stale;
+mod user_data;
+mod values;
 pub mod verify;
 pub mod yaml_edit;
 

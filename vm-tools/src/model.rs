@@ -25,8 +25,9 @@ use std::{collections::BTreeMap, fmt, io::Read, path::PathBuf};
 use serde_yaml::Value;
 use tandem_cli::manifests::{self, Document, Place};
 
+pub use crate::user_data::KNOWN_KEYS;
 pub use certificate::{Certificate, Issuer, IssuerRef, IssuerSource, Subject};
-pub use cloud_config::{CloudConfig, KNOWN_KEYS, WrittenFile};
+pub use cloud_config::{CloudConfig, WrittenFile};
 pub use machine::{CloudInit, Disk, Filesystem, Machine, Target, Volume, VolumeSource};
 pub use network::{NetworkPolicy, Peer, PolicyRule, Selector, Service, ServicePort};
 pub(crate) use node::join;
@@ -208,11 +209,10 @@ impl Stream {
 
 /// The objects of a DatabaseVM.
 fn rendered(value: &Value) -> Result<Vec<Value>, Vec<String>> {
-    let one = |error: &dyn fmt::Display| vec![error.to_string()];
-    let text = serde_yaml::to_string(value).map_err(|error| one(&error))?;
-    let vm = spec::parse(&text).map_err(|error| error.lines())?;
-    let rendered = crate::render(&vm).map_err(|error| one(&error))?;
-    rendered.manifests.iter().map(|object| serde_yaml::to_value(object).map_err(|error| one(&error))).collect()
+    let vm = spec::read(value.clone()).map_err(|error| error.lines())?;
+    let rendered = crate::render(&vm).map_err(|error| error.lines())?;
+    let value = |object| serde_yaml::to_value(object).map_err(|error| vec![error.to_string()]);
+    rendered.manifests.iter().map(value).collect()
 }
 
 /// Kinds of the stream that are in no namespace.

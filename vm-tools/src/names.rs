@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use crate::encoding;
 use crate::spec::{Client, Delivery, Document};
+use crate::values::VIRTIO_SERIAL;
 
 /// What the VM's name has beyond the database's; the longest that must fit a label of 63 bytes.
 pub(crate) const HOST_SUFFIX: &str = "-vm";
@@ -42,7 +44,7 @@ pub struct Names {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineNames {
     /// Its number, if it is a member of a replica set.
-    pub member: Option<u8>,
+    pub member: Option<u32>,
     /// VirtualMachine and host name of the guest; of a member also its own Service.
     pub vm: String,
     /// All names under which it alone is dialled, from the shortest on; the last is the fully qualified one of a member,
@@ -127,7 +129,7 @@ impl Names {
 }
 
 impl MachineNames {
-    fn of(document: &Document, member: Option<u8>) -> Self {
+    fn of(document: &Document, member: Option<u32>) -> Self {
         let (name, namespace, spec) = (&document.metadata.name, &document.metadata.namespace, &document.spec);
         let number = member.map(|member| format!("-{member}")).unwrap_or_default();
         let vm = format!("{name}{HOST_SUFFIX}{number}");
@@ -167,17 +169,18 @@ impl MachineNames {
 
 /// A serial of exactly 20 bytes, all that a virtio disk shows of it: the purpose, then at least 60 bits of a SHA-256 over
 /// namespace, name and, if it is given, number. The same names give the same serial for ever, so a data disk is found again.
-fn serial(purpose: &str, document: &Document, member: Option<u8>) -> String {
+fn serial(purpose: &str, document: &Document, member: Option<u32>) -> String {
     // No name has a NUL, so two different pairs never make the same input.
     let number = member.map(|member| format!("\0{member}")).unwrap_or_default();
     let hash = Sha256::digest(format!("{}\0{}{number}", document.metadata.namespace, document.metadata.name));
-    let hex = hash.iter().map(|byte| format!("{byte:02x}"));
-    purpose.chars().chain(hex.collect::<String>().chars()).take(20).collect()
+    purpose.chars().chain(encoding::hex(&hash).chars()).take(VIRTIO_SERIAL).collect()
 }
 
 /// Labels as Kubernetes objects carry them.
 pub(crate) type Labels = BTreeMap<String, String>;
 
+/// The label of everything that is rendered.
+pub(crate) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "tandem-vm");
 const DATABASE: &str = "vm.tandem.internal/database";
 const ROLE: &str = "vm.tandem.internal/role";
 const CLIENT: &str = "vm.tandem.internal/client";
@@ -216,7 +219,7 @@ pub(crate) fn client_selector(document: &Document, client: &Client) -> Labels {
 /// What every object carries besides its selector labels:
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>.
 pub(crate) fn with_common(document: &Document, selector: Labels) -> Labels {
-    let mut all = labels(&[("app.kubernetes.io/managed-by", "tandem-vm"), (DATABASE, &document.metadata.name)]);
+    let mut all = labels(&[MANAGED_BY, (DATABASE, &document.metadata.name)]);
     all.extend(selector);
     all
 }

@@ -8,7 +8,6 @@ mod error;
 mod machine;
 mod members;
 mod one_of;
-pub(crate) mod values;
 
 pub use certificate::*;
 pub use database::*;
@@ -19,6 +18,8 @@ pub use members::*;
 use one_of::one_of;
 use serde_yaml::Value;
 pub use tandem_cli::Problem;
+
+pub(crate) use crate::values;
 
 /// Most bytes of a document. A real one has a few hundred; the bound keeps hostile nesting and aliases cheap.
 pub const MAX_BYTES: usize = 64 * 1024;

@@ -1,5 +1,7 @@
 //! No message tells a private key, wherever it stands in the input.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::support::{CA, ca_secret, certificate, request, request_of, run_with, stderr, stdout, stream};
@@ -10,6 +12,27 @@ fn assert_untold(text: &str, what: &str) {
     let lines = key.lines().filter(|line| !line.starts_with("-----"));
     for canary in lines.map(|line| line.chars().take(20).collect::<String>()).filter(|line| line.len() == 20) {
         assert!(!text.contains(&canary), "{what}: a part of the key was told: {text}");
+    }
+}
+
+#[test]
+fn a_key_as_an_argument_is_repeated_by_no_command() {
+    let key = CA.key().serialize_pem();
+    let split: Vec<_> = key.split_whitespace().collect();
+    let one = |command: &'static str, option: &str| vec![command.to_owned(), format!("{option}{key}")];
+    let mut all = vec![vec![key.clone()], split.iter().map(|word| (*word).to_owned()).collect()];
+    for command in ["run", "sign", "explain", "crds", "completions", "man"] {
+        for option in ["", "--kubeconfig=", "--output-dir=", "--namespace=", "--now=", "--from-cluster=", "--none="] {
+            all.push(one(command, option));
+        }
+        all.push([command, "--"].iter().chain(&split).map(|word| (*word).to_owned()).collect());
+    }
+    for arguments in all {
+        let done = Command::new(env!("CARGO_BIN_EXE_tandem-issuer")).args(&arguments).output().unwrap();
+        let said = stderr(&done);
+        assert_eq!(done.status.code(), Some(2), "{said}");
+        assert!(said.contains("an argument is a private key") && done.stdout.is_empty(), "{said}");
+        assert_untold(&said, "an argument");
     }
 }
 

@@ -66,7 +66,7 @@ fn the_first_of_three_members_waits_for_the_others_and_initiates_the_set_once() 
     let mut keyfile = Command::new(tools::program("tandem-vm")?);
     keyfile.args(["keyfile", "--secret", "mongodb-keyfile", "--namespace", namespace]);
     scenario.apply(&tools::output(&mut keyfile)?)?;
-    let objects = scenario.render(&example()?, "sec-datastores")?;
+    let objects = scenario.render(&example()?, "keyfile-datastores")?;
     let secrets = scenario.secrets()?;
     let kind = |object: &&DynamicObject| object.types.as_ref().is_some_and(|types| types.kind == "VirtualMachine");
     let vms: Vec<_> = objects.iter().filter(kind).collect();

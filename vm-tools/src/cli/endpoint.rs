@@ -131,8 +131,3 @@ impl SecretFrom {
         }
     }
 }
-
-/// Indented, with a line's end.
-pub(super) fn json_text(value: &serde_json::Value) -> String {
-    format!("{value:#}\n")
-}

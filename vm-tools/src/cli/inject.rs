@@ -9,11 +9,14 @@ use clap::ValueHint;
 use serde_yaml::Value;
 use similar::TextDiff;
 use tandem_cli::files::{self, Wanted};
-use tandem_cli::manifests::{self, MAX_BYTES};
+use tandem_cli::manifests;
 use tandem_cli::{stdio, yaml};
 
 use super::{Done, Streams, one};
 use crate::inject::{self, Input, Options};
+
+/// Most bytes of one file. An edit in place holds its text in several copies, and nobody writes this much by hand.
+pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -156,7 +159,7 @@ fn has_secret(text: &str) -> bool {
         object.get("kind").is_some_and(|kind| kind == "Secret")
             || items.is_some_and(|items| items.iter().any(is_secret))
     }
-    yaml::documents(text, manifests::MAX_BYTES).any(|document| document.map_or(true, |object| is_secret(&object)))
+    yaml::documents(text, 2 * MAX_BYTES).any(|document| document.map_or(true, |object| is_secret(&object)))
 }
 
 fn name_of(path: &Path) -> Result<String, Vec<String>> {

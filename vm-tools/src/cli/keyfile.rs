@@ -40,7 +40,11 @@ pub(super) struct Args {
 
 pub(super) const EXAMPLE: &str = "\
 Examples:
-  tandem-vm keyfile --secret mongodb-keyfile --namespace shop | kubectl create -f -
+  # The Secret that membership.keyFile of a DatabaseVM names, then the replica set itself
+  tandem-vm keyfile --secret mongodb-keyfile --namespace keyfile-datastores | kubectl create -f -
+  tandem-vm render databasevm-keyfile.yaml | kubectl apply -f -
+
+  # A file for members that you set up yourself
   tandem-vm keyfile mongodb.key
   tandem-vm keyfile --check mongodb.key
 

@@ -2,9 +2,9 @@
 
 use std::{path::Path, process::ExitCode};
 
-use tandem_cli::manifests::MAX_BYTES;
 use tandem_cli::stdio;
 
+use super::inject::MAX_BYTES;
 use super::{Done, Streams, one};
 use crate::inject;
 

@@ -101,6 +101,11 @@ pub fn run(
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // clap's errors, and those of files that are not there, repeat what was typed.
+    if let Err(why) = tandem_cli::arguments::hold_no_key(args.iter().map(OsString::as_os_str)) {
+        return at_fault(&[why], stderr);
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -131,10 +136,12 @@ pub fn run(
         Command::Completions(args) => completions::run(&args, &mut streams),
         Command::Man(args) => man::run(&args, &mut streams),
     };
-    done.unwrap_or_else(|lines| {
-        let shown = lines.iter().try_for_each(|line| writeln!(streams.stderr, "tandem-vm: {line}"));
-        ExitCode::from(if shown.is_ok() { AT_FAULT } else { UNHEARD })
-    })
+    done.unwrap_or_else(|lines| at_fault(&lines, streams.stderr))
+}
+
+fn at_fault(lines: &[String], stderr: &mut dyn Write) -> ExitCode {
+    let shown = lines.iter().try_for_each(|line| writeln!(stderr, "tandem-vm: {line}"));
+    ExitCode::from(if shown.is_ok() { AT_FAULT } else { UNHEARD })
 }
 
 fn one(error: impl ToString) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, ValueEnum, ValueHint};
 use serde_json::json;
 use similar::TextDiff;
-use tandem_cli::{files, stdio};
+use tandem_cli::{files, json, stdio};
 
 use super::{Done, Streams, one};
 use crate::mongod_conf::{self, AUTH_MODES, Change, Changed, MODES};
@@ -165,5 +165,5 @@ fn report(changed: &Changed) -> Result<String, serde_json::Error> {
         .map(|(setting, before, after)| json!({ "setting": setting, "before": before, "after": after }))
         .collect();
     let warnings: Vec<_> = changed.warnings.iter().map(ToString::to_string).collect();
-    Ok(serde_json::to_string_pretty(&json!({ "changes": changes, "warnings": warnings }))? + "\n")
+    json::text(&json!({ "changes": changes, "warnings": warnings }))
 }

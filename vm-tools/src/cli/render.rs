@@ -1,7 +1,8 @@
 //! `tandem-vm render`.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueHint;
@@ -25,6 +26,9 @@ pub(super) struct Args {
     /// Write each object to a file of its own in DIR instead (Secrets with mode 0600)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output_dir: Option<PathBuf>,
+    /// Delete the files in DIR that an earlier run has written and this one has not; otherwise they are named
+    #[arg(long, requires = "output_dir")]
+    prune: bool,
     /// Write only the guest's cloud-config, of a single document (with members: the first one's)
     #[arg(long, conflicts_with_all = ["output", "output_dir"])]
     user_data_only: bool,
@@ -64,13 +68,32 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     }
     let manifests: Vec<_> = rendered.into_iter().flat_map(|rendered| rendered.manifests).collect();
     match &args.output_dir {
-        Some(dir) => output::write_dir(&manifests, args.output, dir).map_err(one)?,
+        Some(dir) => {
+            let left = output::write_dir(&manifests, args.output, dir).map_err(one)?;
+            for path in left {
+                let done = of_earlier_run(&path, args.prune)?;
+                writeln!(streams.stderr, "tandem-vm: {}: {done}", path.display()).map_err(one)?;
+            }
+        }
         None => {
             let text = output::stream(&manifests, args.output).map_err(one)?;
             stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Deletes the file of an object that is not rendered any more, or says that it is there.
+fn of_earlier_run(path: &Path, prune: bool) -> Result<&'static str, Vec<String>> {
+    if !prune {
+        return Ok(
+            "is of an earlier run, and nothing here renders it; kubectl delete its object, then delete it or render \
+                   with --prune",
+        );
+    }
+    fs::remove_file(path)
+        .map_err(|error| one(format!("{}: {error}; all else is written: delete this file", path.display())))?;
+    Ok("deleted, since nothing here renders it; its object stays in a cluster until kubectl deletes it there")
 }
 
 /// All documents, or what is wrong with any of them. Two that would write the same object are wrong as well: applied one

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::ValueHint;
 use jiff::Timestamp;
-use tandem_cli::{shown, stdio};
+use tandem_cli::{json, shown, stdio};
 
-use super::endpoint::{ReportFormat, json_text};
+use super::endpoint::ReportFormat;
 use super::{Done, NO, Streams, one};
 use crate::model::Stream;
 use crate::rotation::{Issued, Settings, plan};
@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     let plan = plan(&stream, &Settings { now, issued, count: args.count, until: args.until })?;
     let text = match args.output {
         ReportFormat::Text => plan.text(),
-        ReportFormat::Json => json_text(&serde_json::to_value(&plan).map_err(one)?),
+        ReportFormat::Json => json::text(&serde_json::to_value(&plan).map_err(one)?).map_err(one)?,
     };
     stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
     Ok(if plan.holds { ExitCode::SUCCESS } else { ExitCode::from(NO) })

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use tandem_cli::stdio;
+use tandem_cli::{json, stdio};
 
-use super::endpoint::{How, ReportFormat, SecretFrom, json_text};
+use super::endpoint::{How, ReportFormat, SecretFrom};
 use super::{Done, NO, Streams, UNKNOWN, one};
 use crate::cluster;
 use crate::probe::secret::Material;
@@ -75,9 +75,10 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
 fn report(args: &Args, streams: &mut Streams<'_>, secret: &Material, seen: &Seen) -> Done {
     let text = match args.output {
         ReportFormat::Text => format!("{}: {}\n", seen.endpoint, seen.text(secret)),
-        ReportFormat::Json => json_text(
+        ReportFormat::Json => json::text(
             &json!({"endpoint": seen.endpoint, "age": seen.age, "served": seen.served, "secret": secret.leaf}),
-        ),
+        )
+        .map_err(one)?,
     };
     stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
     Ok(if seen.age == Age::Stale { ExitCode::from(NO) } else { ExitCode::SUCCESS })
@@ -130,7 +131,7 @@ fn of_vms(args: &Args, streams: &mut Streams<'_>, timeout: Duration) -> Done {
     };
     let stale = all.iter().any(|vm| vm.restarted.as_ref().unwrap_or(&vm.seen).age == Age::Stale);
     let report = match (args.output, args.restart) {
-        (ReportFormat::Json, _) => json_text(&json!({"vms": all, "secret": secret.leaf})),
+        (ReportFormat::Json, _) => json::text(&json!({"vms": all, "secret": secret.leaf})).map_err(one)?,
         // It was told as it was done.
         (ReportFormat::Text, true) => String::new(),
         (ReportFormat::Text, false) => all.iter().map(|vm| format!("{}: {}\n", vm.vm, vm.seen.text(&secret))).collect(),

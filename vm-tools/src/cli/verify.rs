@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::ValueHint;
 use jiff::{SignedDuration, Timestamp};
-use tandem_cli::stdio;
+use tandem_cli::{json, stdio};
 
-use super::endpoint::{ReportFormat, SecretFrom, To, json_text};
+use super::endpoint::{ReportFormat, SecretFrom, To};
 use super::{Done, Streams, UNKNOWN, one};
 use crate::probe::secret::Material;
 use crate::verify::{ClientAuth, Expected, verify};
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     };
     let text = match args.output {
         ReportFormat::Text => report.text(),
-        ReportFormat::Json => json_text(&report.json()),
+        ReportFormat::Json => json::text(&report.json()).map_err(one)?,
     };
     stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
     Ok(if report.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::settings::{self, Settings};
 use super::{GuestError, WriteFile};
+use crate::values::VIRTIO_SERIAL;
 
 const PROGRAM: &str = "/usr/local/sbin/tandem-data";
 
@@ -65,7 +66,7 @@ impl GuestData {
     /// # Errors
     /// [`GuestError`] for a value that no guest could use.
     pub fn write_files(&self) -> Result<Vec<WriteFile>, GuestError> {
-        let serial = settings::serial("the serial of the data disk", &self.serial, 20)?;
+        let serial = settings::serial("the serial of the data disk", &self.serial, VIRTIO_SERIAL)?;
         let folder = settings::path("the data folder", &self.folder)?;
         let owner = settings::account("the owner of the data folder", &self.owner)?;
         let service = settings::service("the service of the data folder", &self.service)?;

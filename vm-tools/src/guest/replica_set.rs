@@ -2,6 +2,7 @@
 
 use super::settings::{self, Settings};
 use super::{GuestError, WriteFile};
+use crate::values::VIRTIO_SERIAL;
 
 const KEYFILE: &str = "/usr/local/sbin/tandem-keyfile";
 const REPLSET: &str = "/usr/local/sbin/tandem-replset";
@@ -38,10 +39,10 @@ impl GuestKeyFile {
     /// # Errors
     /// [`GuestError`] for a value that no guest could use.
     pub fn write_files(&self) -> Result<Vec<WriteFile>, GuestError> {
-        let serial = settings::serial("the serial of the keyFile's disk", &self.serial, 20)?;
+        let serial = settings::serial("the serial of the keyFile's disk", &self.serial, VIRTIO_SERIAL)?;
         let mut lines = Settings::for_program(KEYFILE);
         lines.line("DEVICE", &format!("/dev/disk/by-id/virtio-{serial}"));
-        lines.line("KEY", settings::word("the keyFile's key", &self.key)?);
+        lines.line("KEY", settings::secret_key("the keyFile's key", &self.key)?);
         lines.line("OWNER", settings::account("the owner of the keyFile", &self.owner)?);
         lines.line("TARGET", settings::path("the path of the keyFile", &self.path)?);
         Ok(vec![
@@ -76,7 +77,7 @@ impl GuestReplicaSet {
     /// [`GuestError`] for a value that no guest could use.
     pub fn write_files(&self) -> Result<Vec<WriteFile>, GuestError> {
         let mut lines = Settings::for_program(REPLSET);
-        lines.line("SET", settings::word("the name of the replica set", &self.name)?);
+        lines.line("SET", settings::set_name(&self.name)?);
         for member in &self.members {
             lines.line("MEMBER", settings::address(member)?);
         }

@@ -1,77 +1,74 @@
-//! Settings as the guest's scripts read them, and what their values may be.
+//! Settings as the guest's scripts read them. What their values may be, [`crate::values`] says.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
-use tandem_cli::shown;
+use crate::{probe, values};
 
 /// A value that has no place in a guest's settings: in no unit, path or line of them could it do what it says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[error("{what} is {found}: {rule}")]
+#[error("{what}: {problem}")]
 pub struct GuestError {
     /// What the value is for.
     pub what: &'static str,
-    /// The value, shortened and without control characters.
-    pub found: String,
-    /// What it has to be.
-    pub rule: &'static str,
+    /// What is wrong with it, and what to write.
+    pub problem: String,
 }
 
-/// The text if `fits`, or the error that says what it has to be.
-pub(super) fn checked<'a>(
-    what: &'static str,
-    text: &'a str,
-    fits: bool,
-    rule: &'static str,
-) -> Result<&'a str, GuestError> {
-    if fits { Ok(text) } else { Err(GuestError { what, found: format!("'{}'", shown(text)), rule }) }
+/// The text if it passed a rule.
+fn passed<'a>(what: &'static str, text: &'a str, verdict: Result<(), String>) -> Result<&'a str, GuestError> {
+    verdict.map(|()| text).map_err(|problem| GuestError { what, problem })
 }
 
-fn only(text: &str, more: &[u8]) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+/// Nothing if it `fits`, or the error that says what is wrong.
+pub(super) fn checked(what: &'static str, fits: bool, problem: impl Into<String>) -> Result<(), GuestError> {
+    if fits { Ok(()) } else { Err(GuestError { what, problem: problem.into() }) }
 }
 
 /// An absolute path that needs no quoting in a shell, a unit or a URI.
 pub(super) fn path<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
-    let plain = |part: &str| only(part, b"._+@:-") && part != "." && part != "..";
-    let fits = text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain));
-    checked(what, text, fits, "an absolute path of letters, digits and . _ + @ : - is needed, without . and ..")
+    passed(what, text, values::guest_path(text))
 }
 
 /// What KubeVirt admits as a serial, as far as a guest sees it.
 pub(super) fn serial<'a>(what: &'static str, text: &'a str, longest: usize) -> Result<&'a str, GuestError> {
-    let fits = only(text, b"_.+-") && text.len() <= longest;
-    checked(what, text, fits, "letters, digits and _ . + - are possible, 20 of them on virtio and 36 elsewhere")
+    passed(what, text, values::serial(text, longest))
 }
 
-/// A user or group as useradd(8) takes it.
+/// A user or group.
 pub(super) fn account<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
-    let fits = only(text, b"_.-") && !text.starts_with('-') && text.len() <= 32;
-    checked(what, text, fits, "the name of a user or group is needed")
+    passed(what, text, values::user(text))
 }
 
-/// A service's unit; systemd.unit(5).
+/// A service's unit, or a template (`postgresql@.service`), which stands for its instances.
 pub(super) fn service<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
-    let fits = only(text, b":_.\\@-") && text.len() <= 255 && text.ends_with(".service");
-    checked(what, text, fits, "the name of a systemd service is needed, with its suffix .service")
+    passed(what, text, values::unit(&text.replace("@.service", ".service")))
 }
 
-/// A volume's name, which is the tag of its virtiofs: RFC 1123, at most 36 bytes.
+/// A volume's name, which is the tag of its virtiofs: at most 36 bytes.
 pub(super) fn tag(text: &str) -> Result<&str, GuestError> {
-    let fits = only(text, b"-.") && text.len() <= 36;
-    checked("the tag of the filesystem", text, fits, "the name of a volume is needed, of at most 36 bytes")
+    passed("the tag of the filesystem", text, values::label(text, 36))
 }
 
-/// Letters, digits and what stands between them in names.
-pub(super) fn word<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
-    checked(what, text, only(text, b"._-"), "letters, digits and . _ - are possible")
+/// A key of a Secret.
+pub(super) fn secret_key<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
+    passed(what, text, values::secret_key(text))
 }
 
-/// `HOST:PORT`.
+/// A replica set's name.
+pub(super) fn set_name(text: &str) -> Result<&str, GuestError> {
+    passed("the name of the replica set", text, values::replica_set_name(text))
+}
+
+/// `HOST:PORT`, the host being an address or a DNS name.
 pub(super) fn address(text: &str) -> Result<&str, GuestError> {
-    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-    let fits = only(host, b".-[]:") && port.parse::<u16>().is_ok_and(|port| port != 0);
-    checked("the endpoint", text, fits, "HOST:PORT is needed, as in 127.0.0.1:5432")
+    let endpoint = text.parse::<probe::Endpoint>().map_err(|error| error.to_string());
+    let verdict = endpoint.and_then(|endpoint| match endpoint.host.parse::<IpAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => values::subdomain(&endpoint.host),
+    });
+    passed("the endpoint", text, verdict)
 }
 
 /// Lines `KEY='value'`, which the scripts read without running them.

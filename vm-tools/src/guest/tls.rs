@@ -2,9 +2,13 @@
 
 use super::settings::{self, Settings, checked};
 use super::{GuestCommand, GuestError, WriteFile, systemctl};
+use crate::values::VIRTIO_SERIAL;
 
 const PROGRAM: &str = "/usr/local/sbin/tandem-tls";
 const COMMAND: &str = "/etc/tandem/tls-reload";
+
+/// Most bytes of a serial on other buses than virtio: newer versions of QEMU refuse more.
+const SCSI_SERIAL: usize = 36;
 
 /// The one script for all guests; its parts are files of one idea each.
 const SCRIPT: &str = concat!(
@@ -198,12 +202,7 @@ impl GuestTls {
     fn timer(&self) -> Result<String, GuestError> {
         let seconds = self.poll;
         let fits = (1..=86400).contains(&seconds);
-        checked(
-            "the time between two looks at the Secret",
-            &seconds.to_string(),
-            fits,
-            "1 to 86400 seconds are possible",
-        )?;
+        checked("the time between two looks at the Secret", fits, format!("{seconds} seconds; write 1 to 86400"))?;
         Ok(format!(
             "[Unit]\nDescription=Looks for a renewed Secret\n\n[Timer]\n\
              # No event tells the guest of a file that the host has changed.\n\
@@ -216,12 +215,17 @@ impl GuestTls {
         let what = "the serial of the Secret's disk";
         match &self.source {
             Source::Disk { serial, bus: Bus::Virtio } => {
-                lines.line("DEVICE", &format!("/dev/disk/by-id/virtio-{}", settings::serial(what, serial, 20)?));
+                lines.line(
+                    "DEVICE",
+                    &format!("/dev/disk/by-id/virtio-{}", settings::serial(what, serial, VIRTIO_SERIAL)?),
+                );
             }
-            Source::Disk { serial, bus: Bus::Any } => lines.line("SERIAL", settings::serial(what, serial, 36)?),
+            Source::Disk { serial, bus: Bus::Any } => {
+                lines.line("SERIAL", settings::serial(what, serial, SCSI_SERIAL)?)
+            }
             Source::Filesystem { tag } => lines.line("TAG", settings::tag(tag)?),
         }
-        checked("the list of files", "", !self.files.is_empty(), "at least one is needed")?;
+        checked("the list of files", !self.files.is_empty(), "is empty; name at least one")?;
         for file in &self.files {
             lines.line("FILE", &file.setting()?);
         }
@@ -250,26 +254,33 @@ impl GuestTls {
             Reload::None => ("none", true, ""),
             Reload::MongoDb { credentials } => {
                 option("CREDENTIALS", "the credential file", credentials)?;
-                ("mongodb", self.endpoint.is_some(), "MongoDB is told at its endpoint, which is needed")
+                ("mongodb", self.endpoint.is_some(), "MongoDB is told at its endpoint; name it")
             }
             Reload::PostgreSql { data } => {
                 option("DATA", "the data folder", data)?;
                 let told = data.is_some() || !self.before.is_empty();
-                ("postgresql", told, "PostgreSQL is told by its data folder or its service; one of both is needed")
+                ("postgresql", told, "PostgreSQL is told by its data folder or its service; name one of them")
             }
             Reload::Redis { credentials, socket } => {
                 option("CREDENTIALS", "the credential file", credentials)?;
                 option("SOCKET", "the server's socket", socket)?;
                 let told = socket.is_some() || self.endpoint.is_some();
-                ("redis", told, "Redis is told at its socket or endpoint; one of both is needed")
+                ("redis", told, "Redis is told at its socket or endpoint; name one of them")
             }
             Reload::Command(command) => {
                 option("COMMAND", "the command", &Some(COMMAND.to_owned()))?;
-                ("command", !command.trim().is_empty() && !command.contains('\0'), "the command has no text")
+                (
+                    "command",
+                    !command.trim().is_empty() && !command.contains('\0'),
+                    "the command has no text; write a script",
+                )
             }
-            Reload::Restart => ("restart", !self.before.is_empty(), "a restart needs the service that is restarted"),
+            Reload::Restart => {
+                ("restart", !self.before.is_empty(), "a restart needs the service that is restarted; name it")
+            }
         };
-        lines.line("RELOAD", checked("the way to reload", word, needed, rule)?);
+        checked("the way to reload", needed, rule)?;
+        lines.line("RELOAD", word);
         Ok(())
     }
 }
@@ -284,14 +295,11 @@ impl InstalledFile {
         };
         let mode = format!("{:04o}", self.mode);
         let what = "the mode of an installed file";
-        checked(
-            what,
-            &mode,
-            self.mode & 0o400 != 0 && self.mode <= 0o777,
-            "0400 to 0777 are possible, readable for the owner",
-        )?;
+        let fits = self.mode & 0o400 != 0 && self.mode <= 0o777;
+        checked(what, fits, format!("{mode} is none that its owner can read; use 0400 to 0777"))?;
         let secret = matches!(self.content, Content::Key | Content::Combined);
-        checked(what, &mode, !secret || self.mode & 0o007 == 0, "a private key must be closed to others")?;
+        let fits = !secret || self.mode & 0o007 == 0;
+        checked(what, fits, format!("{mode} lets every user at a private key; use 0400, 0440 or 0640"))?;
         let what = "the owner of an installed file";
         let owner = match &self.owner {
             None => "-".to_owned(),

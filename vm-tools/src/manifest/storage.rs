@@ -11,10 +11,7 @@ use super::kubevirt::UserData;
 use super::metadata;
 use crate::names::{Labels, MachineNames, machine_selector, with_common};
 use crate::spec::Document;
-
-/// Most bytes of user data that KubeVirt admits inside a VirtualMachine:
-/// <https://kubevirt.io/user-guide/user_workloads/startup_scripts/#cloud-init>.
-pub(crate) const MAX_INLINE_USER_DATA: usize = 2048;
+use crate::user_data::MAX_INLINE;
 
 pub(super) fn claim(document: &Document, machine: &MachineNames) -> PersistentVolumeClaim {
     let storage = &document.spec.storage;
@@ -38,7 +35,7 @@ pub(super) fn claim(document: &Document, machine: &MachineNames) -> PersistentVo
 
 /// User data for the VirtualMachine, and the Secret that holds it if KubeVirt would refuse it inline.
 pub(super) fn user_data(document: &Document, machine: &MachineNames, text: &str) -> (UserData, Option<Secret>) {
-    if text.len() <= MAX_INLINE_USER_DATA {
+    if text.len() <= MAX_INLINE {
         return (UserData::UserData(text.to_owned()), None);
     }
     let name = machine.user_data_secret.clone();

@@ -1,8 +1,7 @@
 //! Secrets and ConfigMaps.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-
 use super::{At, Meta, Node};
+use crate::encoding;
 
 /// A Secret as it stands in the stream. It has no `Debug`: what it holds must not be printed.
 pub struct Secret {
@@ -35,13 +34,12 @@ impl Content {
         }
     }
 
-    /// What base64 stands for. White space in it is passed over, as Kubernetes and cloud-init do.
+    /// What base64 stands for.
     pub(super) fn from_base64(text: &str) -> Self {
-        let compact: String = text.split_ascii_whitespace().collect();
-        match STANDARD.decode(compact).map(String::from_utf8) {
-            Ok(Ok(text)) => Self::Text(text),
-            Ok(Err(_)) => Self::Binary,
-            Err(_) => Self::Undecodable,
+        match encoding::from_base64(text).map(String::from_utf8) {
+            Some(Ok(text)) => Self::Text(text),
+            Some(Err(_)) => Self::Binary,
+            None => Self::Undecodable,
         }
     }
 }

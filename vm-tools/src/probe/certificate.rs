@@ -9,6 +9,8 @@ use x509_parser::{
     certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time, x509::X509Name,
 };
 
+use crate::encoding;
+
 /// What people and monitoring want to know of a certificate. Texts are short and without control characters, whatever
 /// the certificate says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,7 +59,7 @@ impl Described {
             subject: text(parsed.subject()),
             issuer: text(parsed.issuer()),
             serial: shown(&parsed.raw_serial_as_string()),
-            fingerprint: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+            fingerprint: encoding::hex(&Sha256::digest(der)),
             not_before: time(parsed.validity().not_before)?,
             not_after: time(parsed.validity().not_after)?,
             names: names

@@ -1,6 +1,6 @@
 //! `HOST:PORT`, and what is spoken there.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use tandem_cli::shown;
 
@@ -29,12 +29,13 @@ impl FromStr for Endpoint {
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let digits = port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|port| *port != 0 && digits);
-        let plain = bracketed.is_none() && !host.contains(['[', ']', ':']);
+        let fits = match bracketed {
+            // It may name an interface (RFC 4007 clause 11): fe80::1%eth0.
+            Some(address) => address.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+            None => !host.is_empty() && !host.contains(['[', ']', ':']),
+        };
         let host = bracketed.unwrap_or(host);
-        if host.is_empty()
-            || !(plain || bracketed.is_some())
-            || host.contains(|c: char| c.is_whitespace() || c.is_control())
-        {
+        if !fits || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(bad());
         }
         Ok(Self { host: host.to_owned(), port: port.ok_or_else(bad)? })
@@ -84,16 +85,17 @@ mod tests {
 
     #[test]
     fn hosts_and_addresses_are_read_and_written() {
-        for text in ["db.example:5432", "127.0.0.1:1", "[::1]:65535", "mongodb:27017"] {
+        for text in ["db.example:5432", "127.0.0.1:1", "[::1]:65535", "mongodb:27017", "[fe80::1%eth0]:5"] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for text in
-            ["", "db", "db:", ":1", "db:0", "db:65536", "db:+5", "::1:5", "[::1:5", "a b:5", "a\n:5", "db:5 ", "[]:5"]
-        {
+        for text in [
+            "", "db", "db:", ":1", "db:0", "db:65536", "db:+5", "::1:5", "[::1:5", "a b:5", "a\n:5", "db:5 ", "[]:5",
+            "[[:80", "[db]:5",
+        ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
     }

@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::sign::{CertifiedKey, SigningKey};
 use serde_yaml::Value;
@@ -15,6 +14,7 @@ use tandem_cli::manifests;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::certificate::Described;
+use crate::encoding;
 
 /// Most bytes of one entry: Kubernetes' limit for a whole Secret.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -141,10 +141,8 @@ fn entry(secret: &Value, key: &str) -> Result<Option<Vec<u8>>, String> {
         return Ok(Some(text.clone().into_bytes()));
     }
     let Some(text) = text("data")? else { return Ok(None) };
-    // Folded lines, as `base64` without -w0 prints them.
-    let packed = Zeroizing::new(text.chars().filter(|c| !c.is_ascii_whitespace()).collect::<String>());
-    let decoded = STANDARD.decode(packed.as_bytes());
-    decoded.map(Some).map_err(|_| format!("data: its {key} is not base64; put plain text under stringData"))
+    let decoded = encoding::from_base64(text);
+    decoded.map(Some).ok_or_else(|| format!("data: its {key} is not base64; put plain text under stringData"))
 }
 
 fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use super::document::{API_VERSION, ClientCertificate, Delivery, Document, KIND};
 use super::{ClientAuth, Problem, RunStrategy, Spec, SpecError, values};
 use crate::names::{HOST_SUFFIX, MEMBER_SUFFIX, Names};
+use crate::user_data;
 
 /// Collects every problem, so that one run shows them all.
 struct Problems(Vec<Problem>);
@@ -56,11 +57,12 @@ pub(super) fn document(document: &Document) -> Result<(), SpecError> {
     certificate::certificate(spec, &mut problems);
     delivery(spec, &mut problems);
     restart_stale(document, &mut problems);
+    cloud_config(spec, &mut problems);
     template(spec, &mut problems);
     members::members(document, &mut problems);
     members::subjects(document, &mut problems);
-    // Rules about names made from other names: only worth reading once those are right.
-    if named {
+    // Rules about names made from other names: only worth reading once those are right, and are no multitude.
+    if named && spec.members <= members::MAX_MEMBERS {
         derived_names(document, &mut problems);
     }
     clients(document, &mut problems);
@@ -115,6 +117,19 @@ fn restart_stale(document: &Document, problems: &mut Problems) {
     }
     problems.check("spec.restartStale.schedule", values::schedule(&restart.schedule));
     problems.check("spec.restartStale.image", values::image(&restart.image));
+}
+
+/// What cloud-init does not know it passes over, and says so in a log of the guest's.
+fn cloud_config(spec: &Spec, problems: &mut Problems) {
+    let keys = spec.cloud_config.keys().filter_map(|key| key.as_str());
+    for key in keys.filter(|key| !user_data::is_known(key)) {
+        let remedy = match user_data::meant(key) {
+            Some(known) => format!("did you mean {known}?"),
+            None => "https://docs.cloud-init.io/en/latest/reference/modules.html has those that it knows".to_owned(),
+        };
+        let field = format!("spec.cloudConfig.{}", tandem_cli::shown(key));
+        problems.add(field, format!("unknown to cloud-init, which would pass over it; {remedy}"));
+    }
 }
 
 /// Fields of the instance, which a template easily has one level too high.

@@ -64,7 +64,7 @@ pub struct Spec {
     /// How many VMs there are. From 2 on they are the members of a MongoDB replica set, in which at most 7 have a vote; of an
     /// odd number more than half are left when one is lost.
     #[serde(default = "one_member", skip_serializing_if = "is_one")]
-    pub members: u8,
+    pub members: u32,
     /// The cluster's DNS domain, part of the longest name in the certificate.
     #[serde(default = "cluster_domain")]
     pub cluster_domain: String,
@@ -82,12 +82,12 @@ pub struct Spec {
     pub template: Mapping,
 }
 
-fn one_member() -> u8 {
+fn one_member() -> u32 {
     1
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_one(members: &u8) -> bool {
+fn is_one(members: &u32) -> bool {
     *members == 1
 }
 

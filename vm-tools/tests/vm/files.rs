@@ -75,6 +75,65 @@ fn changed_files_are_replaced_and_other_files_left_alone() {
     assert_eq!(plain(&second), plain(&first));
 }
 
+/// Both leave a file of ours that nothing renders any more, in either format; what is somebody else's stays untold.
+#[test]
+fn files_of_objects_that_are_gone_are_named_and_deleted_where_that_is_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    let without_clients = example("databasevm.yaml").split("  clients:").next().unwrap().to_owned();
+    let render = |text: &str, args: &[&str]| {
+        let done = render_stdin(text.as_bytes(), &[&["--output-dir", dir.to_str().unwrap()], args].concat());
+        assert!(done.status.success() && done.stdout.is_empty(), "{}", said(&done));
+        said(&done)
+    };
+    let named = |name: &str, what: &str| format!("tandem-vm: {}: {what}\n", dir.join(name).display());
+    let earlier = "is of an earlier run, and nothing here renders it; kubectl delete its object, then delete it or render \
+                   with --prune";
+    let deleted =
+        "deleted, since nothing here renders it; its object stays in a cluster until kubectl deletes it there";
+
+    assert_eq!(render(&example("databasevm.yaml"), &[]), "");
+    assert_eq!(render(&example("databasevm.yaml"), &["--prune"]), "");
+    let client = "07-deployment-mongodb-python-app.yaml";
+    let content = fs::read_to_string(dir.join(client)).unwrap();
+    // With our label, but not where and as we write it; a name of ours, but somebody else's object; a link; no object.
+    fs::write(dir.join("deployment.yaml"), &content).unwrap();
+    fs::write(dir.join("08-deployment-other.yaml"), &content).unwrap();
+    fs::write(dir.join("05-service-mine.yaml"), "apiVersion: v1\nkind: Service\nmetadata: {name: mine}\n").unwrap();
+    fs::write(dir.join("06-service-broken.yaml"), "a: [").unwrap();
+    std::os::unix::fs::symlink(client, dir.join("09-deployment-mongodb-python-app.yaml")).unwrap();
+    let foreign = ["deployment.yaml", "08-deployment-other.yaml", "05-service-mine.yaml", "06-service-broken.yaml"];
+    let foreign = || foreign.map(|name| fs::read(dir.join(name)).unwrap());
+    let before = foreign();
+
+    assert_eq!(render(&without_clients, &[]), named(client, earlier));
+    assert_eq!(fs::read_to_string(dir.join(client)).unwrap(), content, "it was touched");
+    let yaml = state(dir).into_keys().filter(|name| name != client && name.ends_with(".yaml")).collect::<Vec<_>>();
+    assert_eq!(render(&without_clients, &["--prune"]), named(client, deleted));
+    assert!(!dir.join(client).exists());
+    fs::remove_file(dir.join("09-deployment-mongodb-python-app.yaml")).unwrap();
+    assert_eq!(render(&without_clients, &["--prune"]), "");
+
+    // Another format writes other files.
+    let said = render(&without_clients, &["--output", "json"]);
+    assert_eq!(said.lines().count(), yaml.len() - foreign().len() - 1, "{said}");
+    assert_eq!(foreign(), before);
+}
+
+/// `--prune` deletes nothing where something fails.
+#[test]
+fn nothing_is_deleted_if_one_file_cannot_be_written() {
+    let folder = TempDir::new().unwrap();
+    assert!(render_to(folder.path(), &[]).status.success());
+    let service = folder.path().join("05-service-mongodb.yaml");
+    fs::remove_file(&service).unwrap();
+    fs::create_dir(&service).unwrap();
+    let text = example("databasevm.yaml").split("  clients:").next().unwrap().to_owned();
+    let done = render_stdin(text.as_bytes(), &["--prune", "--output-dir", folder.path().to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+    assert!(folder.path().join("07-deployment-mongodb-python-app.yaml").is_file());
+}
+
 #[test]
 fn objects_of_two_namespaces_do_not_overwrite_each_other() {
     let folder = TempDir::new().unwrap();

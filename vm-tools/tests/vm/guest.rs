@@ -144,7 +144,7 @@ fn what_no_guest_could_use_is_an_error_that_says_what_is_needed() {
     fn file(tls: &mut GuestTls) -> &mut InstalledFile {
         &mut tls.files[0]
     }
-    let changes: [Change; 30] = [
+    let changes: [Change; 37] = [
         |tls| tls.source = Source::Disk { serial: "x".repeat(21), bus: Bus::Virtio },
         |tls| tls.source = Source::Disk { serial: "x".repeat(37), bus: Bus::Any },
         |tls| tls.source = Source::Disk { serial: String::new(), bus: Bus::Any },
@@ -166,6 +166,8 @@ fn what_no_guest_could_use_is_an_error_that_says_what_is_needed() {
         |tls| file(tls).owner = Some(Owner { user: "mongod".to_owned(), group: Some("a:b".to_owned()) }),
         |tls| tls.before = vec!["mongod".to_owned()],
         |tls| tls.before = vec!["../mongod.service".to_owned()],
+        |tls| tls.before = vec![".service".to_owned()],
+        |tls| tls.before = vec!["@.service".to_owned()],
         |tls| tls.reload = Reload::Command(" \n".to_owned()),
         |tls| tls.reload = Reload::Redis { credentials: Some("password".to_owned()), socket: None },
         |tls| (tls.before.clear(), tls.reload = Reload::Restart).1,
@@ -173,6 +175,11 @@ fn what_no_guest_could_use_is_an_error_that_says_what_is_needed() {
         |tls| tls.endpoint = None,
         |tls| tls.endpoint = Some(Endpoint { address: "127.0.0.1".to_owned(), start: StartTls::Direct }),
         |tls| tls.endpoint = Some(Endpoint { address: "127.0.0.1:0".to_owned(), start: StartTls::Direct }),
+        |tls| tls.endpoint = Some(Endpoint { address: "[[:80".to_owned(), start: StartTls::Direct }),
+        |tls| tls.endpoint = Some(Endpoint { address: "--:80".to_owned(), start: StartTls::Direct }),
+        |tls| tls.endpoint = Some(Endpoint { address: "a;reboot:80".to_owned(), start: StartTls::Direct }),
+        |tls| tls.endpoint = Some(Endpoint { address: "db'.example:80".to_owned(), start: StartTls::Direct }),
+        |tls| tls.endpoint = Some(Endpoint { address: "[::1:80".to_owned(), start: StartTls::Direct }),
         |tls| tls.poll = 0,
         |tls| tls.poll = 86401,
     ];

@@ -49,6 +49,8 @@ fn sandbox() -> TempDir {
     }
     fs::copy(example_path("databasevm.yaml"), at("databasevm.yaml")).unwrap();
     fs::copy(example_path("databasevm.yaml"), at("databasevms/one.yaml")).unwrap();
+    let keyfile = "mongodb-replica-set/databasevm-keyfile.yaml";
+    fs::copy(example_path(keyfile), at("databasevm-keyfile.yaml")).unwrap();
     fs::copy(example_path("inject-own-vm/vm.yaml"), at("vm.yaml")).unwrap();
     fs::write(at("resourcelist.yaml"), crate::krm::list(&example("inject-own-vm/vm.yaml"), "{secret: tls}")).unwrap();
     fs::write(at("databasevms/two.yaml"), renamed("databasevm-debian.yaml", "two")).unwrap();

@@ -53,7 +53,7 @@ fn values_of_the_wrong_kind() {
     );
     refused(
         with("  storage:\n", "  machine: {cores: -1}\n  storage:\n"),
-        &["spec.machine.cores: expected a whole number, found the number -1; write one without quotes"],
+        &["spec.machine.cores: expected a whole number, found the number -1; write one that is not negative"],
     );
     refused(
         with("  storage:\n", "  machine: small\n  storage:\n"),
@@ -274,7 +274,7 @@ fn hostile_texts_end_soon_and_clearly() {
         assert_eq!(done.status.code(), Some(2), "{}", said(&done));
         assert!(said(&done).len() < 500, "{}", said(&done));
     }
-    unread(vec![b'#'; 20_000_000], &["more than 16777216 bytes; split it into several files"]);
+    unread(vec![b'#'; 70_000_000], &["more than 67108864 bytes; split it into several files"]);
 }
 
 #[test]
@@ -333,8 +333,8 @@ fn files_that_cannot_be_read() {
     add(&folder.path().join("none.yaml"), &format!("No such file or directory (os error 2); {advice}"));
     add(folder.path(), "no .yaml, .yml or .json file is in this folder; name another");
     let large = folder.path().join("large");
-    File::create(&large).unwrap().set_len(50_000_000).unwrap();
-    add(&large, "more than 16777216 bytes; split it into several files");
+    File::create(&large).unwrap().set_len(80_000_000).unwrap();
+    add(&large, "more than 67108864 bytes; split it into several files");
     let bad = folder.path().join("bad");
     fs::write(&bad, "a: {").unwrap();
     add(

@@ -282,6 +282,38 @@ fn cloud_config_that_contradicts_ours() {
 }
 
 #[test]
+fn cloud_config_that_cloud_init_does_not_know() {
+    refused(
+        with("cloudConfig: {runcmds: [], Packages: [vim], x-mine: 1, cheese: brie}"),
+        &[
+            "spec.cloudConfig.runcmds: unknown to cloud-init, which would pass over it; did you mean runcmd?",
+            "spec.cloudConfig.Packages: unknown to cloud-init, which would pass over it; did you mean packages?",
+            "spec.cloudConfig.cheese: unknown to cloud-init, which would pass over it; \
+             https://docs.cloud-init.io/en/latest/reference/modules.html has those that it knows",
+        ],
+    );
+    // tests/vm/model.rs compares these with cloud-init's own description.
+    let all: String = tandem_vm::model::KNOWN_KEYS.iter().map(|key| format!("\n  {key}: null")).collect();
+    tandem_vm::spec::parse(&with(&format!("cloudConfig:{all}"))).unwrap();
+}
+
+#[test]
+fn numbers_beyond_their_fields() {
+    refused(
+        with("members: -1"),
+        &["spec.members: expected a whole number, found the number -1; write one that is not negative"],
+    );
+    refused(
+        with("members: 1.5"),
+        &["spec.members: expected a whole number, found the number 1.5; write one without a fraction"],
+    );
+    refused(
+        with("clients: [{name: a, image: i, replicas: 70000}]"),
+        &["spec.clients[0].replicas: expected a whole number, found the number 70000; write at most 65535"],
+    );
+}
+
+#[test]
 fn templates_that_do_not_fit() {
     refused(
         with("template: {domain: {}, spec: {}}"),

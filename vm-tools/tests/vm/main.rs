@@ -8,6 +8,7 @@
     reason = "a test may stop at the first thing that is wrong, and says what it skips"
 )]
 
+mod arguments;
 mod bad_input;
 mod check;
 mod check_published;
@@ -26,6 +27,7 @@ mod input_spec;
 mod keyfile;
 mod krm;
 mod kubevirt;
+mod large;
 mod live;
 mod members;
 mod model;

@@ -13,7 +13,7 @@ const X509: &str = "x509: {}";
 const KEYFILE: &str = "keyFile: {secretName: orders-key}";
 
 /// A document of a set, with more lines at the end of its spec.
-fn text(members: u8, membership: &str, more: &str) -> String {
+fn text(members: u32, membership: &str, more: &str) -> String {
     format!(
         "apiVersion: vm.tandem.internal/v1alpha1\nkind: DatabaseVM\nmetadata: {{name: orders, namespace: shop}}\nspec:\n  \
          members: {members}\n  database: {{mongodb: {{membership: {{{membership}}}}}}}\n  os: {{family: rhel, image: i}}\n  \
@@ -85,7 +85,7 @@ fn set() -> impl Strategy<Value = (String, u8)> {
     (names, 2_u8..=7, any::<bool>(), any::<bool>()).prop_map(|((name, namespace, domain), members, x509, own)| {
         let client = if own { "own" } else { "none" };
         let more = format!("  clusterDomain: {domain}\n  clients: [{{name: app, image: i, certificate: {client}}}]\n");
-        let text = text(members, if x509 { X509 } else { KEYFILE }, &more);
+        let text = text(members.into(), if x509 { X509 } else { KEYFILE }, &more);
         // Short enough for the client's Deployment.
         let name = name[..name.len().min(50)].trim_end_matches('-').to_owned();
         let names = format!("{{name: {name:?}, namespace: {namespace:?}}}");
@@ -339,6 +339,8 @@ fn what_would_not_make_a_set_is_refused() {
     for (text, expected) in [
         (text(0, X509, ""), "spec.members: 0 members; write 1 to 7, of whom all have a vote"),
         (text(8, X509, ""), "spec.members: 8 members; write 1 to 7, of whom all have a vote"),
+        (text(300, X509, ""), "spec.members: 300 members; write 1 to 7, of whom all have a vote"),
+        (text(u32::MAX, X509, ""), "spec.members: 4294967295 members; write 1 to 7, of whom all have a vote"),
         (
             text(1, X509, ""),
             "spec.database.mongodb.membership: is for a replica set; add spec.members: 3, or leave it out",

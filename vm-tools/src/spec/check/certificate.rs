@@ -55,7 +55,7 @@ pub(super) fn certificate(spec: &Spec, problems: &mut Problems) {
         problems.add("spec.certificate.privateKey.size", format!("{size} bits with {name}; write {a}, {b} or {c}"));
     }
     if let Some(serial) = &certificate.serial {
-        problems.check("spec.certificate.serial", values::serial(serial));
+        problems.check("spec.certificate.serial", values::serial(serial, values::VIRTIO_SERIAL));
     }
     lifetime(spec, problems);
 }

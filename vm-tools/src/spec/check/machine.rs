@@ -68,7 +68,9 @@ pub(super) fn storage(spec: &Spec, problems: &mut Problems) {
     let storage = &spec.storage;
     problems.check_some("spec.storage.size", storage.size.as_ref(), |size| values::bytes_at_least(size, GIBIBYTE));
     problems.check_some("spec.storage.storageClassName", storage.storage_class_name.as_ref(), values::subdomain);
-    problems.check_some("spec.storage.serial", storage.serial.as_ref(), values::serial);
+    problems.check_some("spec.storage.serial", storage.serial.as_ref(), |serial| {
+        values::serial(serial, values::VIRTIO_SERIAL)
+    });
     if storage.serial.is_some() && spec.certificate.serial == storage.serial {
         problems.add(
             "spec.storage.serial",

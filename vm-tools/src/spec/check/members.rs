@@ -5,7 +5,7 @@ use super::Problems;
 use crate::names::Names;
 
 /// Most members of a replica set that have a vote: <https://www.mongodb.com/docs/manual/core/replica-set-architectures/>.
-const MAX_MEMBERS: u8 = 7;
+pub(super) const MAX_MEMBERS: u32 = 7;
 
 pub(super) fn members(document: &Document, problems: &mut Problems) {
     let spec = &document.spec;
@@ -38,14 +38,7 @@ pub(super) fn members(document: &Document, problems: &mut Problems) {
         return;
     }
     let name = mongodb.replica_set_name.as_ref();
-    problems.check_some(&path("replicaSetName"), name, |name| {
-        let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        let shown = tandem_cli::shown(name);
-        if fits && (1..=64).contains(&name.len()) {
-            return Ok(());
-        }
-        Err(format!("`{shown}` is no name for a set; use 1 to 64 letters, digits and . _ -"))
-    });
+    problems.check_some(&path("replicaSetName"), name, values::replica_set_name);
     match &mongodb.membership {
         None => problems.add(
             path("membership"),
@@ -53,7 +46,7 @@ pub(super) fn members(document: &Document, problems: &mut Problems) {
         ),
         Some(Membership::KeyFile(key)) => {
             problems.check(path("membership.keyFile.secretName"), values::subdomain(&key.secret_name));
-            problems.check(path("membership.keyFile.key"), secret_key(&key.key));
+            problems.check(path("membership.keyFile.key"), values::secret_key(&key.key));
             let names = Names::of(document);
             let own = spec.clients.iter().filter(|client| client.certificate == ClientCertificate::Own);
             let taken = names.machines.iter().any(|vm| vm.user_data_secret == key.secret_name)
@@ -122,13 +115,4 @@ pub(super) fn subjects(document: &Document, problems: &mut Problems) {
             problems.add(format!("spec.clients[{i}].subject"), message);
         }
     }
-}
-
-/// A key of a Secret, without what the guest's settings do not take.
-fn secret_key(key: &str) -> Result<(), String> {
-    let fits = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if fits && (1..=253).contains(&key.len()) && key != "." && key != ".." {
-        return Ok(());
-    }
-    Err(format!("`{}` is no key of a Secret; use letters, digits and . _ -", tandem_cli::shown(key)))
 }

@@ -32,7 +32,7 @@ fn texts() -> Vec<(&'static str, Vec<u8>)> {
         ("deep mappings in one line", "{a: ".repeat(5_000).into()),
         ("deep mappings", (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect::<String>().into()),
         ("deep question marks", "? ".repeat(5_000).into()),
-        ("a text beyond the limit", vec![b'#'; 17 * 1024 * 1024]),
+        ("a text beyond the limit", vec![b'#'; 65 * 1024 * 1024]),
         ("a scalar of a megabyte", spec.replace("name: mongodb\n", &format!("name: {}\n", "n".repeat(1 << 20))).into()),
         ("a field's name of a megabyte", format!("{spec}{}: 1\n", "n".repeat(1 << 20)).into()),
         ("UTF-16, little end first", utf16(false)),

@@ -1,5 +1,5 @@
-//! Rules for single values. Each returns what is wrong with the value and what to write, as the end of a sentence that
-//! begins with the field's path.
+//! Rules for single values, the same for a document's fields, a command's options and a guest's settings. Each returns what
+//! is wrong with the value and what to write, as the end of a sentence that begins with the field's path.
 
 use tandem_cli::shown;
 
@@ -26,7 +26,7 @@ pub(crate) fn label(value: &str, max: usize) -> Check {
 }
 
 /// An RFC 1035 label, as Services need it: like [`label`], beginning with a letter.
-pub(super) fn service_label(value: &str, max: usize) -> Check {
+pub(crate) fn service_label(value: &str, max: usize) -> Check {
     label(value, max)?;
     if value.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(format!("`{value}` begins with a digit, which a Service's name may not; begin with a letter"));
@@ -46,24 +46,27 @@ pub(crate) fn subdomain(value: &str) -> Check {
 }
 
 /// A DNS name for a certificate: a subdomain whose first label may be `*` (RFC 9525).
-pub(super) fn dns_san(value: &str) -> Check {
+pub(crate) fn dns_san(value: &str) -> Check {
     match value.strip_prefix("*.") {
         Some(rest) => subdomain(rest),
         None => subdomain(value),
     }
 }
 
-/// A disk serial: what KubeVirt admits, cut to what a guest sees on virtio.
-pub(super) fn serial(value: &str) -> Check {
+/// Most bytes of a serial that a guest sees on virtio.
+pub(crate) const VIRTIO_SERIAL: usize = 20;
+
+/// A disk serial: what KubeVirt admits, cut to what a guest sees of it.
+pub(crate) fn serial(value: &str, longest: usize) -> Check {
     if value.is_empty() {
         return Err("is empty; write a serial or leave the field out".to_owned());
     }
     if let Some(bad) = value.chars().find(|c| !(c.is_ascii_alphanumeric() || "_.+-".contains(*c))) {
         return Err(format!("has the character {bad:?}; use only A-Z, a-z, 0-9, _, ., + and -"));
     }
-    if value.len() > 20 {
+    if value.len() > longest {
         return Err(format!(
-            "`{}` has {} bytes, and the guest would see only the first 20; use at most 20, or leave the field out",
+            "`{}` has {} bytes, and the guest would see only the first {longest}; use at most {longest}, or leave the field out",
             shown(value),
             value.len()
         ));
@@ -72,7 +75,7 @@ pub(super) fn serial(value: &str) -> Check {
 }
 
 /// An image reference. The registry is the judge of the rest.
-pub(super) fn image(value: &str) -> Check {
+pub(crate) fn image(value: &str) -> Check {
     let known = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
     if value.is_empty() {
         return Err("is empty; write an image such as registry.example/name:tag".to_owned());
@@ -85,7 +88,7 @@ pub(super) fn image(value: &str) -> Check {
 
 /// A Kubernetes quantity of bytes of at least `min`:
 /// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
-pub(super) fn bytes_at_least(value: &str, min: (&str, f64)) -> Check {
+pub(crate) fn bytes_at_least(value: &str, min: (&str, f64)) -> Check {
     match quantity(value) {
         None => Err(format!("`{}` is not a quantity; write a number with a unit, such as {}", shown(value), min.0)),
         Some(bytes) if bytes < min.1 => Err(format!("`{value}` is less than {}; write at least {}", min.0, min.0)),
@@ -147,7 +150,7 @@ pub(crate) fn go_duration(value: &str) -> Option<i64> {
 }
 
 /// A CronJob's schedule. The API server is the judge of the rest.
-pub(super) fn schedule(value: &str) -> Check {
+pub(crate) fn schedule(value: &str) -> Check {
     let known = |c: char| c.is_ascii_alphanumeric() || "*/,-?".contains(c);
     let fields: Vec<_> = value.split_ascii_whitespace().collect();
     let macros = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
@@ -161,7 +164,7 @@ pub(super) fn schedule(value: &str) -> Check {
 }
 
 /// One SSH public key: type, base64, and perhaps a comment, on one line.
-pub(super) fn ssh_public_key(value: &str) -> Check {
+pub(crate) fn ssh_public_key(value: &str) -> Check {
     let mut words = value.split_ascii_whitespace();
     let kind = words.next().is_some_and(|w| w.starts_with("ssh-") || w.starts_with("ecdsa-") || w.starts_with("sk-"));
     let key = words
@@ -175,7 +178,7 @@ pub(super) fn ssh_public_key(value: &str) -> Check {
 }
 
 /// A place in the guest. Only characters that mean nothing to a shell, to systemd or to a server's configuration.
-pub(super) fn guest_path(value: &str) -> Check {
+pub(crate) fn guest_path(value: &str) -> Check {
     let normal = |part: &str| !part.is_empty() && part != "." && part != "..";
     let known = |c: char| c.is_ascii_alphanumeric() || "_.+-/@".contains(c);
     let parts = value.strip_prefix('/');
@@ -189,17 +192,17 @@ pub(super) fn guest_path(value: &str) -> Check {
 }
 
 /// A file's name in the guest.
-pub(super) fn file_name(value: &str) -> Check {
+pub(crate) fn file_name(value: &str) -> Check {
     if value.contains('/') || value.starts_with('.') || guest_path(&format!("/{value}")).is_err() {
         return Err(format!("`{}` is not a plain file name; write one such as tls.crt", shown(value)));
     }
     Ok(())
 }
 
-/// A user or group of the guest's, as `useradd` takes it on both families.
-pub(super) fn user(value: &str) -> Check {
-    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-    let begins = value.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+/// A user or group of the guest's: what `useradd` takes on one family or the other.
+pub(crate) fn user(value: &str) -> Check {
+    let known = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let begins = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if value.len() > 32 || !begins || !value.chars().all(known) {
         return Err(format!("`{}` is not a user's name; write one such as nginx", shown(value)));
     }
@@ -207,7 +210,7 @@ pub(super) fn user(value: &str) -> Check {
 }
 
 /// Mode of a file that holds a private key.
-pub(super) fn key_mode(value: &str) -> Check {
+pub(crate) fn key_mode(value: &str) -> Check {
     let octal = (3..=4).contains(&value.len()) && value.bytes().all(|b| (b'0'..=b'7').contains(&b));
     let Some(mode) = octal.then(|| u16::from_str_radix(value, 8).ok()).flatten() else {
         return Err(format!("`{}` is not a mode; write it in octal and in quotes, such as \"0400\"", shown(value)));
@@ -223,8 +226,28 @@ pub(super) fn key_mode(value: &str) -> Check {
     Ok(())
 }
 
+/// A key of a Secret, without what a guest's settings do not take.
+pub(crate) fn secret_key(value: &str) -> Check {
+    if (1..=253).contains(&value.len()) && value != "." && value != ".." && plain_word(value) {
+        return Ok(());
+    }
+    Err(format!("`{}` is no key of a Secret; use letters, digits and . _ -", shown(value)))
+}
+
+/// The name of a MongoDB replica set.
+pub(crate) fn replica_set_name(value: &str) -> Check {
+    if (1..=64).contains(&value.len()) && plain_word(value) {
+        return Ok(());
+    }
+    Err(format!("`{}` is no name for a set; use 1 to 64 letters, digits and . _ -", shown(value)))
+}
+
+fn plain_word(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 /// A systemd service (systemd.unit(5)).
-pub(super) fn unit(value: &str) -> Check {
+pub(crate) fn unit(value: &str) -> Check {
     let known = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
     let name = value.strip_suffix(".service");
     if value.len() > 255 || !value.chars().all(known) || name.is_none_or(|name| name.is_empty() || name.ends_with('@'))
@@ -235,7 +258,7 @@ pub(super) fn unit(value: &str) -> Check {
 }
 
 /// Where an image is fetched from. CDI is the judge of the rest.
-pub(super) fn url(value: &str, schemes: &[&str]) -> Check {
+pub(crate) fn url(value: &str, schemes: &[&str]) -> Check {
     let rest = schemes.iter().find_map(|scheme| value.strip_prefix(scheme));
     if rest.is_none_or(str::is_empty) || value.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(format!("`{}` is not such a URL; begin with {}", shown(value), schemes.join(" or ")));
