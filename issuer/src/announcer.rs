@@ -35,12 +35,20 @@ impl Announcer {
     }
 }
 
-/// An announcer, and what sends its events until it is dropped and all are sent.
-pub(crate) fn announcer(client: Client) -> (Announcer, impl Future<Output = ()> + Send + 'static) {
+/// An announcer, and what sends its events until it is dropped and all are sent. One whose turn comes when this process may
+/// not tell of anything is left out.
+pub(crate) fn announcer(
+    client: Client,
+    may: impl Fn() -> bool + Send + 'static,
+) -> (Announcer, impl Future<Output = ()> + Send + 'static) {
     let (sender, mut events) = mpsc::channel::<(Event, ObjectReference)>(MOST);
     let reporter = Reporter::from(FIELD_MANAGER);
     let sending = async move {
         while let Some((event, about)) = events.recv().await {
+            if !may() {
+                tracing::debug!(reason = event.reason, "an event was left out: another replica leads now");
+                continue;
+            }
             // A recorder of its own for each: one that remembers would send a later event with the note of an earlier one
             // of the same reason, and keep all of them in memory for minutes. Only what has changed is announced.
             let recorder = Recorder::new(client.clone(), reporter.clone());

@@ -57,7 +57,10 @@ impl Error {
 
 /// What every reconciliation has at hand.
 pub(crate) struct Context {
+    /// Watches, at all times.
     pub(crate) client: Client,
+    /// Sends what a leader alone asks and writes, and only while this process leads.
+    pub(crate) acting: Client,
     pub(crate) issuers: Issuers,
     pub(crate) leadership: Leadership,
     announcer: Announcer,
@@ -66,7 +69,8 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(client: Client, issuers: Issuers, leadership: Leadership, announcer: Announcer) -> Self {
-        Self { client, issuers, leadership, announcer, told: Mutex::default() }
+        let acting = leadership.only_then(client.clone());
+        Self { client, acting, issuers, leadership, announcer, told: Mutex::default() }
     }
 
     /// Has an event sent, when there is time for it.

@@ -1,4 +1,4 @@
-//! What runs the flow: watches, wake-ups, retries, shutdown.
+//! What runs the flow: watches, wake-ups, retries, leadership, shutdown.
 //!
 //! ```text
 //!  issuers ──┬─▶ reconcile_issuer::reconcile ──wake──┐
@@ -8,12 +8,17 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    convert::Infallible,
     hash::Hash,
     path::Path,
     sync::Arc,
 };
 
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
+use futures::{
+    FutureExt, Stream, StreamExt, TryStreamExt,
+    future::{self, Shared},
+    stream,
+};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::{
     Api, Client, Config, Resource,
@@ -36,7 +41,7 @@ use crate::{
     ca_secrets::CaSecrets,
     context::Context,
     issuers::Issuers,
-    leader::Leadership,
+    leader::{Candidate, Leadership},
     reconcile::reconcile,
     reconcile_issuer,
     work::work_off,
@@ -57,6 +62,8 @@ pub(crate) enum Error {
     NoCluster(#[source] kube::config::InferConfigError),
     #[error("the client for the API server: {0}")]
     Client(#[source] kube::Error),
+    #[error("the system gave no random bytes")]
+    Random,
 }
 
 /// Runs until SIGTERM or SIGINT; work in hand is finished.
@@ -65,13 +72,33 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     runtime.block_on(async {
         let client = connect(args.kubeconfig.as_deref()).await?;
-        let home = args.cluster_resource_namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        let own = client.default_namespace().to_owned();
         let stop = stop_signal()?.boxed().shared();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, "running");
+        let (candidate, leadership) = match args.election(&own) {
+            Some(election) => {
+                let (candidate, leadership) = Candidate::new(client.clone(), identity()?, election);
+                (Some(candidate), leadership)
+            }
+            None => (None, Leadership::of_the_only_one()),
+        };
+        let home = args.cluster_resource_namespace.unwrap_or(own);
         // What is watched in one namespace is a world of its own: a TandemIssuer serves the requests beside it.
         let only: BTreeSet<_> = args.namespaces.into_iter().map(Some).collect();
         let only = if only.is_empty() { BTreeSet::from([None]) } else { only };
-        future::join_all(only.into_iter().map(|only| control(client.clone(), only, home.clone(), stop.clone()))).await;
+        let (working, mut work) = mpsc::channel::<Infallible>(1);
+        let worlds = only
+            .into_iter()
+            .map(|only| control(client.clone(), leadership.clone(), only, home.clone(), stop.clone(), working.clone()));
+        let act = future::join_all(worlds.collect::<Vec<_>>());
+        drop(working);
+        let stand = async {
+            if let Some(candidate) = candidate {
+                // Until nobody works any more.
+                candidate.stand(work.recv().map(drop)).await;
+            }
+        };
+        future::join(act, stand).await;
         Ok(())
     })
 }
@@ -99,13 +126,24 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Error> {
     })
 }
 
+/// The name of the machine, which is the pod's, and what no other has.
+fn identity() -> Result<String, Error> {
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::Random)?;
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(format!("{machine}_{:016x}", u64::from_ne_bytes(random)))
+}
+
 /// Serves the whole cluster, or `only` one namespace: then nothing is asked of the API server that takes rights beyond it,
-/// and the kinds that are in no namespace (TandemClusterIssuers, CertificateSigningRequests) are left alone.
+/// and the kinds that are in no namespace (TandemClusterIssuers, CertificateSigningRequests) are left alone. After `stop`
+/// work in hand is finished, `working` is dropped, and what is left to be told is told.
 async fn control(
     client: Client,
+    leadership: Leadership,
     only: Option<String>,
     cluster_resource_namespace: String,
-    stop: impl Future<Output = ()> + Clone + Send + 'static,
+    stop: Shared<impl Future<Output = ()> + Send + 'static>,
+    working: mpsc::Sender<Infallible>,
 ) {
     let (wake_requests, woken_requests) = mpsc::unbounded_channel();
     let (wake_signing_requests, woken_signing_requests) = mpsc::unbounded_channel();
@@ -119,8 +157,10 @@ async fn control(
     }
     let secrets = CaSecrets::new(client.clone(), changed);
     let issuers = Issuers::new(stores, secrets, cluster_resource_namespace, vec![wake_requests, wake_signing_requests]);
-    let (announcer, announcing) = announcer(client.clone());
-    let context = Arc::new(Context::new(client, issuers, Leadership::of_the_only_one(), announcer));
+    // What it did while it led is told when it leaves, too.
+    let (leads, leaves) = (leadership.clone(), stop.clone());
+    let (announcer, announcing) = announcer(client.clone(), move || leads.leading() || leaves.peek().is_some());
+    let context = Arc::new(Context::new(client, issuers, leadership, announcer));
 
     let issuers = flows.into_iter().map(|(kind, writer, secret_changes)| {
         let api = match &only {
@@ -129,19 +169,22 @@ async fn control(
         };
         run_issuers(kind, api, writer, secret_changes, context.clone(), stop.clone())
     });
-    let issuers = future::join_all(issuers);
+    let issuers = future::join_all(issuers.collect::<Vec<_>>());
     let requests: Api<CertificateRequest> = match &only {
         Some(namespace) => Api::namespaced(context.client.clone(), namespace),
         None => Api::all(context.client.clone()),
     };
     let requests = run_requests(requests, woken_requests, context.clone(), stop.clone());
-    let signing_requests = async {
+    let signing_requests = async move {
         if only.is_none() {
             let requests: Api<CertificateSigningRequest> = Api::all(context.client.clone());
-            run_requests(requests, woken_signing_requests, context.clone(), stop).await;
+            run_requests(requests, woken_signing_requests, context, stop).await;
         }
     };
-    let all = async { drop(future::join3(issuers, requests, signing_requests).await) };
+    let all = async {
+        future::join3(issuers, requests, signing_requests).await;
+        drop(working);
+    };
     alongside(all, announcing).await;
 }
 
@@ -155,7 +198,7 @@ async fn run_issuers(
     stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
     let store = writer.as_reader();
-    let forgetful = context.clone();
+    let (forgetful, leadership) = (context.clone(), context.leadership.clone());
     let events = watcher(api, watcher::Config::default()).modify(strip).default_backoff().reflect(writer);
     let events = events.inspect(move |event| match event {
         Ok(Event::Delete(issuer)) => forgetful.issuers.forget(&IssuerId::of(kind, issuer)),
@@ -167,7 +210,7 @@ async fn run_issuers(
     let changed = events.flat_map(move |event| stream::iter(touched(event, &known, &kind.resource())));
     let by_secret = channel(secret_changes).map(IssuerId::into_reference);
     let look = move |issuer| reconcile_issuer::reconcile(issuer, kind, context.clone());
-    work_off(stream::select(changed, by_secret), store, look, stop).await;
+    work_off(stream::select(changed, by_secret), store, kind.resource(), leadership, look, stop).await;
 }
 
 /// Reconciles the requests that are ours and unfinished when they or their issuers change. Finished ones are dropped
@@ -195,8 +238,9 @@ async fn run_requests<R: SigningRequest>(
     let (known, waiting) = (store.clone(), store.clone());
     let changed = events.flat_map(move |event| stream::iter(touched(event, &known, &())));
     let by_issuer = channel(woken).flat_map(move |id| stream::iter(referring_to(&waiting, &id)));
+    let leadership = context.leadership.clone();
     let look = move |request| reconcile::<R>(request, context.clone());
-    work_off(stream::select(changed, by_issuer), store, look, stop).await;
+    work_off(stream::select(changed, by_issuer), store, (), leadership, look, stop).await;
 }
 
 /// The objects that an event of a watch is about. After a list has been read anew these are all: which of them changed

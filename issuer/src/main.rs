@@ -22,7 +22,7 @@ mod work;
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use args::{Args, Command, LogFormat};
 
@@ -36,6 +36,9 @@ fn main() -> ExitCode {
     let args = Args::parse_from(words);
     let done = match args.command {
         Command::Run(run) => {
+            if let Some(problem) = run.problem() {
+                Args::command().error(ErrorKind::ValueValidation, problem).exit();
+            }
             log_to_stderr(run.log_format);
             controller::run(run).map_err(|error| error.to_string())
         }

@@ -47,7 +47,7 @@ pub(crate) async fn reconcile<R: SigningRequest>(
     let Some(id) = request.issuer() else { return Ok(None) };
     let Some(issuer) = ctx.issuers.observe(&id) else { return Ok(None) };
     let mut core = request.to_core();
-    let asked = ask(request.as_ref(), &core, &id, &issuer, &ctx.client).await;
+    let asked = ask(request.as_ref(), &core, &id, &issuer, &ctx.acting).await;
 
     // Decide: pure, in the core.
     let decided = match &asked {
@@ -203,11 +203,11 @@ async fn publish<R: SigningRequest>(
 /// Applies a patch of the status. The answer, which is the whole object once more, is not taken apart: the watch brings it.
 async fn write_status<R: SigningRequest>(request: &R, ctx: &Context, patch: &Value) -> Result<(), kube::Error> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let url = request.api(ctx.client.clone()).resource_url().to_owned();
+    let url = request.api(ctx.acting.clone()).resource_url().to_owned();
     let call = kube::core::Request::new(url)
         .patch_subresource("status", &request.name_any(), &params, &Patch::Apply(patch))
         .map_err(kube::Error::BuildRequest)?;
-    ctx.client.request::<IgnoredAny>(call).await.map(|_| ())
+    ctx.acting.request::<IgnoredAny>(call).await.map(|_| ())
 }
 
 fn new_serial() -> Result<Serial, Error> {

@@ -49,10 +49,12 @@ pub(crate) async fn reconcile(
     // Act.
     let authorities: Vec<_> =
         seen_authority(&seen).map(|a| AuthorityStatus::new(a.description(), now)).into_iter().collect();
-    let patch = status::issuer_patch(&issuer, kind, &judgement, &authorities, now);
+    // A follower knows what it would say, and is ready to sign.
+    let says = ctx.leadership.leading();
+    let patch = status::issuer_patch(&issuer, kind, &judgement, &authorities, now).filter(|_| says);
     if let Some(patch) = &patch {
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        api(&ctx.client, &id).patch_status(&id.name, &params, &Patch::Apply(patch)).await.map_err(Error::Api)?;
+        api(&ctx.acting, &id).patch_status(&id.name, &params, &Patch::Apply(patch)).await.map_err(Error::Api)?;
         tracing::info!(issuer = %id, reason = judgement.reason, "{}", judgement.message);
     }
     ctx.issuers.conclude(id, version(&issuer), observed);

@@ -1,5 +1,5 @@
 //! Works off what changes: several objects at once and none twice at once, in the order of [`Queue`]. What fails is tried
-//! again, ever later.
+//! again, ever later. Where this process begins or ceases to lead, all work is dropped and begins anew.
 
 use std::{collections::HashMap, hash::Hash, pin::pin, sync::Arc, time::Duration};
 
@@ -9,21 +9,27 @@ use kube::{
     Resource,
     runtime::reflector::{ObjectRef, Store},
 };
+use tokio::time::timeout;
 use tokio_util::time::{DelayQueue, delay_queue::Key};
 
-use crate::{context::Error, queue::Queue};
+use crate::{context::Error, leader::Leadership, queue::Queue};
 
 /// How many objects are in work at once: enough to hide the API server's latency.
 const CONCURRENCY: usize = 32;
+
+/// How long work in hand may take when the issuer stops.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The longest wait between two looks at an object. Far below what a [`DelayQueue`] can hold.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Looks at each object of `store` that `changed` names, until `stop`; then what is in work is finished. `look` says when
-/// to look again, if at all.
+/// to look again, if at all. At each turn of `leadership` all objects are looked at.
 pub(crate) async fn work_off<K, F>(
     changed: impl Stream<Item = ObjectRef<K>>,
     store: Store<K>,
+    kind: K::DynamicType,
+    mut leadership: Leadership,
     look: impl Fn(Arc<K>) -> F,
     stop: impl Future<Output = ()>,
 ) where
@@ -58,6 +64,12 @@ pub(crate) async fn work_off<K, F>(
                 queue.push(object);
             }
             _ = &mut listed, if !is_listed => is_listed = true,
+            () = leadership.turn() => {
+                in_work.clear();
+                (queue, later, failures) = (Queue::new(), Later::default(), HashMap::new());
+                let reference = |object: &Arc<K>| ObjectRef::from_obj_with(object.as_ref(), kind.clone());
+                store.state().iter().map(reference).for_each(|object| queue.push(object));
+            }
             Some((object, result)) = in_work.next() => {
                 queue.done(&object);
                 if let Some(wait) = when_again(&object, result, &mut failures) {
@@ -67,7 +79,10 @@ pub(crate) async fn work_off<K, F>(
             object = later.due() => queue.push(object),
         }
     }
-    while in_work.next().await.is_some() {}
+    let finish = async { while in_work.next().await.is_some() {} };
+    if timeout(FAREWELL, finish).await.is_err() {
+        tracing::warn!("work is left unfinished: the API server takes too long");
+    }
 }
 
 /// When to look again after this result: where it is a failure, exponentially later with each, with jitter, without end;
