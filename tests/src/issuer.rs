@@ -45,13 +45,39 @@ impl IssuerProcess {
     /// # Errors
     /// As [`IssuerProcess::start`].
     pub async fn start_at(control_plane: &ControlPlane, url: Option<&str>, variables: &[(&str, &str)]) -> Result<Self> {
-        let kubeconfig = control_plane.folder().join("issuer.kubeconfig");
+        Self::start_as(control_plane, "issuer", url, variables, &[]).await
+    }
+
+    /// One of several replicas, with a token and a log of its own, that stands for leadership. `arguments` are further ones of
+    /// `tandem-issuer run`.
+    ///
+    /// # Errors
+    /// As [`IssuerProcess::start`].
+    pub async fn start_replica(
+        control_plane: &ControlPlane,
+        name: &str,
+        url: Option<&str>,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let arguments: Vec<_> = ["--leader-elect"].into_iter().chain(arguments.iter().copied()).collect();
+        Self::start_as(control_plane, name, url, &[], &arguments).await
+    }
+
+    async fn start_as(
+        control_plane: &ControlPlane,
+        name: &str,
+        url: Option<&str>,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let kubeconfig = control_plane.folder().join(format!("{name}.kubeconfig"));
         write_kubeconfig(control_plane, (NAMESPACE, "tandem-issuer"), url, &kubeconfig).await?;
         let mut command = Command::new(tools::program("tandem-issuer")?);
         // Nothing of the caller's surroundings may help it: only its own token counts.
         command.env_clear().envs(variables.iter().copied()).arg("run").arg("--kubeconfig").arg(kubeconfig);
+        command.args(arguments);
         let started = Instant::now();
-        let process = Process::start(&mut command, &control_plane.folder().join("issuer.log"), None)?;
+        let process = Process::start(&mut command, &control_plane.folder().join(format!("{name}.log")), None)?;
         Ok(Self { process, started })
     }
 

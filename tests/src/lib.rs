@@ -8,6 +8,7 @@
 //!
 //! Whatever is started is stopped and waited for when its value is dropped, and stops by itself when this process dies.
 
+pub mod cable;
 pub mod certificates;
 pub mod cluster;
 pub mod control_plane;

@@ -111,6 +111,15 @@ impl Process {
         Ok(())
     }
 
+    /// Stops it where it is (SIGSTOP), or has it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn pause(&self, paused: bool) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        Ok(kill_process(pid, if paused { Signal::STOP } else { Signal::CONT })?)
+    }
+
     /// Sends SIGTERM and waits for the end; kills what does not end. Returns whether it ended with code 0.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use crate::{
     requests::{ask_plainly, get, issued},
 };
 
-fn names(count: usize) -> Vec<String> {
+pub(crate) fn names(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("leaf-{index}")).collect()
 }
 
@@ -42,7 +42,7 @@ async fn environment() -> Result<Environment> {
 
 /// Every one of these requests was given one certificate, and no other ever: by the audit log and by the watch, which has
 /// also what was stored when whoever had written it was gone before the answer.
-fn assert_one_certificate_each(
+pub(crate) fn assert_one_certificate_each(
     environment: &Environment,
     mut certificates: Certificates,
     requests: &[DynamicObject],

@@ -26,6 +26,7 @@ mod granted;
 mod installed;
 mod issuers;
 mod judges;
+mod leadership;
 mod names;
 mod offline;
 mod policy;
