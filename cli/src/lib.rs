@@ -15,4 +15,4 @@ pub mod problem;
 pub mod stdio;
 pub mod yaml;
 
-pub use problem::{Problem, shown};
+pub use problem::{Problem, printable, shown};

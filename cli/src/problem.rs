@@ -142,11 +142,22 @@ pub(crate) fn has_key(text: &str) -> bool {
     text.contains("PRIVATE KEY-----")
 }
 
+/// A text whose characters are all for the eye: none moves the cursor, colours what follows, or turns its direction (Unicode Standard
+/// Annex 9), as a name in quotes may hold them in a manifest.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let moves = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if moves(c) { '\u{fffd}' } else { c }).collect()
+}
+
 fn within(value: &str, limit: usize) -> String {
     if has_key(value) {
         return "(a private key)".to_owned();
     }
-    let mut text: String = value.chars().take(limit).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut text = printable(&value.chars().take(limit).collect::<String>());
     if value.chars().nth(limit).is_some() {
         text.push('…');
     }

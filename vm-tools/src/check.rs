@@ -85,7 +85,7 @@ struct Findings {
 
 impl Findings {
     fn add(&mut self, object: &Meta, field: impl Into<String>, message: impl Into<String>) {
-        let (field, message) = (field.into(), message.into());
+        let [field, message] = [field.into(), message.into()].map(|text| tandem_cli::printable(&text));
         self.all.push(Finding { rule: self.rule, object: object.clone(), field, message, concerns: None });
     }
 

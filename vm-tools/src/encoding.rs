@@ -8,9 +8,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What base64 stands for, if it is that. White space in it, as `base64` without `-w0` prints it, is passed over, as
-/// Kubernetes and cloud-init do.
+/// What base64 stands for, if it is that. Line breaks in it, as `base64` without `-w0` prints them, are passed over, and no other
+/// white space, as in Kubernetes and KubeVirt: <https://pkg.go.dev/encoding/base64#Encoding.Decode>.
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let packed = Zeroizing::new(text.split_ascii_whitespace().collect::<String>());
+    let packed = Zeroizing::new(text.replace(['\r', '\n'], ""));
     STANDARD.decode(packed.as_bytes()).ok()
 }

@@ -33,8 +33,9 @@ pub use network::{NetworkPolicy, Peer, PolicyRule, Selector, Service, ServicePor
 pub(crate) use node::join;
 pub use node::{At, Node};
 pub use store::{ConfigMap, Content, Secret};
+pub(crate) use user_data::Beginning;
 pub use user_data::{Format, USER_DATA_KEYS, UserData};
-pub use workload::{Container, EnvVar, Mount, PodVolume, SecretUse, Workload};
+pub use workload::{Container, EnvVar, Mount, PodVolume, SecretRef, SecretUse, Workload};
 
 use crate::spec;
 

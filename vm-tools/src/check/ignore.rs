@@ -10,20 +10,43 @@ use crate::model::{Meta, Stream};
 /// The annotation that names rules which an object may break: numbers, separated by commas or white space.
 pub const ANNOTATION: &str = "vm.tandem.internal/ignore";
 
-/// `RULE`, or `RULE:KIND/NAMESPACE/NAME` for one object.
+/// `RULE`, or for one object `RULE:KIND/NAMESPACE/NAME` or, where that is enough, `RULE:KIND/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ignored {
     rule: &'static str,
-    object: Option<String>,
+    object: Option<Named>,
+}
+
+/// An object as the command line names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    kind: String,
+    /// `None` for any, and for kinds that have none.
+    namespace: Option<String>,
+    name: String,
+}
+
+impl Named {
+    fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<_> = text.split('/').map(str::to_owned).collect();
+        let (kind, namespace, name) = match parts.as_slice() {
+            [kind, name] => (kind, None, name),
+            [kind, namespace, name] => (kind, Some(namespace.clone()), name),
+            _ => return None,
+        };
+        let empty = kind.is_empty() || name.is_empty();
+        (!empty).then(|| Self { kind: kind.clone(), namespace, name: name.clone() })
+    }
+
+    fn is(&self, meta: &Meta) -> bool {
+        let kind = self.kind.eq_ignore_ascii_case(&meta.kind);
+        kind && self.name == meta.name && self.namespace.as_ref().is_none_or(|namespace| *namespace == meta.namespace)
+    }
 }
 
 impl Ignored {
     pub(super) fn covers(&self, finding: &Finding) -> bool {
-        let same = |meta: &Meta| {
-            self.object
-                .as_ref()
-                .is_none_or(|object| *object == format!("{}/{}/{}", meta.kind, meta.namespace, meta.name))
-        };
+        let same = |meta: &Meta| self.object.as_ref().is_none_or(|object| object.is(meta));
         self.rule == finding.rule.id && (same(&finding.object) || finding.concerns.as_ref().is_some_and(same))
     }
 }
@@ -33,17 +56,18 @@ impl FromStr for Ignored {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (rule, object) = text.split_once(':').map_or((text, None), |(rule, object)| (rule, Some(object)));
-        if object.is_some_and(|object| object.split('/').filter(|part| !part.is_empty()).count() < 2) {
-            return Err("write RULE, or for one object RULE:KIND/NAMESPACE/NAME".to_owned());
-        }
+        let named = object.map(|object| {
+            Named::parse(object).ok_or("write RULE, or for one object RULE:KIND/NAMESPACE/NAME or RULE:KIND/NAME")
+        });
+        let object = named.transpose()?;
         let rule = by_id(rule).ok_or_else(|| format!("there is no rule `{}`; --rules lists them", shown(rule)))?;
-        Ok(Self { rule: rule.id, object: object.map(str::to_owned) })
+        Ok(Self { rule: rule.id, object })
     }
 }
 
-/// A rule by its number.
+/// A rule by its number, in letters of either case.
 pub(crate) fn by_id(id: &str) -> Option<&'static Rule> {
-    super::rules().find(|rule| rule.id == id)
+    super::rules().find(|rule| rule.id.eq_ignore_ascii_case(id))
 }
 
 fn named(meta: &Meta) -> impl Iterator<Item = &str> {
@@ -54,7 +78,7 @@ fn named(meta: &Meta) -> impl Iterator<Item = &str> {
 /// Whether the object, or the machine that it concerns, may break the rule.
 pub(super) fn annotated(finding: &Finding) -> bool {
     let objects = [Some(&finding.object), finding.concerns.as_ref()];
-    objects.into_iter().flatten().any(|meta| named(meta).any(|id| id == finding.rule.id))
+    objects.into_iter().flatten().any(|meta| named(meta).any(|id| id.eq_ignore_ascii_case(finding.rule.id)))
 }
 
 pub(super) const RULES: &[Rule] = &[Rule {

@@ -1,9 +1,9 @@
-//! Field → line of its file, for what shows findings beside the text. The model has values without their places in the text; here
-//! the text is read once more, for the fields that are asked for.
+//! Field → line of its file, for what shows findings beside the text, and how its value is written. The model has values without
+//! their places in the text; here the text is read once more, for the fields that are asked for.
 
 use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Parser};
+use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::Finding;
 use crate::model::join;
@@ -56,52 +56,69 @@ fn fields(finding: &Finding) -> impl Iterator<Item = (usize, String)> {
     .map(move |path| (document, path))
 }
 
+/// Something that stands in a text.
+pub(super) struct Token<'t> {
+    /// Which of the documents it is in, from 1.
+    pub(super) document: usize,
+    /// Its field's path.
+    pub(super) path: &'t str,
+    /// Where it begins, from 1.
+    pub(super) line: usize,
+    /// What is written, where that is a value in one line without quotes.
+    pub(super) plain: Option<&'t str>,
+}
+
+/// Reads a text as far as it can be read: of each field the key, and then the value.
+pub(super) fn walk(text: &str, mut tell: impl FnMut(Token<'_>)) {
+    let (mut document, mut open): (usize, Vec<Open>) = (0, Vec::new());
+    for event in Parser::new_from_str(text) {
+        let Ok((event, span)) = event else { break };
+        let path = open.last().map_or(Some(String::new()), Open::next);
+        let mut tell = |path: &str, plain: Option<&str>| tell(Token { document, path, line: span.start.line(), plain });
+        match event {
+            Event::DocumentStart(_) => document += 1,
+            Event::Scalar(value, style, ..) => match (open.last_mut(), path) {
+                (Some(Open::Map { path, key: key @ None }), _) => {
+                    tell(&join(path, &value), None);
+                    *key = Some(value.into_owned());
+                }
+                (last, path) => {
+                    let plain = (style == ScalarStyle::Plain).then_some(&*value);
+                    tell(&path.unwrap_or_default(), plain);
+                    last.into_iter().for_each(Open::ended);
+                }
+            },
+            Event::Alias(_) => open.last_mut().into_iter().for_each(Open::ended),
+            Event::MappingStart(..) => {
+                let path = path.unwrap_or_default();
+                tell(&path, None);
+                open.push(Open::Map { path, key: None });
+            }
+            Event::SequenceStart(..) => {
+                let path = path.unwrap_or_default();
+                tell(&path, None);
+                open.push(Open::List { path, index: 0 });
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                open.pop();
+                open.last_mut().into_iter().for_each(Open::ended);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Lines {
     /// Of a file's text, as far as these findings are concerned.
     pub(super) fn of<'f>(text: &str, findings: impl Iterator<Item = &'f Finding>) -> Self {
         let wanted: HashSet<_> = findings.flat_map(fields).collect();
         let mut lines = HashMap::new();
-        let (mut document, mut open): (usize, Vec<Open>) = (0, Vec::new());
-        for event in Parser::new_from_str(text) {
-            // What cannot be read any further has no lines.
-            let Ok((event, span)) = event else { break };
-            let path = open.last().map_or(Some(String::new()), Open::next);
-            let mut record = |path: &str| {
-                let place = (document, path.to_owned());
-                if wanted.contains(&place) {
-                    lines.entry(place).or_insert(span.start.line());
-                }
-            };
-            match event {
-                Event::DocumentStart(_) => document += 1,
-                Event::Scalar(value, ..) => match (open.last_mut(), path) {
-                    (Some(Open::Map { path, key: key @ None }), _) => {
-                        record(&join(path, &value));
-                        *key = Some(value.into_owned());
-                    }
-                    (last, path) => {
-                        record(&path.unwrap_or_default());
-                        last.into_iter().for_each(Open::ended);
-                    }
-                },
-                Event::Alias(_) => open.last_mut().into_iter().for_each(Open::ended),
-                Event::MappingStart(..) => {
-                    let path = path.unwrap_or_default();
-                    record(&path);
-                    open.push(Open::Map { path, key: None });
-                }
-                Event::SequenceStart(..) => {
-                    let path = path.unwrap_or_default();
-                    record(&path);
-                    open.push(Open::List { path, index: 0 });
-                }
-                Event::MappingEnd | Event::SequenceEnd => {
-                    open.pop();
-                    open.last_mut().into_iter().for_each(Open::ended);
-                }
-                _ => {}
+        walk(text, |token| {
+            let place = (token.document, token.path.to_owned());
+            if wanted.contains(&place) {
+                lines.entry(place).or_insert(token.line);
             }
-        }
+        });
         Self(lines)
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use tandem_cli::shown;
+use tandem_cli::{printable, shown};
 
 use super::{Finding, Report, Rule, Severity};
 
@@ -18,7 +18,10 @@ impl Report {
             let _ = write!(
                 text,
                 "{} {} {}: {object}\n  {field}{colon}{message}\n  {}\n\n",
-                rule.severity, rule.id, object.place, rule.remedy
+                rule.severity,
+                rule.id,
+                printable(&object.place.to_string()),
+                rule.remedy
             );
         }
         let counted = [
@@ -168,8 +171,9 @@ metadata:
     vm.tandem.internal/ignore: TVM120, TVM210
 ```
 
-On the command line, `--ignore RULE` does so for all objects, `--ignore RULE:KIND/NAMESPACE/NAME` for one. A DatabaseVM has
-no annotations: name what is rendered from it, as the finding does.
+On the command line, `--ignore RULE` does so for all objects, `--ignore RULE:KIND/NAMESPACE/NAME` for one; so
+does `--ignore RULE:KIND/NAME`, in every namespace and for kinds that have none. A DatabaseVM has no annotations: name what is
+rendered from it, as the finding does.
 
 `-o json` writes one object: `findings`, each with `rule`, `name`, `severity` (`error`, `warning`, `note`), `file`, `document` (from 1),
 `item` (from 1, where the document is a List), `object` (`apiVersion`, `kind`, `namespace`, `name`, and `rendered`: it is made from a

@@ -25,7 +25,8 @@ pub(super) struct Args {
     /// Namespace of objects that name none
     #[arg(short, long, default_value = "default")]
     namespace: String,
-    /// Say nothing of a rule, as RULE, or as RULE:KIND/NAMESPACE/NAME for one object; may be repeated
+    /// Say nothing of a rule, as RULE, or as RULE:KIND/NAMESPACE/NAME or RULE:KIND/NAME for one object; may be
+    /// repeated
     #[arg(long, value_name = "RULE")]
     ignore: Vec<Ignored>,
     /// List the rules

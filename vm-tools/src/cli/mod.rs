@@ -140,7 +140,8 @@ pub fn run(
 }
 
 fn at_fault(lines: &[String], stderr: &mut dyn Write) -> ExitCode {
-    let shown = lines.iter().try_for_each(|line| writeln!(stderr, "tandem-vm: {line}"));
+    let mut lines = lines.iter().map(|line| tandem_cli::printable(line));
+    let shown = lines.try_for_each(|line| writeln!(stderr, "tandem-vm: {line}"));
     ExitCode::from(if shown.is_ok() { AT_FAULT } else { UNHEARD })
 }
 

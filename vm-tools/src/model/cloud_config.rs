@@ -55,8 +55,12 @@ impl CloudConfig {
     /// # Errors
     /// Why it is no cloud-config, in words.
     pub fn read(text: &str) -> Result<Self, String> {
-        let value = yaml::documents(text, BUDGET).next().unwrap_or(Ok(Value::Null));
+        let mut documents = yaml::documents(text, BUDGET);
+        let value = documents.next().unwrap_or(Ok(Value::Null));
         let value = value.map_err(|error| shown(&error.to_string()))?;
+        if documents.next().is_some() {
+            return Err("it has several documents".to_owned());
+        }
         if !(value.is_mapping() || value.is_null()) {
             return Err("it is not a mapping".to_owned());
         }
@@ -109,7 +113,8 @@ fn file(node: &Node<'_>) -> WrittenFile {
     let content = node.get("content");
     let text = content.text().unwrap_or_default();
     let decoded = match node.get("encoding").text().map(str::to_lowercase).as_deref() {
-        Some("b64" | "base64") => Content::from_base64(text),
+        // Python's decoder passes over all white space.
+        Some("b64" | "base64") => Content::from_base64(&text.split_whitespace().collect::<String>()),
         // Compressed: not looked into.
         Some("gz" | "gzip" | "gz+base64" | "gzip+base64" | "gz+b64" | "gzip+b64") => Content::Binary,
         _ => Content::Text(text.to_owned()),

@@ -109,6 +109,14 @@ pub enum VolumeSource {
     Other(String),
 }
 
+impl VolumeSource {
+    /// Whether the machine starts without it.
+    #[must_use]
+    pub fn optional(&self) -> bool {
+        matches!(self, Self::Secret { optional: true, .. })
+    }
+}
+
 /// A volume of cloud-init.
 pub struct CloudInit {
     /// Path of the source: `…cloudInitNoCloud`, or `…cloudInitConfigDrive`.

@@ -110,26 +110,57 @@ fn of_content(content: &Content) -> (Format, &str) {
     }
 }
 
+/// How a user data may begin for cloud-init to know what it is:
+/// <https://docs.cloud-init.io/en/latest/explanation/format.html>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    Archive,
+    JsonPatch,
+    Jinja,
+    Boothook,
+    CloudConfig,
+    PartHandler,
+    Include,
+    Script,
+}
+
+impl Beginning {
+    /// Of a text. As in cloud-init white space before it, letters' case and what follows make no difference, and a byte order
+    /// mark is no white space.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        // One that another begins with stands behind it.
+        let all = [
+            ("#cloud-config-archive", Self::Archive),
+            ("#cloud-config-jsonp", Self::JsonPatch),
+            ("## template: jinja", Self::Jinja),
+            ("#cloud-boothook", Self::Boothook),
+            ("#cloud-config", Self::CloudConfig),
+            ("#part-handler", Self::PartHandler),
+            ("#include", Self::Include),
+            ("#!", Self::Script),
+        ];
+        let start: String = text.trim_start().chars().take(32).flat_map(char::to_lowercase).collect();
+        all.into_iter().find(|(beginning, _)| start.starts_with(beginning)).map(|(_, found)| found)
+    }
+}
+
+/// How many bytes of a user data cloud-init searches for a header of MIME.
+const MIME_WITHIN: usize = 4096;
+
 fn format(text: &str) -> Format {
-    let first = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().trim_end();
-    match first {
+    let mime = || {
+        let start = &text.as_bytes()[..text.len().min(MIME_WITHIN)];
+        start.to_ascii_lowercase().windows(13).any(|window| window == b"mime-version:")
+    };
+    match Beginning::of(text) {
         _ if text.trim().is_empty() => Format::Empty,
-        "#cloud-config" => CloudConfig::read(text).map_or_else(Format::Broken, Format::CloudConfig),
-        _ if first.starts_with("#cloud-config-archive") => Format::Archive,
-        // cloud-init compares the beginning alone.
-        _ if first.starts_with("#cloud-config") && !first.starts_with("#cloud-config-") => {
-            CloudConfig::read(text).map_or_else(Format::Broken, Format::CloudConfig)
-        }
-        _ if first.starts_with("## template:") => Format::Jinja,
-        _ if first.starts_with("#!") => Format::Script,
-        _ if ["Content-Type:", "MIME-Version:", "From "].iter().any(|start| first.starts_with(start)) => Format::Mime,
-        _ if first.starts_with("#include")
-            || first.starts_with("#cloud-boothook")
-            || first.starts_with("#part-handler") =>
-        {
-            Format::Other
-        }
-        _ if CloudConfig::read(text).is_ok_and(|config| config.has_known_key()) => Format::Headerless,
-        _ => Format::Other,
+        Some(Beginning::CloudConfig) => CloudConfig::read(text).map_or_else(Format::Broken, Format::CloudConfig),
+        Some(Beginning::Archive) => Format::Archive,
+        Some(Beginning::Jinja) => Format::Jinja,
+        Some(Beginning::Script) => Format::Script,
+        Some(Beginning::JsonPatch | Beginning::Boothook | Beginning::PartHandler | Beginning::Include) => Format::Other,
+        None if mime() => Format::Mime,
+        None if CloudConfig::read(text).is_ok_and(|config| config.has_known_key()) => Format::Headerless,
+        None => Format::Other,
     }
 }

@@ -31,7 +31,7 @@ pub struct Container {
     /// `env`.
     pub env: Vec<EnvVar>,
     /// Secrets in `envFrom`.
-    pub env_from: Vec<At<String>>,
+    pub env_from: Vec<SecretRef>,
     /// `volumeMounts`.
     pub mounts: Vec<Mount>,
 }
@@ -43,7 +43,15 @@ pub struct EnvVar {
     /// Its literal value.
     pub value: Option<At<String>>,
     /// Secret and key that it is taken from.
-    pub secret: Option<(At<String>, String)>,
+    pub secret: Option<(SecretRef, String)>,
+}
+
+/// A Secret from which variables are taken.
+pub struct SecretRef {
+    /// The Secret.
+    pub name: At<String>,
+    /// Whether the pod starts without it, or without the key.
+    pub optional: bool,
 }
 
 /// A mount of a volume.
@@ -78,6 +86,8 @@ pub struct SecretUse {
     pub keys: Option<Vec<At<String>>>,
     /// Mode of the files: 0644 where the field is not there.
     pub mode: u32,
+    /// Whether the pod starts without it, or without one of the keys.
+    pub optional: bool,
 }
 
 impl SecretUse {
@@ -124,7 +134,7 @@ fn container(node: &Node<'_>, init: bool) -> Container {
         EnvVar {
             name: item.get("name").text().unwrap_or_default().to_owned(),
             value: item.get("value").at(),
-            secret: reference.get("name").at().map(|name| (name, key)),
+            secret: secret_ref(&reference).map(|secret| (secret, key)),
         }
     };
     let mount = |item: Node<'_>| {
@@ -139,16 +149,21 @@ fn container(node: &Node<'_>, init: bool) -> Container {
         init,
         words: [node.get("command").list(), node.get("args").list()].concat(),
         env: node.get("env").items().map(variable).collect(),
-        env_from: node.get("envFrom").items().filter_map(|item| item.get("secretRef").get("name").at()).collect(),
+        env_from: node.get("envFrom").items().filter_map(|item| secret_ref(&item.get("secretRef"))).collect(),
         mounts: node.get("volumeMounts").items().map(mount).collect(),
     }
+}
+
+fn secret_ref(node: &Node<'_>) -> Option<SecretRef> {
+    Some(SecretRef { name: node.get("name").at()?, optional: node.get("optional").flag().unwrap_or(false) })
 }
 
 fn volume(node: &Node<'_>) -> PodVolume {
     let used = |source: &Node<'_>, name: &str, mode: Option<u32>| {
         let items = source.get("items");
         let keys = items.is_there().then(|| items.items().filter_map(|item| item.get("key").at()).collect());
-        source.get(name).at().map(|name| SecretUse { name, keys, mode: mode.unwrap_or(0o644) })
+        let optional = source.get("optional").flag().unwrap_or(false);
+        source.get(name).at().map(|name| SecretUse { name, keys, mode: mode.unwrap_or(0o644), optional })
     };
     let (plain, projected) = (node.get("secret"), node.get("projected"));
     let mode = projected.get("defaultMode").mode();

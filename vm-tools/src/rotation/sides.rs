@@ -86,11 +86,11 @@ fn of_workload(workload: &Workload, secret: &str) -> Vec<Side> {
             .env
             .iter()
             .filter_map(|variable| variable.secret.as_ref())
-            .filter(|(name, _)| name.value == secret)
+            .filter(|(used, _)| used.name.value == secret)
         {
             add(Way::Environment, key.1 != "ca.crt");
         }
-        if container.env_from.iter().any(|name| name.value == secret) {
+        if container.env_from.iter().any(|used| used.name.value == secret) {
             add(Way::Environment, true);
         }
     }

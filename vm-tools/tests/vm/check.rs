@@ -1,36 +1,31 @@
-//! `tandem-vm check`: its three forms of output, its exit codes, and what it may never do.
+//! `tandem-vm check` as a command: its text and JSON, its exit codes, what is ignored, and what it may never print.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use jsonschema::{Draft, Validator};
-use proptest::prelude::*;
-use serde_json::{Value, json};
-use tandem_vm::check::{Severity, check, rules};
-use tandem_vm::model::Stream;
+use serde_json::Value;
+use tandem_vm::check::rules;
 
 use crate::command::{tandem_vm, with_stdin};
 use crate::support::{output, said};
-use crate::{model, properties};
 
-fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// `check` of these arguments, in the repository's root.
-fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     output(tandem_vm().arg("check").args(args).current_dir(repository()))
 }
 
-fn run_stdin(text: &str, args: &[&str]) -> Output {
+pub(crate) fn run_stdin(text: &str, args: &[&str]) -> Output {
     with_stdin(text.as_bytes(), "check", args)
 }
 
-const BEFORE: &str = "examples/check/before.yaml";
+pub(crate) const BEFORE: &str = "examples/check/before.yaml";
 
-fn text_of(done: &Output) -> String {
+pub(crate) fn text_of(done: &Output) -> String {
     String::from_utf8(done.stdout.clone()).unwrap()
 }
 
@@ -46,151 +41,6 @@ fn many_faults_as_json() {
     let done = run(&[BEFORE, "-o", "json"]);
     assert_eq!((done.status.code(), done.stderr.len()), (Some(1), 0));
     insta::assert_snapshot!(text_of(&done));
-}
-
-#[test]
-fn many_faults_as_sarif() {
-    let done = run(&[BEFORE, "-o", "sarif"]);
-    assert_eq!((done.status.code(), done.stderr.len()), (Some(1), 0));
-    // The rules are in the log as they are in docs/checks.md; here only those of two.
-    let mut log: Value = serde_json::from_slice(&done.stdout).unwrap();
-    let driver = &mut log["runs"][0]["tool"]["driver"];
-    driver["semanticVersion"] = "VERSION".into();
-    driver["rules"].as_array_mut().unwrap().truncate(2);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&log).unwrap());
-}
-
-/// Of SARIF 2.1.0 (sections 3.13 to 3.51) the objects that are written, with nothing else allowed in them.
-fn sarif_in_short() -> Value {
-    let message = json!({"type": "object", "required": ["text"], "additionalProperties": false,
-        "properties": {"text": {"type": "string", "minLength": 1}}});
-    let level = json!({"enum": ["none", "note", "warning", "error"]});
-    let rule = json!({"type": "object", "required": ["id"], "additionalProperties": false, "properties": {
-        "id": {"type": "string"}, "name": {"type": "string"}, "shortDescription": message, "fullDescription": message, "help": message,
-        "defaultConfiguration": {"type": "object", "additionalProperties": false, "properties": {"level": level}}}});
-    let location = json!({"type": "object", "additionalProperties": false, "properties": {
-        "physicalLocation": {"type": "object", "additionalProperties": false, "properties": {
-            "artifactLocation": {"type": "object", "additionalProperties": false, "properties": {"uri": {"type": "string"}}},
-            "region": {"type": "object", "additionalProperties": false,
-                "properties": {"startLine": {"type": "integer", "minimum": 1}}}}},
-        "logicalLocations": {"type": "array", "uniqueItems": true, "items": {"type": "object", "additionalProperties": false,
-            "properties": {"name": {"type": "string"}, "fullyQualifiedName": {"type": "string"}, "kind": {"type": "string"}}}}}});
-    let result = json!({"type": "object", "required": ["message"], "additionalProperties": false, "properties": {
-        "ruleId": {"type": "string"}, "ruleIndex": {"type": "integer", "minimum": 0}, "level": level, "message": message,
-        "locations": {"type": "array", "items": location}}});
-    let driver = json!({"type": "object", "required": ["name"], "additionalProperties": false, "properties": {
-        "name": {"type": "string"}, "semanticVersion": {"type": "string"},
-        "rules": {"type": "array", "uniqueItems": true, "items": rule}}});
-    let run = json!({"type": "object", "required": ["tool"], "additionalProperties": false, "properties": {
-        "tool": {"type": "object", "required": ["driver"], "additionalProperties": false, "properties": {"driver": driver}},
-        "columnKind": {"enum": ["utf16CodeUnits", "unicodeCodePoints"]}, "results": {"type": "array", "items": result}}});
-    json!({"type": "object", "required": ["version", "runs"], "additionalProperties": false, "properties": {
-        "$schema": {"type": "string"}, "version": {"const": "2.1.0"}, "runs": {"type": "array", "items": run}}})
-}
-
-/// The schema above, and OASIS's own where the environment names it (`SARIF_SCHEMA=FILE`).
-fn sarif_schemas() -> Vec<Validator> {
-    let published = std::env::var_os("SARIF_SCHEMA").map(|path| {
-        let mut schema: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-        // A pattern there is no regular expression: it closes a bracket that is not open.
-        for object in ["run", "toolComponent"] {
-            schema["definitions"][object]["properties"]["language"].as_object_mut().unwrap().remove("pattern");
-        }
-        schema
-    });
-    let build = |schema: &Value| jsonschema::options().with_draft(Draft::Draft7).build(schema).unwrap();
-    [Some(sarif_in_short()), published].iter().flatten().map(build).collect()
-}
-
-#[test]
-fn sarif_is_what_the_standard_says() {
-    for args in [&[BEFORE][..], &["examples/check/after.yaml"], &["examples/mongodb-vm"]] {
-        let done = run(&[args, &["-o", "sarif"]].concat());
-        let log: Value = serde_json::from_slice(&done.stdout).unwrap();
-        for schema in sarif_schemas() {
-            let faults: Vec<_> =
-                schema.iter_errors(&log).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
-            assert_eq!(faults, [""; 0], "{args:?}");
-        }
-        for result in log["runs"][0]["results"].as_array().unwrap() {
-            let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
-            assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
-        }
-    }
-}
-
-#[test]
-fn the_sarif_schemas_find_planted_faults() {
-    let good: Value = serde_json::from_slice(&run(&[BEFORE, "-o", "sarif"]).stdout).unwrap();
-    for (pointer, fault) in [
-        ("/version", json!("2.0.0")),
-        ("/runs/0/results/0/level", json!("fatal")),
-        ("/runs/0/results/0/ruleIndex", json!(-2)),
-        ("/runs/0/tool/driver", json!({})),
-        ("/runs/0/results/0/locations/0", json!({"physicalLocation": {"uri": "x"}})),
-    ] {
-        let mut log = good.clone();
-        *log.pointer_mut(pointer).unwrap() = fault;
-        assert!(sarif_schemas().iter().all(|schema| !schema.is_valid(&log)), "{pointer}");
-    }
-}
-
-#[test]
-fn files_in_sarif_are_uris() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let file = folder.path().join("a b%.yaml");
-    fs::copy(repository().join(BEFORE), &file).unwrap();
-    let done = run(&[file.to_str().unwrap(), "-o", "sarif"]);
-    let log: Value = serde_json::from_slice(&done.stdout).unwrap();
-    let uri = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
-    let uri = uri.as_str().unwrap();
-    assert!(uri.starts_with("file:///") && uri.ends_with("/a%20b%25.yaml"), "{uri}");
-    // Standard input has no file to point at.
-    let done = run_stdin(&fs::read_to_string(&file).unwrap(), &["-o", "sarif"]);
-    let log: Value = serde_json::from_slice(&done.stdout).unwrap();
-    assert!(log["runs"][0]["results"][0]["locations"][0].get("physicalLocation").is_none());
-}
-
-/// What a line of a file says that a finding in SARIF points at.
-fn pointed_at(file: &Path) -> Vec<(String, String)> {
-    let done = run(&[file.to_str().unwrap(), "-o", "sarif"]);
-    let log: Value = serde_json::from_slice(&done.stdout).unwrap();
-    let text = fs::read_to_string(file).unwrap();
-    let line = |result: &Value| {
-        let line = result["locations"][0]["physicalLocation"]["region"]["startLine"].as_u64().unwrap();
-        let line = text.lines().nth(usize::try_from(line).unwrap() - 1).unwrap();
-        (result["ruleId"].as_str().unwrap().to_owned(), line.trim().to_owned())
-    };
-    log["runs"][0]["results"].as_array().unwrap().iter().map(line).collect()
-}
-
-#[test]
-fn sarif_points_at_the_line_of_the_field() {
-    let found = pointed_at(&repository().join(BEFORE));
-    for (rule, line) in [
-        ("TVM001", "serial: orders-data-certificate"),
-        ("TVM013", "running: true"),
-        ("TVM201", "issuerRef:"),
-        ("TVM122", "userData: |"),
-        ("TVM302", "podSelector:"),
-        ("TVM404", "subPath: ca.crt"),
-    ] {
-        assert!(found.contains(&(rule.to_owned(), line.to_owned())), "{rule}: {line}: {found:#?}");
-    }
-    // What is not there is pointed at by what it is missing from; what is rendered, by its document.
-    let fixture = |name: &str| pointed_at(&repository().join("vm-tools/tests/vm/check").join(name));
-    assert_eq!(fixture("TVM205-fail.yaml"), [("TVM205".to_owned(), "spec:".to_owned())]);
-    let rendered = pointed_at(&repository().join("examples/mongodb-vm/databasevm-debian.yaml"));
-    assert_eq!(rendered, [("TVM210".to_owned(), "apiVersion: vm.tandem.internal/v1alpha1".to_owned())]);
-    // In a List, and behind keys with dots in them.
-    let folder = tempfile::TempDir::new().unwrap();
-    let list = folder.path().join("list.json");
-    let items = "{\n\"apiVersion\": \"v1\",\n\"kind\": \"List\",\n\"items\": [\n{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \
-                 \"metadata\": {\"name\": \"a\"}},\n{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\n\
-                 \"annotations\": {\n\"vm.tandem.internal/ignore\": \"TVM1\"}}}]}\n";
-    fs::write(&list, items).unwrap();
-    let line = "\"vm.tandem.internal/ignore\": \"TVM1\"}}}]}".to_owned();
-    assert_eq!(pointed_at(&list), [("TVM901".to_owned(), line)]);
 }
 
 #[test]
@@ -227,7 +77,7 @@ fn rules_are_listed_and_explained() {
 }
 
 /// The rules that are told.
-fn told(done: &Output) -> Vec<String> {
+pub(crate) fn told(done: &Output) -> Vec<String> {
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();
     report["findings"].as_array().unwrap().iter().map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
 }
@@ -384,125 +234,4 @@ fn nothing_secret_is_printed() {
         }
         assert!(!done.contains(&marker[..8]), "{done}");
     }
-}
-
-/// What a check of a text finds, in all forms of output; `None` where it is no stream.
-fn all_forms(text: &str) -> Option<(usize, String)> {
-    let stream = Stream::read(&["-".into()], &mut text.as_bytes(), "shop").ok()?;
-    let report = check(&stream, &[]);
-    let texts = BTreeMap::from([("standard input".to_owned(), text.to_owned())]);
-    Some((report.count(Severity::Error), report.text() + &report.json().unwrap() + &report.sarif(&texts).unwrap()))
-}
-
-/// User data that says much of what the rules look for, in any order.
-fn any_user_data() -> impl Strategy<Value = String> {
-    let pieces = [
-        "#cloud-config",
-        "\n",
-        "runcmd:",
-        "bootcmd:",
-        "write_files:",
-        "- ",
-        "  ",
-        "[",
-        "]",
-        "{",
-        "}",
-        ": ",
-        "\"",
-        "'",
-        "|",
-        "*",
-        "&a",
-        "*a",
-        "/dev/vdb",
-        "/dev/disk/by-id/",
-        "virtio-",
-        "*-tls",
-        "$SERIAL",
-        "grep ",
-        "lsblk ",
-        "mongodb://",
-        "a:b@",
-        "host=",
-        ":27017",
-        ",",
-        "keyFile: ",
-        "--keyFile ",
-        "/etc/key",
-        "path: ",
-        "content: ",
-        "permissions: ",
-        "0400",
-        "644",
-        "owner: ",
-        "mounts: ",
-        "LABEL=",
-        "encoding: b64",
-        "clusterAuthMode: x509",
-        "tls.key",
-        "cat ",
-        "\u{e9}",
-        "\0",
-        "\u{feff}",
-        "#",
-        "## template: jinja",
-        "\r\n",
-    ];
-    proptest::collection::vec(prop::sample::select(pieces.to_vec()), 0..60).prop_map(|pieces| pieces.concat())
-}
-
-proptest! {
-    #[test]
-    fn what_render_makes_has_no_errors(document in properties::document()) {
-        let text = serde_yaml::to_string(&document).unwrap();
-        let (errors, said) = all_forms(&text).unwrap();
-        prop_assert_eq!(errors, 0, "{}", said);
-    }
-
-    #[test]
-    fn no_manifest_makes_it_panic_and_the_same_gives_the_same(text in model::any_manifest()) {
-        prop_assert_eq!(all_forms(&text), all_forms(&text));
-    }
-
-    #[test]
-    fn no_user_data_makes_it_panic(text in prop_oneof![any_user_data(), any_user_data().prop_map(|text| format!("#cloud-config\n{text}"))]) {
-        let user_data = serde_json::to_string(&text).unwrap();
-        let machine = example_machine().replace("USER_DATA", &user_data);
-        if let Some((_, said)) = all_forms(&machine) {
-            prop_assert!(said.contains("in 1 object"));
-        }
-    }
-
-    #[test]
-    fn no_damage_to_the_example_makes_it_panic(
-        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0usize..20, "[ -~\n\u{e9}]{0,6}"), 1..6)
-    ) {
-        let mut text: Vec<char> = fs::read_to_string(repository().join(BEFORE)).unwrap().chars().collect();
-        for (index, remove, insert) in edits {
-            let at = index.index(text.len());
-            let end = (at + remove).min(text.len());
-            text.splice(at..end, insert.chars());
-        }
-        all_forms(&text.into_iter().collect::<String>());
-    }
-}
-
-fn example_machine() -> String {
-    "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {name: a}\nspec: {template: {spec: {domain: {devices: {disks: [\
-     {name: root, disk: {bus: virtio}}, {name: tls, disk: {bus: virtio}, serial: tls}, {name: seed, disk: {bus: virtio}}]}}, volumes: [\
-     {name: root, persistentVolumeClaim: {claimName: a}}, {name: tls, secret: {secretName: tls}}, \
-     {name: seed, cloudInitNoCloud: {userData: USER_DATA}}]}}}\n"
-        .to_owned()
-}
-
-#[test]
-fn a_hundred_machines_take_no_time_worth_mentioning() {
-    let start = std::time::Instant::now();
-    let before = fs::read_to_string(repository().join(BEFORE)).unwrap();
-    let many: String = (0..100).map(|i| before.replace("shop", &format!("shop-{i}")) + "---\n").collect();
-    let (errors, _) = all_forms(&many).unwrap();
-    let (one, _) = all_forms(&before).unwrap();
-    assert_eq!(errors, 100 * one);
-    assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
 }

@@ -89,7 +89,7 @@ fn user_data_that_cannot_be_had_says_why() {
         (r##"{userData: "#!/bin/sh\nls\n"}"##, "script"),
         (r###"{userData: "## template: jinja\n#cloud-config\n"}"###, "jinja"),
         (r##"{userData: "#cloud-config-archive\n[]\n"}"##, "archive"),
-        (r##"{userData: "Content-Type: multipart/mixed; boundary=x\n"}"##, "mime"),
+        (r##"{userData: "Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n"}"##, "mime"),
         (r##"{userData: "#include\nhttps://example.org\n"}"##, "other"),
         (r##"{userData: ""}"##, "empty"),
         ("{userDataBase64: '*'}", "not base64"),

@@ -1,10 +1,13 @@
 //! The inside of a `#cloud-config`: what cloud-init refuses, drops, or does otherwise than it was meant. Typing errors beyond these
 //! are found by `cloud-init schema`.
 
+use std::collections::BTreeMap;
+
 use serde_yaml::Value;
 use tandem_cli::shown;
 
 use super::user_data::each;
+use crate::check::lines::walk;
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
 use crate::model::{At, CloudConfig, Content, Format, KNOWN_KEYS, Machine, Stream, UserData};
@@ -165,24 +168,21 @@ fn owner(stream: &Stream, found: &mut Findings) {
 
 fn permissions(stream: &Stream, found: &mut Findings) {
     for (machine, user_data, config) in configs(stream) {
-        for file in &config.files {
-            if let Some(At { path, value: Value::Number(number) }) = &file.permissions {
-                found.in_user_data(&machine.meta, user_data, path, format!("is the number {number}"));
-            }
-        }
         // With a leading zero YAML 1.2 has a string, but cloud-init reads 1.1: only the text shows the missing quotes.
-        for (index, line) in user_data.text.lines().enumerate() {
-            let value = line.trim_start().trim_start_matches("- ").strip_prefix("permissions:").map(str::trim);
-            if let Some(value) = value.filter(|value| value.len() > 1 && value.starts_with('0') && digits(value)) {
-                let message = format!("line {}: permissions: {} without quotes", index + 1, shown(value));
-                found.in_user_data(&machine.meta, user_data, "", message);
+        let mut written = BTreeMap::new();
+        walk(&user_data.text, |token| {
+            written.extend(token.plain.filter(|text| digits(text)).map(|text| (token.path.to_owned(), shown(text))));
+        });
+        for At { path, .. } in config.files.iter().filter_map(|file| file.permissions.as_ref()) {
+            if let Some(text) = written.get(path) {
+                found.in_user_data(&machine.meta, user_data, path, format!("is {text} without quotes"));
             }
         }
     }
 }
 
 fn digits(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit())
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn mounts(stream: &Stream, found: &mut Findings) {

@@ -8,7 +8,7 @@ use super::disks::visible;
 use super::user_data::each;
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
-use crate::model::{At, Machine, Stream, UserData};
+use crate::model::{At, Disk, Machine, Stream, UserData};
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -201,18 +201,27 @@ fn ambiguous(stream: &Stream, found: &mut Findings) {
     }
 }
 
+/// The serials that a name behind `virtio-` may stand for: all of it; without what ends a sentence or a list of paths; that of a
+/// partition's disk.
+fn meant(name: &str) -> [&str; 3] {
+    let word = name.trim_end_matches(['.', ',', ':', '!', '?', '}']);
+    let partition = word.rsplit_once("-part").filter(|(_, number)| number.bytes().all(|b| b.is_ascii_digit()));
+    [name, word, partition.map_or(word, |(disk, _)| disk)]
+}
+
 fn missing(stream: &Stream, found: &mut Findings) {
     for (machine, user_data) in each(stream) {
         let devices = devices(user_data);
         for At { path, value } in matches(&BY_ID, &places(user_data, &devices)) {
             let plain = value.trim_matches(['"', '\'']);
             let Some(name) = plain.strip_prefix("/dev/disk/by-id/virtio-") else { continue };
-            let name = name.split("-part").next().unwrap_or_default();
-            let literal = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.+-".contains(&b));
+            let names = meant(name);
+            let literal =
+                !name.is_empty() && names[1].bytes().all(|b| b.is_ascii_alphanumeric() || b"_.+-".contains(&b));
+            let is = |disk: &Disk| visible(disk).is_some_and(|serial| names.contains(&serial));
             let on_virtio = |bus: Option<&str>| bus.is_none_or(|bus| bus == "virtio");
-            let has = machine.disks.iter().any(|disk| visible(disk) == Some(name) && on_virtio(disk.bus.as_deref()));
-            if literal && !has {
-                let elsewhere = machine.disks.iter().find(|disk| visible(disk) == Some(name));
+            if literal && !machine.disks.iter().any(|disk| is(disk) && on_virtio(disk.bus.as_deref())) {
+                let elsewhere = machine.disks.iter().find(|disk| is(disk));
                 let hint =
                     elsewhere.map(|disk| format!("; the disk {} has the serial, but another bus", quoted(&disk.name)));
                 let message = format!("looks for {}{}", quoted(plain), hint.unwrap_or_default());

@@ -61,14 +61,17 @@ fn secret(stream: &Stream, found: &mut Findings) {
         }
     };
     for machine in &stream.machines {
-        machine.secret_volumes().for_each(|(_, name)| look(&machine.meta, name));
+        let needed = machine.secret_volumes().filter(|(volume, _)| !volume.source.optional());
+        needed.for_each(|(_, name)| look(&machine.meta, name));
         super::user_data::secret_refs(machine).for_each(|name| look(&machine.meta, name));
     }
     for workload in &stream.workloads {
-        workload.secrets().for_each(|(_, used)| look(&workload.meta, &used.name));
+        let needed = workload.secrets().filter(|(_, used)| !used.optional);
+        needed.for_each(|(_, used)| look(&workload.meta, &used.name));
         for container in &workload.containers {
-            let variables = container.env.iter().filter_map(|variable| variable.secret.as_ref().map(|(name, _)| name));
-            variables.chain(&container.env_from).for_each(|name| look(&workload.meta, name));
+            let variables = container.env.iter().filter_map(|variable| variable.secret.as_ref().map(|(used, _)| used));
+            let needed = variables.chain(&container.env_from).filter(|used| !used.optional);
+            needed.for_each(|used| look(&workload.meta, &used.name));
         }
     }
 }

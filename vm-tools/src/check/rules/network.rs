@@ -51,8 +51,14 @@ fn pods(stream: &Stream) -> impl Iterator<Item = (&Meta, &Map)> {
 }
 
 /// Why a selector selects nothing in its namespace, as far as the stream shows it; `None` where it does, or where what it selects may
-/// simply not be in the stream.
-fn nothing(stream: &Stream, namespace: &str, selects: impl Fn(&Map) -> bool, wanted: &Map) -> Option<String> {
+/// simply not be in the stream, since its namespace shows nothing that `counts`.
+fn nothing(
+    stream: &Stream,
+    namespace: &str,
+    selects: impl Fn(&Map) -> bool,
+    wanted: &Map,
+    counts: impl Fn(&Map) -> bool,
+) -> Option<String> {
     let here = |meta: &Meta| meta.namespace == namespace;
     if pods(stream).any(|(meta, labels)| here(meta) && selects(labels)) {
         return None;
@@ -60,7 +66,7 @@ fn nothing(stream: &Stream, namespace: &str, selects: impl Fn(&Map) -> bool, wan
     if let Some((meta, _)) = pods(stream).find(|(_, labels)| selects(labels)) {
         return Some(format!("; {meta} has, in another namespace"));
     }
-    pods(stream).find(|(meta, _)| here(meta))?;
+    pods(stream).find(|(meta, labels)| here(meta) && counts(labels))?;
     let near = pods(stream).filter(|(meta, _)| here(meta)).find_map(|(meta, labels)| {
         if !wanted.is_empty() && selects(&meta.labels) {
             return Some(format!("; {meta} has on itself, but not in its template"));
@@ -80,16 +86,23 @@ fn service(stream: &Stream, found: &mut Findings) {
     for service in &stream.services {
         let Some(selector) = &service.selector else { continue };
         let selects = |labels: &Map| service.selects(labels);
-        if let Some(near) = nothing(stream, &service.meta.namespace, selects, &selector.value) {
+        if let Some(near) = nothing(stream, &service.meta.namespace, selects, &selector.value, |_| true) {
             found.add(&service.meta, &selector.path, format!("nothing has {}{near}", shown(&selector.value)));
         }
     }
 }
 
 /// A selector of a NetworkPolicy.
-fn look(stream: &Stream, policy: &NetworkPolicy, selector: &Selector, found: &mut Findings) {
+fn look(
+    stream: &Stream,
+    policy: &NetworkPolicy,
+    selector: &Selector,
+    counts: impl Fn(&Map) -> bool,
+    found: &mut Findings,
+) {
     let selects = |labels: &Map| selector.selects(labels);
-    let near = nothing(stream, &policy.meta.namespace, selects, &selector.labels).filter(|_| !selector.is_empty());
+    let near =
+        nothing(stream, &policy.meta.namespace, selects, &selector.labels, counts).filter(|_| !selector.is_empty());
     if let Some(near) = near {
         let what = if selector.labels.is_empty() { "what is asked for".to_owned() } else { shown(&selector.labels) };
         found.add(&policy.meta, &selector.path, format!("nothing has {what}{near}"));
@@ -97,13 +110,15 @@ fn look(stream: &Stream, policy: &NetworkPolicy, selector: &Selector, found: &mu
 }
 
 fn policy(stream: &Stream, found: &mut Findings) {
-    stream.policies.iter().for_each(|policy| look(stream, policy, &policy.pods, found));
+    stream.policies.iter().for_each(|policy| look(stream, policy, &policy.pods, |_| true, found));
 }
 
 fn peers(stream: &Stream, found: &mut Findings) {
     for policy in &stream.policies {
         let named = policy.ingress.iter().chain(&policy.egress).flat_map(|rule| &rule.peers);
-        named.filter(|peer| peer.own_namespace).for_each(|peer| look(stream, policy, &peer.pods, found));
+        // Where the stream has nothing but what is protected, its clients are elsewhere.
+        let other = |labels: &Map| !policy.pods.selects(labels);
+        named.filter(|peer| peer.own_namespace).for_each(|peer| look(stream, policy, &peer.pods, other, found));
     }
 }
 

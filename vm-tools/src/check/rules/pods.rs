@@ -90,7 +90,7 @@ fn environment(stream: &Stream, found: &mut Findings) {
         for container in &workload.containers {
             let variables =
                 container.env.iter().filter_map(|variable| variable.secret.as_ref().map(|(secret, _)| secret));
-            for secret in variables.chain(&container.env_from) {
+            for secret in variables.chain(&container.env_from).map(|used| &used.name) {
                 if is_certificate(stream, &workload.meta.namespace, &secret.value) {
                     found.add(
                         &workload.meta,

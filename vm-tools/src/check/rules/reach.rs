@@ -22,7 +22,7 @@ fn kept_out(stream: &Stream, found: &mut Findings) {
         let (Some(client), Some(Target::Service(service, _))) = (client, target) else { continue };
         for machine in stream.machines_behind(service) {
             let policies: Vec<_> = protecting(stream, machine).collect();
-            let let_in = policies.iter().any(|policy| lets_in(policy, client, service));
+            let let_in = policies.iter().any(|policy| lets_in(policy, client, service, machine));
             if let (Some(policy), false) = (policies.first(), let_in) {
                 let message =
                     format!("{} dials {}, and is not let in to {}", client.meta, quoted(&dial.host), machine.meta);
@@ -40,16 +40,24 @@ fn protecting<'s>(stream: &'s Stream, machine: &'s Machine) -> impl Iterator<Ite
     })
 }
 
-fn lets_in(policy: &NetworkPolicy, client: &Workload, service: &Service) -> bool {
+/// The number of a port that may be given by its name, which it has from the machine's interface; `None` where that does not say.
+fn number(machine: &Machine, port: &str) -> Option<u64> {
+    let named = || machine.ports.iter().flatten().find(|(_, name)| name == port).map(|(number, _)| *number);
+    port.parse().ok().or_else(named)
+}
+
+fn lets_in(policy: &NetworkPolicy, client: &Workload, service: &Service, machine: &Machine) -> bool {
     policy.ingress.iter().any(|rule| {
         let named = rule.peers.iter().any(|peer| {
             // What labels another namespace has, manifests need not say.
             let reached = !peer.own_namespace || client.meta.namespace == policy.meta.namespace;
             reached && peer.pods.selects(&client.labels)
         });
-        // A port's name is the pod's, which KubeVirt makes.
         let open = |port: &String| {
-            !port.bytes().all(|b| b.is_ascii_digit()) || service.ports.iter().any(|one| one.target == *port)
+            service.ports.iter().any(|one| match (number(machine, port), number(machine, &one.target)) {
+                (Some(port), Some(target)) => port == target,
+                _ => true,
+            })
         };
         (rule.others || named) && (rule.ports.is_empty() || rule.ports.iter().any(open))
     })

@@ -2,7 +2,7 @@
 
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
-use crate::model::{IssuerSource, Secret, Stream};
+use crate::model::{IssuerSource, Meta, Secret, Stream};
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -46,25 +46,29 @@ fn incomplete(stream: &Stream, found: &mut Findings) {
         if stream.certificate_of_secret(namespace, name).is_some() {
             continue;
         }
-        let machine = stream
-            .machines
-            .iter()
-            .filter(|machine| machine.meta.namespace == *namespace)
-            .find(|machine| machine.secret_volumes().any(|(_, used)| used.value == *name));
-        let workload = stream
-            .workloads
-            .iter()
-            .filter(|workload| workload.meta.namespace == *namespace)
-            .find(|workload| workload.secrets().any(|(_, used)| used.name.value == *name));
-        let (user, wanted) = match (machine, workload) {
-            (Some(machine), _) => (&machine.meta, &["tls.crt", "tls.key", "ca.crt"][..]),
-            (None, Some(workload)) => (&workload.meta, &["tls.crt", "tls.key"][..]),
-            (None, None) => continue,
-        };
-        for key in wanted.iter().filter(|key| secret.get(key).is_none()) {
-            found.add(&secret.meta, "data", format!("has no {key}, and {user} uses it"));
+        for key in ["tls.crt", "tls.key", "ca.crt"].into_iter().filter(|key| secret.get(key).is_none()) {
+            if let Some(user) = user(stream, namespace, name, key) {
+                found.add(&secret.meta, "data", format!("has no {key}, and {user} uses it"));
+            }
         }
     }
+}
+
+/// Who needs a key of a TLS Secret: a guest all three, a pod that takes the Secret whole those that every one of its kind has. A key
+/// that a pod names is TVM402's.
+fn user<'s>(stream: &'s Stream, namespace: &str, name: &str, key: &str) -> Option<&'s Meta> {
+    let here = |meta: &Meta| meta.namespace == namespace;
+    let machine = stream
+        .machines
+        .iter()
+        .filter(|machine| here(&machine.meta))
+        .find(|machine| machine.secret_volumes().any(|(_, used)| used.value == name));
+    let workload = stream
+        .workloads
+        .iter()
+        .filter(|workload| here(&workload.meta) && key != "ca.crt")
+        .find(|workload| workload.secrets().any(|(_, used)| used.name.value == name && used.keys.is_none()));
+    machine.map(|machine| &machine.meta).or(workload.map(|workload| &workload.meta))
 }
 
 /// The keys that a Secret has or will have; `None` where the stream does not say.
@@ -89,14 +93,14 @@ fn key_missing(stream: &Stream, found: &mut Findings) {
                 found.add(&workload.meta, path, message);
             }
         };
-        for (_, used) in workload.secrets() {
+        for (_, used) in workload.secrets().filter(|(_, used)| !used.optional) {
             for key in used.keys.iter().flatten() {
                 look(&used.name.value, &key.value, &key.path);
             }
         }
         for variable in workload.containers.iter().flat_map(|container| &container.env) {
-            if let Some((secret, key)) = &variable.secret {
-                look(&secret.value, key, &secret.path);
+            if let Some((secret, key)) = variable.secret.as_ref().filter(|(secret, _)| !secret.optional) {
+                look(&secret.name.value, key, &secret.name.path);
             }
         }
     }

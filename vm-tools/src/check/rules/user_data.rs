@@ -2,8 +2,8 @@
 
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
-use crate::model::{At, Format, Machine, Stream, USER_DATA_KEYS, UserData, VolumeSource};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use crate::encoding;
+use crate::model::{At, Format, Machine, Node, Stream, USER_DATA_KEYS, UserData, VolumeSource};
 
 /// Most bytes, decoded, that KubeVirt admits inline:
 /// <https://kubevirt.io/user-guide/user_workloads/startup_scripts/#cloud-init>.
@@ -81,7 +81,7 @@ fn too_long(stream: &Stream, found: &mut Findings) {
                 }
             }
             for text in [&cloud.base64, &cloud.network_base64].into_iter().flatten() {
-                let length = STANDARD.decode(text.value.as_bytes()).map_or(0, |bytes| bytes.len());
+                let length = encoding::from_base64(&text.value).map_or(0, |bytes| bytes.len());
                 if length > MAX_INLINE {
                     found.add(&machine.meta, &text.path, format!("has {length} bytes when it is decoded"));
                 }
@@ -123,7 +123,11 @@ pub(super) fn secret_refs(machine: &Machine) -> impl Iterator<Item = &At<String>
 fn headerless(stream: &Stream, found: &mut Findings) {
     for (machine, user_data) in each(stream) {
         if let Format::Headerless = user_data.format {
-            found.in_user_data(&machine.meta, user_data, "", "does not begin with #cloud-config");
+            let what = match user_data.text.starts_with('\u{feff}') {
+                true => "begins with a byte order mark, not with #cloud-config",
+                false => "does not begin with #cloud-config",
+            };
+            found.in_user_data(&machine.meta, user_data, "", what);
         }
     }
 }
@@ -150,22 +154,44 @@ fn not_looked_at(stream: &Stream, found: &mut Findings) {
 
 fn literal_secret(stream: &Stream, found: &mut Findings) {
     for (machine, user_data) in each(stream).filter(|(_, user_data)| !user_data.in_secret) {
-        if user_data.text.contains("PRIVATE KEY-----") {
-            found.in_user_data(&machine.meta, user_data, "", "has a private key in it");
-        }
-        let Some(config) = user_data.config() else { continue };
+        let is_key = |text: &str| text.contains("PRIVATE KEY-----");
+        let Some(config) = user_data.config() else {
+            if is_key(&user_data.text) {
+                found.in_user_data(&machine.meta, user_data, "", "has a private key in it");
+            }
+            continue;
+        };
         let root = config.root();
-        let plain = |text: Option<&str>| text.is_some_and(|text| !text.is_empty() && !text.starts_with('$'));
-        if plain(root.get("password").text()) {
-            found.in_user_data(&machine.meta, user_data, "password", "is a password in plain text");
+        for text in strings(&root).iter().filter(|text| is_key(text.value)) {
+            found.in_user_data(&machine.meta, user_data, &text.path, "has a private key in it");
         }
-        let named = root.get("chpasswd").get("users").items().map(|user| user.get("password"));
-        let of_users = root.get("users").items().map(|user| user.get("plain_text_passwd"));
-        for node in named.chain(of_users).filter(|node| plain(node.text())) {
-            // RANDOM is a word of cloud-init's.
-            if !matches!(node.text(), Some("RANDOM" | "R")) {
-                found.in_user_data(&machine.meta, user_data, node.path(), "is a password in plain text");
+        let [named, of_users] = [root.get("chpasswd").get("users"), root.get("users")];
+        let fields = named.items().map(|user| user.get("password"));
+        let fields = fields.chain(of_users.items().map(|user| user.get("plain_text_passwd")));
+        for node in fields.chain([root.get("password")]).filter(|node| node.text().is_some_and(is_plain)) {
+            found.in_user_data(&machine.meta, user_data, node.path(), "is a password in plain text");
+        }
+        // Its deprecated form: USER:PASSWORD, as a list or in lines.
+        let list = root.get("chpasswd").get("list");
+        for entry in strings(&list) {
+            for (user, password) in entry.value.lines().filter_map(|line| line.split_once(':')) {
+                if is_plain(password.trim()) {
+                    let message = format!("the password of {} is in plain text", quoted(user.trim()));
+                    found.in_user_data(&machine.meta, user_data, &entry.path, message);
+                }
             }
         }
     }
+}
+
+/// Neither a hash nor one of cloud-init's words for a password that it makes.
+fn is_plain(password: &str) -> bool {
+    !(password.is_empty() || password.starts_with('$') || matches!(password, "RANDOM" | "R"))
+}
+
+/// All texts within a value.
+fn strings<'v>(node: &Node<'v>) -> Vec<At<&'v str>> {
+    let own = node.text().map(|value| At { path: node.path().to_owned(), value });
+    let inner = node.items().chain(node.fields().map(|(_, node)| node)).flat_map(|inner| strings(&inner));
+    own.into_iter().chain(inner).collect()
 }
