@@ -1,6 +1,7 @@
 //! Texts → documents with their editors, and the objects in them.
 
 use serde_yaml::Value;
+use tandem_cli::shown;
 
 use super::{InjectError, Input, MARK};
 use crate::yaml_edit::{EditError, Editor, Step, stream};
@@ -50,8 +51,9 @@ impl Object {
         if self.namespace.is_empty() { self.name.clone() } else { format!("{}/{}", self.namespace, self.name) }
     }
 
+    /// For messages: what a manifest says may move the cursor of a terminal.
     pub(super) fn shown(&self) -> String {
-        format!("{} {}", self.kind, self.full_name())
+        format!("{} {}", shown(&self.kind), shown(&self.full_name()))
     }
 }
 
@@ -110,10 +112,12 @@ impl Bundle {
     pub(super) fn machine(&self, target: Option<&str>) -> Result<Object, InjectError> {
         let machines: Vec<_> = self.objects().into_iter().filter(|object| !object.instance().is_empty()).collect();
         let kinds = KINDS.map(|(kind, _)| kind).join(", ");
-        let listed = || machines.iter().map(Object::full_name).collect::<Vec<_>>().join(", ");
-        let mut meant = machines
-            .iter()
-            .filter(|machine| target.is_none_or(|target| target == machine.name || target == machine.full_name()));
+        let listed = || machines.iter().map(|machine| shown(&machine.full_name())).collect::<Vec<_>>().join(", ");
+        // A VM without a namespace has no other name than that, by which others may be called in theirs.
+        let whole = machines.iter().any(|machine| target.is_some_and(|target| target == machine.full_name()));
+        let mut meant = machines.iter().filter(|machine| {
+            target.is_none_or(|target| target == machine.full_name() || !whole && target == machine.name)
+        });
         match (meant.next(), meant.next(), target) {
             (Some(machine), None, _) if self.is_flow(machine) => Err(InjectError::new(
                 machine,
@@ -135,7 +139,7 @@ impl Bundle {
             )),
             (None, _, Some(target)) if !machines.is_empty() => Err(InjectError::general(format!(
                 "there is no VM `{}`; choose one with --vm: {}",
-                tandem_cli::shown(target),
+                shown(target),
                 listed()
             ))),
             (None, ..) => {

@@ -146,7 +146,7 @@ fn strip(bundle: &mut Bundle, machine: &Object) -> Result<Vec<String>, InjectErr
     machine::remove(bundle, machine, VOLUME)?;
     let kept = secret::take(bundle, machine)?;
     machine::remove(bundle, machine, CLOUD_INIT)?;
-    secret::discard(bundle, machine, &kept)?;
+    secret::discard(bundle, &kept)?;
     Ok(kept.notes)
 }
 

@@ -2,6 +2,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_yaml::Value;
+use tandem_cli::shown;
 
 use super::bundle::{Bundle, Object};
 use super::machine::{self, edit};
@@ -16,8 +17,8 @@ const INLINE: usize = 2048;
 /// What [`take`] found and has still to be done.
 pub(super) struct Kept {
     pub(super) notes: Vec<String>,
-    /// A Secret that an injection made.
-    made: bool,
+    /// A Secret that an injection made, and that nobody else needs.
+    made: Option<Object>,
 }
 
 /// Before a Secret that is made here, in its document.
@@ -65,20 +66,13 @@ fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Pa
         return Err(InjectError::new(
             machine,
             &field,
-            format!("the Secret {name} is not in the input; add it, as by `kubectl get secret {name} --output yaml`"),
+            format!(
+                "the Secret {0} is not in the input; add it, as by `kubectl get secret {0} --output yaml`",
+                shown(&name)
+            ),
         ));
     };
-    let same = |other: &Object| {
-        let source = machine::cloud_init(bundle, other).ok().flatten();
-        let path = source.map(|source| [source.as_slice(), &["secretRef".into(), "name".into()]].concat());
-        other.namespace == machine.namespace
-            && path.and_then(|path| bundle.editor(other).get(&path)).and_then(Value::as_str) == Some(&name)
-    };
-    let others = bundle.objects().into_iter().filter(|other| other != machine && !other.instance().is_empty());
-    if let Some(other) = others.into_iter().find(same) {
-        let message = format!("the Secret {name} is also the user data of {}; give each VM its own", other.shown());
-        return Err(InjectError::new(machine, &field, message));
-    }
+    not_shared(bundle, machine, &name, &field)?;
     if bundle.get(&secret, &["immutable"]).and_then(Value::as_bool) == Some(true) {
         return Err(InjectError::new(
             &secret,
@@ -101,13 +95,32 @@ fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Pa
     if restored { Ok(()) } else { store(bundle, &secret, map, ORIGINAL, &original) }
 }
 
+/// Another machine whose user data is in this Secret.
+fn sharing(bundle: &Bundle, machine: &Object, name: &str) -> Option<Object> {
+    let same = |other: &Object| {
+        let source = machine::cloud_init(bundle, other).ok().flatten();
+        let path = source.map(|source| [source.as_slice(), &["secretRef".into(), "name".into()]].concat());
+        other.namespace == machine.namespace
+            && path.and_then(|path| bundle.editor(other).get(&path)).and_then(Value::as_str) == Some(name)
+    };
+    let others = bundle.objects().into_iter().filter(|other| other != machine && !other.instance().is_empty());
+    others.into_iter().find(same)
+}
+
+fn not_shared(bundle: &Bundle, machine: &Object, name: &str, field: &str) -> Result<(), InjectError> {
+    let Some(other) = sharing(bundle, machine, name) else { return Ok(()) };
+    let message =
+        format!("the Secret {} is also the user data of {}; give each VM its own", shown(name), other.shown());
+    Err(InjectError::new(machine, field, message))
+}
+
 /// Takes the part out of the user data, and puts back what stood in the machine before it moved.
 pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, InjectError> {
-    let mut kept = Kept { notes: Vec::new(), made: false };
+    let mut kept = Kept { notes: Vec::new(), made: None };
     let Some(source) = machine::cloud_init(bundle, machine)? else { return Ok(kept) };
     let reference = [source.as_slice(), &["secretRef".into()]].concat();
-    let name = [reference.as_slice(), &["name".into()]].concat();
-    let name = bundle.editor(machine).get(&name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let name_path = [reference.as_slice(), &["name".into()]].concat();
+    let name = bundle.editor(machine).get(&name_path).and_then(Value::as_str).unwrap_or_default().to_owned();
     let Some(secret) = find(bundle, machine, &name) else { return Ok(kept) };
     // The user's own Secret may have nothing that could be read: then there is nothing of ours in it.
     let Ok((map, key, text)) = stored(bundle, &secret) else { return Ok(kept) };
@@ -133,6 +146,7 @@ pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, Inject
         if rest == text {
             return Ok(kept);
         }
+        not_shared(bundle, machine, &name, &field(machine, &name_path))?;
         // First, or a block at the end of a text without a line break would change with it.
         if original.is_some() {
             edit(bundle, &secret, |editor| editor.remove(&secret.path(&[map, ORIGINAL])))?;
@@ -145,7 +159,8 @@ pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, Inject
         }
         return Ok(kept);
     }
-    kept.made = true;
+    // A copy of an injected VM names the same Secret.
+    kept.made = Some(secret.clone()).filter(|_| sharing(bundle, machine, &name).is_none());
     let ours = is_ours(bundle, machine, &source);
     match original {
         Some(source) if unchanged => edit(bundle, machine, |editor| editor.put_back(&reference, &source))?,
@@ -167,17 +182,9 @@ pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, Inject
 }
 
 /// Takes the Secret away that an injection made.
-pub(super) fn discard(bundle: &mut Bundle, machine: &Object, kept: &Kept) -> Result<(), InjectError> {
-    let made = |object: &Object| {
-        object.kind == "Secret"
-            && object.namespace == machine.namespace
-            && bundle.get(object, &["metadata", "annotations", USER_DATA_OF]).and_then(Value::as_str)
-                == Some(&machine.name)
-    };
-    match bundle.objects().into_iter().find(made) {
-        Some(secret) if kept.made => bundle.remove_object(&secret),
-        _ => Ok(()),
-    }
+pub(super) fn discard(bundle: &mut Bundle, kept: &Kept) -> Result<(), InjectError> {
+    // What was edited meanwhile is the machine, which moves no document.
+    kept.made.as_ref().map_or(Ok(()), |secret| bundle.remove_object(secret))
 }
 
 /// The Secret with the user data and the part.
@@ -213,16 +220,16 @@ fn free_name(bundle: &Bundle, machine: &Object) -> Result<String, InjectError> {
         InjectError::new(
             machine,
             "",
-            format!("the Secrets {stem}-userdata and {stem}-tandem-userdata are there already"),
+            format!("the Secrets {0}-userdata and {0}-tandem-userdata are there already; rename one", shown(stem)),
         )
     })
 }
 
 /// The user data in a Secret: the map that holds it, its key, and the text.
 fn stored(bundle: &Bundle, secret: &Object) -> Result<(&'static str, &'static str, String), InjectError> {
-    // As the API server has it, stringData wins.
-    for map in ["stringData", "data"] {
-        for key in USER_DATA_KEYS {
+    // KubeVirt reads the first key that is there, wherever it is from: as the API server has it, stringData replaces data.
+    for key in USER_DATA_KEYS {
+        for map in ["stringData", "data"] {
             let Some(text) = bundle.get(secret, &[map, key]).and_then(Value::as_str) else { continue };
             let text = match map {
                 "data" => decoded(text).map_err(|why| InjectError::new(secret, &format!("{map}.{key}"), why))?,

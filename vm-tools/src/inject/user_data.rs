@@ -4,6 +4,7 @@ use serde_yaml::Value;
 
 use super::{MARK, map};
 use crate::guest::{GuestCommand, WriteFile};
+use crate::model::Beginning;
 use crate::yaml_edit::{EditError, Editor, Step, keys};
 
 /// What goes into a cloud-config.
@@ -73,19 +74,30 @@ pub(super) fn without(text: &str) -> Result<String, String> {
     Ok(editor.text().to_owned())
 }
 
-/// Whether cloud-init reads a text as the one format that can be edited, by its beginning, as cloud-init does:
-/// <https://docs.cloud-init.io/en/latest/explanation/format.html>.
+/// Whether cloud-init reads a text as the one format that can be edited.
 fn editable(text: &str) -> Result<(), String> {
-    let start = text.trim_start_matches('\u{feff}').trim_start().to_lowercase();
-    let line = start.lines().next().unwrap_or_default();
-    let refused = [
+    let why = match Beginning::of(text) {
+        Some(Beginning::CloudConfig) => return Ok(()),
+        Some(Beginning::Jinja) => "is a template, which only the guest fills in; write it as plain #cloud-config",
+        Some(Beginning::Archive) => "is a #cloud-config-archive; write its parts as one #cloud-config",
+        Some(Beginning::JsonPatch) => "is a JSON patch (#cloud-config-jsonp); write what it makes as one #cloud-config",
+        Some(Beginning::Boothook) => "is a boot hook; put it into `bootcmd` of a #cloud-config",
+        Some(Beginning::Include) => "includes what stands elsewhere; write it as one #cloud-config",
+        Some(Beginning::PartHandler) => "is a part handler; write its parts as one #cloud-config",
+        Some(Beginning::Script) => {
+            "is a script; put it into `runcmd` of a #cloud-config, or into a file that `runcmd` runs"
+        }
+        None => unknown(text),
+    };
+    Err(why.to_owned())
+}
+
+/// Of a text that cloud-init does not know by its beginning, what it may have been meant for.
+fn unknown(text: &str) -> &'static str {
+    let start = text.trim_start().to_lowercase();
+    let meant = [
+        ("\u{feff}", "begins with a byte order mark, so cloud-init passes over it; write it without"),
         ("## template:", "is a template, which only the guest fills in; write it as plain #cloud-config"),
-        ("#cloud-config-archive", "is a #cloud-config-archive; write its parts as one #cloud-config"),
-        ("#cloud-config-jsonp", "is a JSON patch (#cloud-config-jsonp); write what it makes as one #cloud-config"),
-        ("#cloud-boothook", "is a boot hook; put it into `bootcmd` of a #cloud-config"),
-        ("#include", "includes what stands elsewhere; write it as one #cloud-config"),
-        ("#part-handler", "is a part handler; write its parts as one #cloud-config"),
-        ("#!", "is a script; put it into `runcmd` of a #cloud-config, or into a file that `runcmd` runs"),
         ("content-type:", "has several parts (MIME); write them as one #cloud-config"),
         ("mime-version:", "has several parts (MIME); write them as one #cloud-config"),
         (
@@ -94,14 +106,8 @@ fn editable(text: &str) -> Result<(), String> {
         ),
         ("<powershell>", "is a Windows script; Windows has neither systemd nor what is written here"),
     ];
-    if let Some((_, why)) = refused.iter().find(|(beginning, _)| start.starts_with(beginning)) {
-        return Err((*why).to_owned());
-    }
-    if line.starts_with("#cloud-config") {
-        Ok(())
-    } else {
-        Err("does not begin with #cloud-config, so cloud-init passes over it; write that as its first line".to_owned())
-    }
+    let why = meant.iter().find(|(beginning, _)| start.starts_with(beginning)).map(|(_, why)| *why);
+    why.unwrap_or("does not begin with #cloud-config, so cloud-init passes over it; write that as its first line")
 }
 
 fn editor(text: &str) -> Result<Editor, String> {

@@ -1,18 +1,14 @@
 //! `inject` on manifests as people write them: what comes in goes out, with what the VM needs, and comes back by `--remove`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use serde_json::Value;
 use tandem_vm::inject::{self, Database, Delivery, Input, Options, Os};
-use tempfile::TempDir;
 
-use crate::command::tandem_vm;
 use crate::gates::schema;
 use crate::kubevirt;
-use crate::support::{output, said};
+use crate::support::said;
 
 /// The manifests, each with the VMs in it.
 pub(crate) const MANIFESTS: [(&str, &[&str]); 15] = [
@@ -261,23 +257,6 @@ fn only_what_must_change_changes() {
 }
 
 #[test]
-fn a_secret_is_closed_to_others_however_its_kind_is_written() {
-    let vm = manifest("none.yaml");
-    for (text, expected) in [
-        ("apiVersion: v1\nkind: \"Secret\"\nmetadata: {name: a}\n", 0o600),
-        ("apiVersion: v1\nkind: Secret # mine\nmetadata: {name: a}\n", 0o600),
-        ("apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n", 0o600),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  note: |\n    kind: Secret\n", 0o644),
-    ] {
-        let folder = folder(&[("vm.yaml", &vm), ("other.yaml", text)]);
-        let done = run(folder.path(), &["--secret", "shop-tls", "--output-dir", "out", "."]);
-        assert!(done.status.success(), "{}", said(&done));
-        let mode = fs::metadata(folder.path().join("out/other.yaml")).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, expected, "{text}");
-    }
-}
-
-#[test]
 fn cloud_init_accepts_the_user_data() {
     for (name, machines) in MANIFESTS {
         let text = manifest(name);
@@ -305,183 +284,5 @@ fn kubevirts_description_has_every_field() {
                 assert_eq!(new, [""; 0], "{name}");
             }
         }
-    }
-}
-
-/// A folder with files of these names and contents.
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = TempDir::new().unwrap();
-    for (name, text) in files {
-        fs::write(folder.path().join(name), text).unwrap();
-    }
-    folder
-}
-
-fn run(folder: &Path, args: &[&str]) -> Output {
-    output(tandem_vm().arg("inject").args(args).current_dir(folder))
-}
-
-fn files(folder: &Path) -> Vec<(PathBuf, String)> {
-    let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
-    let mut all: Vec<_> =
-        entries.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
-    all.sort();
-    all
-}
-
-#[test]
-fn files_are_changed_in_place_or_written_elsewhere_or_shown() {
-    let (vm, secret) = (manifest("secret-data.yaml"), "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n");
-    let folder = folder(&[("vm.yaml", &vm), ("ns.yml", secret), ("notes.txt", "not a manifest")]);
-    let at = |name: &str| folder.path().join(name);
-    fs::set_permissions(at("vm.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
-    let before = files(folder.path());
-
-    let shown = run(folder.path(), &["--secret", "shop-tls", "."]);
-    assert!(shown.status.success(), "{}", said(&shown));
-    let all = String::from_utf8(shown.stdout).unwrap();
-    assert!(all.starts_with(secret) && all[secret.len()..].starts_with("---\napiVersion: kubevirt.io/v1\n"), "{all}");
-    let diff = run(folder.path(), &["--secret", "shop-tls", "--diff", "."]);
-    let diff = String::from_utf8(diff.stdout).unwrap();
-    assert!(diff.starts_with("--- ./vm.yaml\n+++ ./vm.yaml\n@@ "), "{diff}");
-    assert_eq!(files(folder.path()), before);
-
-    let written = run(folder.path(), &["--secret", "shop-tls", "--output-dir", "out", "."]);
-    assert!(written.status.success() && written.stdout.is_empty(), "{}", said(&written));
-    assert_eq!(fs::read_to_string(at("out/ns.yml")).unwrap(), secret);
-    let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("out/vm.yaml"), mode("out/ns.yml")), (0o600, 0o644));
-    assert_eq!(files(folder.path()), before);
-
-    let changed = run(folder.path(), &["--secret", "shop-tls", "--in-place", "."]);
-    assert!(changed.status.success() && changed.stdout.is_empty(), "{}", said(&changed));
-    assert_eq!(fs::read(at("vm.yaml")).unwrap(), fs::read(at("out/vm.yaml")).unwrap());
-    assert_eq!(mode("vm.yaml"), 0o640);
-    assert!(run(folder.path(), &["--remove", "-i", "vm.yaml"]).status.success());
-    assert_eq!(files(folder.path()), before);
-    let nothing = run(folder.path(), &["--remove", "-i", "vm.yaml"]);
-    assert_eq!(said(&nothing), "tandem-vm: VirtualMachine web: has nothing of an injection\n");
-}
-
-#[test]
-fn what_else_is_to_be_done_is_said() {
-    let vm = manifest("inline.yaml");
-    let folder = folder(&[("vm.yaml", &vm)]);
-    let said = |args: &[&str]| {
-        let done = run(folder.path(), &[&["--secret", "shop-tls", "vm.yaml"], args].concat());
-        assert!(done.status.success(), "{}", said(&done));
-        format!("{}\n{}", args.join(" "), String::from_utf8(done.stderr).unwrap())
-    };
-    insta::assert_snapshot!(
-        [
-            said(&[]),
-            said(&["--database", "mongodb", "--os", "rhel"]),
-            said(&["--delivery", "filesystem", "--database", "postgresql", "--os", "debian", "--folder", "/srv/tls/"]),
-            said(&[
-                "--delivery",
-                "filesystem",
-                "--combined",
-                "/etc/haproxy/tls.pem",
-                "--owner",
-                "haproxy:ssl",
-                "--service",
-                "haproxy.service",
-                "--reload",
-                "restart"
-            ]),
-            said(&["--delivery", "filesystem", "--reload-command", "systemctl reload nginx"]),
-        ]
-        .join("\n")
-    );
-}
-
-#[test]
-fn options_reach_the_guests_settings() {
-    let text = manifest("none.yaml");
-    let settings = |options: Options| {
-        let user_data = user_data(&objects(&injected(&text, &options)), "bare").unwrap();
-        let files = crate::support::guest_files(&user_data);
-        files["/etc/tandem/tls.conf"].content.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let own = Options {
-        combined: Some("/etc/haproxy/tls.pem".to_owned()),
-        owner: Some("haproxy:ssl".to_owned()),
-        service: vec!["haproxy.service".to_owned()],
-        reload: inject::ReloadBy::Restart,
-        endpoint: Some("127.0.0.1:8443".to_owned()),
-        ..options("bare")
-    };
-    assert_eq!(
-        settings(own),
-        [
-            "DEVICE='/dev/disk/by-id/virtio-tandem-tls'",
-            "FILE='combined 0400 haproxy:ssl /etc/haproxy/tls.pem'",
-            "FILE='ca 0644 - /etc/ssl/tandem/ca.crt'",
-            "SERVICE='haproxy.service'",
-            "RELOAD='restart'",
-            "ENDPOINT='127.0.0.1:8443'",
-        ]
-    );
-    let redis = Options {
-        delivery: Delivery::Filesystem,
-        database: Database::Redis,
-        os: Some(Os::Debian),
-        credentials: Some("/etc/tandem/redis".to_owned()),
-        ..options("bare")
-    };
-    let redis = settings(redis);
-    for line in
-        ["TAG='tandem-tls'", "RELOAD='redis'", "CREDENTIALS='/etc/tandem/redis'", "SERVICE='redis-server.service'"]
-    {
-        assert!(redis.iter().any(|other| other == line), "{redis:?}");
-    }
-}
-
-/// The blocks of shell in a text.
-fn shell(text: &str) -> Vec<&str> {
-    text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
-}
-
-#[test]
-fn the_examples_readme_does_what_it_says() {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/inject-own-vm");
-    let folder = TempDir::new().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    assert!(output(Command::new("cp").arg("-a").arg(example.join(".")).arg(folder.path())).status.success());
-    fs::create_dir(at("bin")).unwrap();
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tandem-vm"), at("bin/tandem-vm")).unwrap();
-    fs::write(at("bin/kubectl"), "#!/bin/sh\nexec cp \"$3\" applied.yaml\n").unwrap();
-    fs::set_permissions(at("bin/kubectl"), fs::Permissions::from_mode(0o755)).unwrap();
-    let kustomize = crate::krm::kustomize();
-    if let Some(kustomize) = &kustomize {
-        std::os::unix::fs::symlink(kustomize, at("bin/kustomize")).unwrap();
-    }
-    let original = fs::read_to_string(at("vm.yaml")).unwrap();
-    let readme = fs::read_to_string(example.join("README.md")).unwrap();
-    let mut shown = Vec::new();
-    for block in shell(&readme) {
-        if block.contains("kustomize") && kustomize.is_none() {
-            continue;
-        }
-        let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
-        let done = output(Command::new("sh").args(["-euc", block]).current_dir(folder.path()).env("PATH", path));
-        assert!(done.status.success(), "{block}{}", said(&done));
-        shown.push((String::from_utf8(done.stdout).unwrap(), fs::read_to_string(at("vm.yaml")).unwrap()));
-    }
-    let options = Options {
-        database: Database::MongoDb,
-        os: Some(Os::Debian),
-        secret: "shop-db-tls".to_owned(),
-        ..options("shop-db")
-    };
-    let disk = injected(&original, &options);
-    assert!(shown[0].0.contains("+            - name: tandem-tls # tandem-vm inject\n") && shown[0].1 == original);
-    // The second run's diff is empty.
-    assert_eq!(shown[1], (String::new(), disk.clone()));
-    assert_eq!(fs::read_to_string(at("applied.yaml")).unwrap(), disk);
-    assert_eq!(shown[2].1, injected(&original, &Options { delivery: Delivery::Filesystem, ..options.clone() }));
-    assert_eq!(shown[3].1, original);
-    if let Some((built, _)) = shown.get(4) {
-        assert_eq!(user_data(&objects(built), "shop-db"), user_data(&objects(&disk), "shop-db"));
     }
 }
