@@ -50,6 +50,8 @@ Examples:
     tandem-vm verify --endpoint localhost:5432 --protocol postgresql \\
       --server-name orders.shop.svc --file -
 
+In JSON as in text each check is good, told (seen, and not judged) or failed, and so is the whole.
+
 Exit codes, for monitoring:
 0 all is good; 1 a check failed (CRITICAL, as Nagios has it);
 2 the arguments or the Secret are at fault;

@@ -72,20 +72,69 @@ fn mongodb_hello() -> Vec<u8> {
     [&length.to_le_bytes(), message.as_slice()].concat()
 }
 
+/// The question for a web server.
+pub(super) fn http_request(target: &Target) -> Vec<u8> {
+    let host = target.server_name.to_str();
+    format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+/// Most bytes of an answer's first line that are read.
+const MAX_LINE: usize = 64;
+
+/// The first line of an answer, or as much of it as comes.
+///
+/// # Errors
+/// Where there is none: what that says.
+pub(super) fn line(stream: &mut impl Read) -> Result<Vec<u8>, Answer> {
+    let (mut line, mut filled) = ([0; MAX_LINE], 1);
+    line[0] = first_byte(stream)?;
+    while filled < MAX_LINE && !line[..filled].contains(&b'\n') {
+        match stream.read(&mut line[filled..]) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => filled += read,
+        }
+    }
+    Ok(line[..filled].to_vec())
+}
+
+/// Whether a web server complains of the request (RFC 9110 clause 15.5.1).
+pub(super) fn is_bad_request(line: &[u8]) -> bool {
+    line.starts_with(b"HTTP/1.") && line.get(8..).is_some_and(|rest| rest.starts_with(b" 400"))
+}
+
+/// A web server complains of a request that is right where it expects TLS, and of nothing else.
+pub(super) fn http_answer(line: &[u8]) -> Answer {
+    if is_bad_request(line) {
+        Answer::Refused("it answers HTTP 400 to a request without TLS".to_owned())
+    } else {
+        Answer::Accepted("it answers".to_owned())
+    }
+}
+
+/// The first byte of an answer.
+///
+/// # Errors
+/// Where there is none, or it is that of an alert: what that says.
+fn first_byte(stream: &mut impl Read) -> Result<u8, Answer> {
+    let mut first = [0; 2];
+    stream.read_exact(&mut first[..1]).map_err(|error| broken(&error))?;
+    if first[0] != TLS_ALERT[0] {
+        return Ok(first[0]);
+    }
+    Err(match stream.read_exact(&mut first[1..]) {
+        Ok(()) if first == TLS_ALERT => Answer::Refused("it answers with a TLS alert".to_owned()),
+        _ => Answer::Unclear("its answer is not understood".to_owned()),
+    })
+}
+
 /// Reads the answer to the question.
 pub(super) fn answer(protocol: Protocol, stream: &mut impl Read) -> Answer {
-    let mut first = [0; 2];
-    if let Err(error) = stream.read_exact(&mut first[..1]) {
-        return broken(&error);
-    }
-    if first[0] == TLS_ALERT[0] {
-        return match stream.read_exact(&mut first[1..]) {
-            Ok(()) if first == TLS_ALERT => Answer::Refused("it answers with a TLS alert".to_owned()),
-            _ => Answer::Unclear("its answer is not understood".to_owned()),
-        };
-    }
+    let first = match first_byte(stream) {
+        Ok(first) => first,
+        Err(answer) => return answer,
+    };
     match protocol {
-        Protocol::Postgresql => postgresql(first[0], stream).unwrap_or_else(|error| broken(&error)),
+        Protocol::Postgresql => postgresql(first, stream).unwrap_or_else(|error| broken(&error)),
         Protocol::Tls | Protocol::Mongodb | Protocol::Redis => Answer::Accepted("it answers".to_owned()),
     }
 }
@@ -163,6 +212,19 @@ mod tests {
     }
 
     #[test]
+    fn a_web_server_complains_with_400_alone() {
+        for (mut bytes, expected) in [
+            (&b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n"[..], true),
+            (b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", true),
+            (b"HTTP/1.1 404 Not Found\r\n400", false),
+            (b"+PONG\r\n", false),
+            (b"HTTP/1.", false),
+        ] {
+            assert_eq!(line(&mut bytes).map(|line| is_bad_request(&line)), Ok(expected));
+        }
+    }
+
+    #[test]
     fn postgresql_is_understood() {
         let message = |kind: u8, body: &[u8]| [&[kind][..], &framed(body)].concat();
         let refused = message(b'E', b"SFATAL\0C28000\0Mconnection requires a valid client certificate\0\0");
@@ -188,6 +250,9 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             for protocol in [Protocol::Tls, Protocol::Postgresql, Protocol::Mongodb, Protocol::Redis] {
                 answer(protocol, &mut bytes.as_slice());
+            }
+            if let Ok(line) = line(&mut bytes.as_slice()) {
+                http_answer(&line);
             }
             error_response(&bytes);
         }

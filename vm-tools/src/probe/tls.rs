@@ -95,9 +95,26 @@ fn unjudged(answer: Answer) -> Answer {
 /// # Errors
 /// Why there is no connection, in words.
 pub(crate) fn in_plaintext(target: &Target) -> Result<Answer, String> {
-    let mut socket = Socket::connect(&target.endpoint, target.timeout)?;
-    let sent = socket.write_all(&speech::question(target));
-    Ok(sent.map_or_else(|error| speech::broken(&error), |()| speech::answer(target.protocol, &mut socket)))
+    let ask = |question: &[u8]| -> Result<_, String> {
+        let mut socket = Socket::connect(&target.endpoint, target.timeout)?;
+        Ok(socket.write_all(question).map(|()| socket).map_err(|error| speech::broken(&error)))
+    };
+    let mut socket = match ask(&speech::question(target))? {
+        Ok(socket) => socket,
+        Err(answer) => return Ok(answer),
+    };
+    if target.protocol != Protocol::Tls {
+        return Ok(speech::answer(target.protocol, &mut socket));
+    }
+    match speech::line(&mut socket) {
+        // So a web server answers what is no HTTP, whether it wants TLS or not: it is asked once more, in its own words.
+        Ok(line) if speech::is_bad_request(&line) => {
+            let answer = ask(&speech::http_request(target))?.and_then(|mut socket| speech::line(&mut socket));
+            Ok(answer.map_or_else(|answer| answer, |line| speech::http_answer(&line)))
+        }
+        Ok(_) => Ok(Answer::Accepted("it answers".to_owned())),
+        Err(answer) => Ok(answer),
+    }
 }
 
 /// An identity that nobody vouches for: made on the spot by a CA that nobody knows.
@@ -148,7 +165,12 @@ fn ask(target: &Target, tls: &mut ClientConnection, socket: &mut Socket, negotia
     if target.protocol != Protocol::Tls {
         let mut stream = Stream::new(tls, socket);
         let sent = stream.write_all(&speech::question(target)).and_then(|()| stream.flush());
-        return sent.map_or_else(|error| speech::broken(&error), |()| speech::answer(target.protocol, &mut stream));
+        let Err(error) = sent else { return speech::answer(target.protocol, &mut stream) };
+        // Whoever closes may have said why first.
+        return match speech::answer(target.protocol, &mut stream) {
+            said @ Answer::Refused(_) => said,
+            _ => speech::broken(&error),
+        };
     }
     if negotiated.version == "TLS 1.2" {
         return Answer::Accepted("the handshake is done".to_owned());
@@ -158,10 +180,10 @@ fn ask(target: &Target, tls: &mut ClientConnection, socket: &mut Socket, negotia
             return Answer::Accepted("it sends a session ticket".to_owned());
         }
         match tls.complete_io(socket) {
-            Ok((0, 0)) => return Answer::Refused("it closes the connection".to_owned()),
+            Ok((0, 0)) => return closed(),
             Ok(_) => match tls.process_new_packets() {
                 Ok(state) if state.plaintext_bytes_to_read() > 0 => return Answer::Accepted("it talks".to_owned()),
-                Ok(state) if state.peer_has_closed() => return Answer::Refused("it closes the connection".to_owned()),
+                Ok(state) if state.peer_has_closed() => return closed(),
                 _ => {}
             },
             Err(error) => {
@@ -170,11 +192,18 @@ fn ask(target: &Target, tls: &mut ClientConnection, socket: &mut Socket, negotia
                     Answer::Unclear(_) if error.kind() == std::io::ErrorKind::TimedOut => {
                         Answer::Accepted("it waits for the client to speak".to_owned())
                     }
+                    Answer::Refused(_) if error.get_ref().is_none() => closed(),
                     other => other,
                 };
             }
         }
     }
+}
+
+/// The end of a connection whose handshake is done, before the server has said anything: it may think nothing of the client's
+/// certificate, or stop, or have no more room. Refusing takes an alert (RFC 8446 clause 6.2).
+fn closed() -> Answer {
+    Answer::Unclear("it closes the connection after the handshake, without an alert that says why".to_owned())
 }
 
 /// Sees what the server shows and asks for.

@@ -11,6 +11,7 @@ use crate::probe::{Answer, Identity, Target, certificate::Described, connect, se
 
 /// What an endpoint serves, beside a Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Age {
     /// The Secret's certificate.
     Fresh,

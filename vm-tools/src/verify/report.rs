@@ -7,6 +7,7 @@ use crate::probe::{Negotiated, certificate::Described};
 
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// As it should be.
     Good,
@@ -14,6 +15,17 @@ pub enum Verdict {
     Told,
     /// Not as it should be.
     Failed,
+}
+
+impl Verdict {
+    /// As text and JSON have it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Told => "told",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// One check.
@@ -73,20 +85,17 @@ impl Report {
         self.checks.iter().all(|check| check.verdict != Verdict::Failed)
     }
 
+    fn verdict(&self) -> Verdict {
+        if self.good() { Verdict::Good } else { Verdict::Failed }
+    }
+
     /// A line for the whole, then one for each check.
     #[must_use]
     pub fn text(&self) -> String {
-        let word = if self.good() { "good" } else { "failed" };
+        let (verdict, beside) = (self.verdict().word(), &self.secret);
         let head =
-            format!("{} ({}), as {}, beside {}: {word}\n", self.endpoint, self.protocol, self.server_name, self.secret);
-        let line = |Check { check, verdict, message }: &Check| {
-            let word = match verdict {
-                Verdict::Good => "good",
-                Verdict::Told => "told",
-                Verdict::Failed => "failed",
-            };
-            format!("  {word:<7}{check:<11}{message}\n")
-        };
+            format!("{} ({}), as {}, beside {beside}: {verdict}\n", self.endpoint, self.protocol, self.server_name);
+        let line = |Check { check, verdict, message }: &Check| format!("  {:<7}{check:<11}{message}\n", verdict.word());
         self.checks.iter().map(line).fold(head, |text, line| text + &line)
     }
 
@@ -99,7 +108,7 @@ impl Report {
             .map(|Negotiated { version, cipher }| json!({"version": version, "cipher": cipher}));
         json!({
             "endpoint": self.endpoint, "protocol": self.protocol, "serverName": self.server_name, "secret": self.secret,
-            "verdict": if self.good() { Verdict::Good } else { Verdict::Failed },
+            "verdict": self.verdict(),
             "tls": tls, "served": self.served, "checks": self.checks,
         })
     }

@@ -30,14 +30,14 @@ fn what_is_served_is_fresh_stale_or_newer() {
     // Who has no certificate of its own sees what is served as well.
     for options in [&["-tls1_2", "-Verify", "1", "-verify_return_error"][..], &["-tls1_3"]] {
         let server = s_server(old.path(), options);
-        for (beside, code, age) in [(&old, 0, "Fresh"), (&new, 1, "Stale"), (&twin, 1, "Stale")] {
+        for (beside, code, age) in [(&old, 0, "fresh"), (&new, 1, "stale"), (&twin, 1, "stale")] {
             let (found, report, said) = stale(server.port, beside.path(), &[]);
             assert_eq!((found, &report["age"]), (Some(code), &age.into()), "{said}");
             assert_eq!(report["served"]["notBefore"], "2026-01-01T00:00:00Z");
         }
     }
     let server = s_server(new.path(), &[]);
-    assert_eq!(stale(server.port, old.path(), &[]).1["age"], "Newer");
+    assert_eq!(stale(server.port, old.path(), &[]).1["age"], "newer");
     // The key is of no use for this, and may be missing.
     std::fs::remove_file(old.path().join("tls.key")).unwrap();
     let endpoint = format!("127.0.0.1:{}", server.port);

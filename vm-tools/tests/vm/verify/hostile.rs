@@ -25,10 +25,10 @@ fn survives(port: u16, secret: &std::path::Path) {
         // Beside the time limits stands the start of a process on a busy machine.
         assert!(start.elapsed() < CONNECTIONS * LIMIT + Duration::from_secs(30), "{protocol}: {:?}", start.elapsed());
         assert_eq!(done.code, Some(1), "{protocol}: {}", done.said);
-        assert_eq!(done.check("protocol").0, "Failed", "{protocol}: {}", done.said);
+        assert_eq!(done.check("protocol").0, "failed", "{protocol}: {}", done.said);
         // Who has shown no certificate has not judged anybody's.
         for client in ["anonymous", "stranger"] {
-            assert_eq!(done.check(client).0, "Failed", "{protocol}, {client}: {}", done.said);
+            assert_eq!(done.check(client).0, "failed", "{protocol}, {client}: {}", done.said);
         }
         assert!(!done.said.contains("panicked"), "{protocol}: {}", done.said);
     }
@@ -93,7 +93,7 @@ fn half_a_handshake_is_none() {
                 drain(&mut { client });
             });
             let done = verify(cut.port, secret.path(), &["--timeout", "500ms"]);
-            assert_eq!((done.code, done.check("protocol").0), (Some(1), "Failed"), "{limit}: {}", done.said);
+            assert_eq!((done.code, done.check("protocol").0), (Some(1), "failed"), "{limit}: {}", done.said);
         }
     }
 }

@@ -2,9 +2,11 @@
 
 mod hostile;
 mod mongodb;
+mod nginx;
 mod openssl;
 mod postgresql;
 mod redis;
+mod refusals;
 pub(crate) mod secrets;
 pub(crate) mod servers;
 
@@ -43,10 +45,10 @@ impl Done {
     pub(crate) fn expect_failed(&self, expected: &[&str]) {
         let failed = self.report["checks"].as_array().unwrap_or_else(|| panic!("no report: {}", self.said));
         let failed: Vec<_> =
-            failed.iter().filter(|c| c["verdict"] == "Failed").map(|c| c["check"].as_str().unwrap()).collect();
+            failed.iter().filter(|c| c["verdict"] == "failed").map(|c| c["check"].as_str().unwrap()).collect();
         assert_eq!(failed, expected, "{}", self.said);
         assert_eq!(self.code, Some(i32::from(!expected.is_empty())), "{}", self.said);
-        assert_eq!(self.report["verdict"], if expected.is_empty() { "Good" } else { "Failed" });
+        assert_eq!(self.report["verdict"], if expected.is_empty() { "good" } else { "failed" });
     }
 }
 

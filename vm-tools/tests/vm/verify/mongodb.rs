@@ -75,8 +75,8 @@ fn mongodb_is_seen_as_it_is_configured() {
         for more in [&[][..], &["--client", app.path().to_str().unwrap()]] {
             let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", wanted], more].concat());
             done.expect_failed(&[]);
-            done.expect("plaintext", "Good", "refused: it closes the connection");
-            done.expect("stranger", "Good", "refused with a certificate of an unknown CA");
+            done.expect("plaintext", "good", "refused: it closes the connection");
+            done.expect("stranger", "good", "refused with a certificate of an unknown CA");
         }
         let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", unwanted]].concat());
         done.expect_failed(&["anonymous"]);
@@ -89,6 +89,6 @@ fn mongodb_that_only_prefers_tls_is_told_of() {
     let secret = secret(&ca, &leaf());
     let server = mongod(secret.path(), "preferTLS", true);
     let done = verify(server.port, secret.path(), &HOW);
-    done.expect("plaintext", "Failed", "accepted: it answers; require TLS");
+    done.expect("plaintext", "failed", "accepted: it answers; require TLS");
     done.expect_failed(&["plaintext"]);
 }

@@ -28,16 +28,16 @@ fn an_endpoint_that_serves_its_secret_is_good() {
         let server = s_server(secret.path(), options);
         let done = verify(server.port, secret.path(), &NOW);
         done.expect_failed(&[]);
-        done.expect("chain", "Good", "it leads to CN=internal-ca of ca.crt");
-        done.expect("names", "Good", NAME);
-        done.expect("dates", "Good", "it ends at 2036-01-01T00:00:00Z, in 3501d 0h");
-        done.expect("usages", "Good", "digital signature, key encipherment");
-        done.expect("served", "Good", "it is the Secret's");
-        done.expect("key", "Good", "");
-        done.expect("protocol", "Good", version);
-        done.expect("plaintext", "Good", "refused: ");
-        done.expect("anonymous", "Told", "accepted");
-        done.expect("stranger", "Told", "accepted");
+        done.expect("chain", "good", "it leads to CN=internal-ca of ca.crt");
+        done.expect("names", "good", NAME);
+        done.expect("dates", "good", "it ends at 2036-01-01T00:00:00Z, in 3501d 0h");
+        done.expect("usages", "good", "digital signature, key encipherment");
+        done.expect("served", "good", "it is the Secret's");
+        done.expect("key", "good", "");
+        done.expect("protocol", "good", version);
+        done.expect("plaintext", "good", "refused: ");
+        done.expect("anonymous", "told", "accepted");
+        done.expect("stranger", "told", "accepted");
         assert_eq!(done.report["tls"]["version"], version);
         assert_eq!(done.report["served"]["notAfter"], "2036-01-01T00:00:00Z");
     }
@@ -80,11 +80,11 @@ fn why_a_chain_is_not_trusted_is_said() {
     ] {
         fs::write(served.path().join("ca.crt"), trusted.as_ref().pem()).unwrap();
         let done = verify(server.port, served.path(), &NOW);
-        done.expect("chain", "Failed", why);
+        done.expect("chain", "failed", why);
         done.expect_failed(&["chain"]);
     }
     fs::remove_file(served.path().join("ca.crt")).unwrap();
-    verify(server.port, served.path(), &NOW).expect("chain", "Failed", "the Secret has no ca.crt to trust");
+    verify(server.port, served.path(), &NOW).expect("chain", "failed", "the Secret has no ca.crt to trust");
 }
 
 #[test]
@@ -97,16 +97,16 @@ fn dates_are_judged_by_the_given_time() {
     let server = s_server(secret.path(), &[]);
     let dates = |now: &str, more: &[&str]| verify(server.port, secret.path(), &[&["--now", now], more].concat());
     let late = dates("2036-01-03T01:00:00Z", &[]);
-    late.expect("dates", "Failed", "expired: it ended at 2036-01-01T00:00:00Z, 2d 1h ago");
+    late.expect("dates", "failed", "expired: it ended at 2036-01-01T00:00:00Z, 2d 1h ago");
     late.expect_failed(&["dates"]);
     dates("2025-12-31T23:00:00Z", &[]).expect(
         "dates",
-        "Failed",
+        "failed",
         "not yet valid: it begins at 2026-01-01T00:00:00Z, in 1h 0m",
     );
     dates("2035-12-30T00:00:00Z", &["--warn-before", "47h"]).expect_failed(&[]);
     let soon = dates("2035-12-30T00:00:00Z", &["--warn-before", "49h"]);
-    soon.expect("dates", "Failed", "it ends at 2036-01-01T00:00:00Z, in 2d 0h: less than the 2d 1h of --warn-before");
+    soon.expect("dates", "failed", "it ends at 2036-01-01T00:00:00Z, in 2d 0h: less than the 2d 1h of --warn-before");
     soon.expect_failed(&["dates"]);
 }
 
@@ -122,7 +122,7 @@ fn other_names_and_usages_are_told() {
     let mut command = tandem_vm();
     command.args(["verify", "-o", "json", "--server-name", "orders.other.svc", "--endpoint", &endpoint, "--folder"]);
     let named = done(&output(command.arg(served.path()).args(NOW)), served.path());
-    named.expect("names", "Failed", "it is not for orders.other.svc, but for orders.shop.svc, 127.0.0.1");
+    named.expect("names", "failed", "it is not for orders.other.svc, but for orders.shop.svc, 127.0.0.1");
     named.expect_failed(&["names"]);
 
     let mut params = leaf();
@@ -130,14 +130,14 @@ fn other_names_and_usages_are_told() {
     let for_clients = secret(&ca, &params);
     let server = s_server(for_clients.path(), &[]);
     let done = verify(server.port, for_clients.path(), &NOW);
-    done.expect("usages", "Failed", "its extended key usages (client auth) leave out server auth");
+    done.expect("usages", "failed", "its extended key usages (client auth) leave out server auth");
     done.expect_failed(&["chain", "usages"]);
 
     let mut params = leaf();
     params.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
     let no_signature = secret(&ca, &params);
     let server = s_server(no_signature.path(), &[]);
-    verify(server.port, no_signature.path(), &NOW).expect("usages", "Failed", "leave out digital signature");
+    verify(server.port, no_signature.path(), &NOW).expect("usages", "failed", "leave out digital signature");
 }
 
 #[test]
@@ -151,17 +151,17 @@ fn another_certificate_than_the_secrets_is_older_or_newer() {
     let (old, new) = (secret(&ca, &leaf()), secret(&ca, &renewed));
     let server = s_server(old.path(), &[]);
     let done = verify(server.port, new.path(), &NOW);
-    done.expect("served", "Failed", "it is older than the Secret's: the endpoint has not loaded the renewed one");
+    done.expect("served", "failed", "it is older than the Secret's: the endpoint has not loaded the renewed one");
     done.expect_failed(&["served"]);
     let server = s_server(new.path(), &[]);
-    verify(server.port, old.path(), &NOW).expect("served", "Failed", "it is newer than the Secret's");
+    verify(server.port, old.path(), &NOW).expect("served", "failed", "it is newer than the Secret's");
     // The key of the other one.
     fs::copy(old.path().join("tls.key"), new.path().join("tls.key")).unwrap();
     let done = verify(server.port, new.path(), &NOW);
-    done.expect("key", "Failed", "the Secret's key is not that of its certificate");
+    done.expect("key", "failed", "the Secret's key is not that of its certificate");
     done.expect_failed(&["key"]);
     fs::remove_file(new.path().join("tls.key")).unwrap();
-    verify(server.port, new.path(), &NOW).expect("key", "Told", "the Secret was given without its key");
+    verify(server.port, new.path(), &NOW).expect("key", "told", "the Secret was given without its key");
 }
 
 /// What a selfSigned issuer makes: ca.crt is the leaf.
@@ -177,7 +177,7 @@ fn a_certificate_that_is_its_own_authority_is_told_of() {
     let secret = write_secret(&certificate, &key, &certificate);
     let server = s_server(secret.path(), &[]);
     let done = verify(server.port, secret.path(), &NOW);
-    done.expect("chain", "Told", "it is its own authority (a selfSigned issuer's)");
+    done.expect("chain", "told", "it is its own authority (a selfSigned issuer's)");
     done.expect_failed(&[]);
 }
 
@@ -197,29 +197,29 @@ fn strangers_are_refused_as_expected_or_not() {
         for more in [&[][..], &as_app] {
             let done = check(&[&["--client-auth", "required"], more].concat());
             done.expect_failed(&[]);
-            done.expect("client", "Good", "accepted with the ");
-            done.expect("anonymous", "Good", "refused without a client certificate: ");
-            done.expect("stranger", "Good", "refused with a certificate of an unknown CA: ");
+            done.expect("client", "good", "accepted with the ");
+            done.expect("anonymous", "good", "refused without a client certificate: ");
+            done.expect("stranger", "good", "refused with a certificate of an unknown CA: ");
         }
         let done = check(&[&["--client-auth", "optional"][..], &as_app].concat());
-        done.expect("anonymous", "Failed", "refused without a client certificate");
+        done.expect("anonymous", "failed", "refused without a client certificate");
         done.expect_failed(&["anonymous"]);
         check(&[]).expect_failed(&[]);
 
         // Asks for one, and takes any.
         let server = s_server(secret.path(), &[version, "-verify", "2"]);
         let done = verify(server.port, secret.path(), &[&NOW[..], &["--client-auth", "optional"]].concat());
-        done.expect("anonymous", "Good", "accepted");
-        done.expect("stranger", "Failed", "accepted with a certificate of an unknown CA");
+        done.expect("anonymous", "good", "accepted");
+        done.expect("stranger", "failed", "accepted with a certificate of an unknown CA");
         done.expect_failed(&["stranger"]);
 
         // Asks for none.
         let server = s_server(secret.path(), &[version]);
         let required = verify(server.port, secret.path(), &[&NOW[..], &["--client-auth", "required"]].concat());
-        required.expect("stranger", "Failed", "no client certificate is asked for");
+        required.expect("stranger", "failed", "no client certificate is asked for");
         required.expect_failed(&["anonymous", "stranger"]);
         let optional = verify(server.port, secret.path(), &[&NOW[..], &["--client-auth", "optional"]].concat());
-        optional.expect("stranger", "Good", "no client certificate is asked for");
+        optional.expect("stranger", "good", "no client certificate is asked for");
         optional.expect_failed(&[]);
     }
 }
@@ -235,7 +235,7 @@ fn tls_that_is_too_old_is_no_tls() {
     let done = verify(server.port, secret.path(), &NOW);
     done.expect(
         "protocol",
-        "Failed",
+        "failed",
         "no handshake (TLS 1.3 and 1.2 were offered) came to its end: it sends the TLS alert ProtocolVersion",
     );
     done.expect_failed(&["protocol", "chain"]);
@@ -250,11 +250,11 @@ fn an_endpoint_without_tls_is_told_from_one_that_is_not_there() {
         drain(&mut stream);
     });
     let done = verify(server.port, secret.path(), &NOW);
-    done.expect("protocol", "Failed", "what it sends is not TLS");
-    done.expect("plaintext", "Failed", "accepted");
+    done.expect("protocol", "failed", "what it sends is not TLS");
+    done.expect("plaintext", "failed", "accepted");
     done.expect_failed(&["protocol", "chain", "plaintext"]);
     let allowed = verify(server.port, secret.path(), &["--allow-plaintext"]);
-    allowed.expect("plaintext", "Told", "accepted");
+    allowed.expect("plaintext", "told", "accepted");
 
     let port = server.port;
     drop(server);

@@ -15,10 +15,10 @@ fn postgresql_that_requires_tls_is_good() {
     let server = postgresql(&programs, secret.path(), "hostssl all all all scram-sha-256\n", &["ssl=on"]);
     let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", "optional"]].concat());
     done.expect_failed(&[]);
-    done.expect("plaintext", "Good", "refused: it says: no pg_hba.conf entry for host");
-    done.expect("anonymous", "Good", "it goes on to authentication");
+    done.expect("plaintext", "good", "refused: it says: no pg_hba.conf entry for host");
+    done.expect("anonymous", "good", "it goes on to authentication");
     // It asks for a certificate where it has a CA file, and verifies what it is shown.
-    done.expect("stranger", "Good", "refused with a certificate of an unknown CA: it sends the TLS alert UnknownCA");
+    done.expect("stranger", "good", "refused with a certificate of an unknown CA: it sends the TLS alert UnknownCA");
     let required = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", "required"]].concat());
     required.expect_failed(&["anonymous"]);
 }
@@ -34,13 +34,13 @@ fn postgresql_that_requires_client_certificates_is_good() {
     for more in [&[][..], &["--client", app.path().to_str().unwrap()]] {
         let done = verify(server.port, secret.path(), &[&required, more].concat());
         done.expect_failed(&[]);
-        done.expect("client", "Good", "it goes on to authentication");
-        done.expect("anonymous", "Good", "it says: connection requires a valid client certificate (SQLSTATE 28000)");
-        done.expect("stranger", "Good", "UnknownCA");
+        done.expect("client", "good", "it goes on to authentication");
+        done.expect("anonymous", "good", "it says: connection requires a valid client certificate (SQLSTATE 28000)");
+        done.expect("stranger", "good", "UnknownCA");
     }
     // A user whose certificate must be in that name.
     let own = verify(server.port, secret.path(), &[&required[..], &["--user", "app"]].concat());
-    own.expect("client", "Failed", "certificate authentication failed for user \"app\"");
+    own.expect("client", "failed", "certificate authentication failed for user \"app\"");
     let done = verify(
         server.port,
         secret.path(),
@@ -56,12 +56,12 @@ fn postgresql_that_also_talks_in_plaintext_is_told_of() {
     let secret = secret(&ca, &leaf());
     let server = postgresql(&programs, secret.path(), "host all all all scram-sha-256\n", &["ssl=on"]);
     let done = verify(server.port, secret.path(), &HOW);
-    done.expect("plaintext", "Failed", "accepted: it goes on to authentication; require TLS");
+    done.expect("plaintext", "failed", "accepted: it goes on to authentication; require TLS");
     done.expect_failed(&["plaintext"]);
     verify(server.port, secret.path(), &[&HOW[..], &["--allow-plaintext"]].concat()).expect_failed(&[]);
     drop(server);
     let server = postgresql(&programs, secret.path(), "host all all all scram-sha-256\n", &["ssl=off"]);
     let done = verify(server.port, secret.path(), &HOW);
-    done.expect("protocol", "Failed", "it does not offer TLS (it answers N to SSLRequest)");
+    done.expect("protocol", "failed", "it does not offer TLS (it answers N to SSLRequest)");
     done.expect_failed(&["protocol", "chain", "plaintext"]);
 }

@@ -19,9 +19,9 @@ fn redis_is_seen_as_it_is_configured() {
         let server = redis(&program, secret.path(), auth_clients, false);
         let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", wanted]].concat());
         done.expect_failed(&[]);
-        done.expect("plaintext", "Good", "refused: ");
+        done.expect("plaintext", "good", "refused: ");
         let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", unwanted]].concat());
-        done.expect("anonymous", "Failed", "");
+        done.expect("anonymous", "failed", "");
     }
 }
 
@@ -32,6 +32,6 @@ fn redis_without_tls_is_told_of() {
     let secret = secret(&ca, &leaf());
     let server = redis(&program, secret.path(), "no", true);
     let done = verify(server.port, secret.path(), &HOW);
-    done.expect("plaintext", "Failed", "accepted: it answers");
+    done.expect("plaintext", "failed", "accepted: it answers");
     done.expect_failed(&["protocol", "chain", "plaintext"]);
 }

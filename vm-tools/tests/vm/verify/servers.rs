@@ -122,8 +122,9 @@ pub(crate) fn listening(name: &str, mut start: impl FnMut(u16) -> Command, folde
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
-            // Both PostgreSQL and Redis say so, the one when it has listened for a while.
-            if fs::read_to_string(&log).unwrap().contains("eady to accept connections") {
+            // PostgreSQL and Redis say so, the one when it has listened for a while; nginx says how it will wait for events.
+            let said = fs::read_to_string(&log).unwrap();
+            if said.contains("eady to accept connections") || said.contains("event method") {
                 return Server { child, port, _folder: Some(folder) };
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -155,6 +156,27 @@ pub(crate) fn redis(program: &Path, secret: &Path, auth_clients: &str, plaintext
         command
     };
     listening("redis-server", start, folder)
+}
+
+/// nginx, real, as one process with these settings of its server.
+pub(crate) fn nginx(program: &Path, secret: &Path, listen: &str, settings: &str) -> Server {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path().to_owned();
+    let start = |port: u16| {
+        let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary: String = kinds.map(|kind| format!("{kind}_temp_path {kind};\n")).concat();
+        let conf = format!(
+            "daemon off;\nmaster_process off;\npid pid;\nerror_log stderr notice;\nevents {{}}\nhttp {{\naccess_log \
+             off;\n{temporary}server {{\nlisten 127.0.0.1:{port} {listen};\nssl_certificate {0}/tls.crt;\nssl_certificate_key \
+             {0}/tls.key;\n{settings}\nlocation / {{ return 204; }}\n}}\n}}\n",
+            secret.display()
+        );
+        fs::write(at.join("conf"), conf).unwrap();
+        let mut command = Command::new(program);
+        command.arg("-p").arg(&at).args(["-c", "conf", "-e", "stderr"]);
+        command
+    };
+    listening("nginx", start, folder)
 }
 
 /// PostgreSQL, real, with `pg_hba.conf` and settings. It refuses to run as root: then it runs as nobody.

@@ -1,0 +1,87 @@
+//! What a server does once the handshake is done, and whether that refuses anybody.
+
+use std::{io::Write, net::TcpStream, sync::Arc};
+
+use pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, server::WebPkiClientVerifier};
+
+use super::{
+    servers::{Spoken, ca, client, drain, leaf, secret},
+    verify,
+};
+
+const NOW: [&str; 2] = ["--now", "2026-06-01T00:00:00Z"];
+
+/// TLS 1.3 without session tickets, with which a server would have said that it goes on.
+fn server(
+    secret: &std::path::Path,
+    required: bool,
+    then: impl Fn(ServerConnection, TcpStream) + Send + Sync + 'static,
+) -> Spoken {
+    let chain = CertificateDer::pem_file_iter(secret.join("tls.crt")).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(secret.join("tls.key")).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(secret.join("ca.crt")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = if required { verifier } else { verifier.allow_unauthenticated() }.build().unwrap();
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.send_tls13_tickets = 0;
+    let config = Arc::new(config);
+    Spoken::start(move |mut stream| {
+        let mut tls = ServerConnection::new(config.clone()).unwrap();
+        while tls.is_handshaking() {
+            // Of a peer that is refused an alert has been sent.
+            if tls.complete_io(&mut stream).is_err() {
+                return;
+            }
+        }
+        then(tls, stream);
+    })
+}
+
+#[test]
+fn only_an_alert_refuses_whoever_has_no_certificate() {
+    let ca = ca("internal-ca");
+    let (secret, app) = (secret(&ca, &leaf()), client(&ca, "app"));
+    let closes = server(secret.path(), false, |_, _| {});
+    let bids_farewell = server(secret.path(), false, |mut tls, mut stream| {
+        tls.send_close_notify();
+        let _ = tls.complete_io(&mut stream);
+    });
+    let greets = server(secret.path(), false, |mut tls, mut stream| {
+        let _ = tls.writer().write_all(b"220 mail.example\r\n");
+        let _ = tls.complete_io(&mut stream);
+        drain(&mut stream);
+    });
+    let refuses = server(secret.path(), true, |_, mut stream| drain(&mut stream));
+    let run = |server: &Spoken, more: &[&str]| {
+        let app = ["--client", app.path().to_str().unwrap(), "--timeout", "5s"];
+        verify(server.port, secret.path(), &[&NOW[..], &app, more].concat())
+    };
+    let required = ["--client-auth", "required"];
+    for server in [&closes, &bids_farewell] {
+        let why = "it closes the connection after the handshake, without an alert";
+        let done = run(server, &required);
+        done.expect("anonymous", "failed", &format!("not known to be refused without a client certificate: {why}"));
+        done.expect("client", "failed", &format!("not known to be accepted with the client's certificate: {why}"));
+        run(server, &[]).expect("anonymous", "told", &format!("not known without a client certificate: {why}"));
+    }
+    let done = run(&greets, &required);
+    done.expect("anonymous", "failed", "accepted without a client certificate: it talks");
+    let done = run(&refuses, &required);
+    done.expect(
+        "anonymous",
+        "good",
+        "refused without a client certificate: it sends the TLS alert CertificateRequired",
+    );
+    done.expect("client", "good", "accepted with the client's certificate");
+    // In a protocol with a question that is answered to everybody, silence is an answer.
+    let asked = run(&closes, &["--protocol", "redis", "--client-auth", "required"]);
+    asked.expect("anonymous", "good", "refused without a client certificate: it closes the connection");
+}
