@@ -35,6 +35,7 @@ mod quiet;
 mod readme;
 mod rendering;
 mod renewal;
+mod rights;
 mod secrets;
 mod signing;
 mod signing_requests;
