@@ -31,18 +31,21 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@exec target/debug/demo
 
 .PHONY: test
-test: tools check deny go-tests guest-tools $(KUSTOMIZE) $(HELM) $(HELM_DOCS) $(PROMTOOL) $(MONITORING) ## All tests, with what they need installed
+test: tools lint deny go-tests guest-tools $(KUSTOMIZE) $(HELM) $(HELM_DOCS) $(PROMTOOL) $(MONITORING) ## All tests, with what they need installed
 	shellcheck tests/*.sh tests/guest/*.sh deploy/*.sh .ci/run
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
 	@$(MAKE) --no-print-directory demo
 
 .PHONY: check
-check: cargo ## The quick part: format, lints, docs, unit and property tests; no cluster
+check: lint ## The quick part: format, lints, docs, unit and property tests; no cluster
+	$(CARGO) test --locked --workspace --lib --bins --test core --test offline --test vm
+
+.PHONY: lint
+lint: cargo ## Format, lints and docs alone
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
-	$(CARGO) test --locked --workspace --lib --bins --test core --test offline --test vm
 
 .PHONY: conformance
 conformance: go-tests ## cert-manager's own conformance suites alone; `make test` runs them as well
@@ -132,7 +135,7 @@ guest-tools: $(VIRTIOFSD) $(PYMONGO)
 tools:
 	@tests/tools.sh cc:gcc /usr/include/stdlib.h:libc6-dev openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
 	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd \
-	    redis-server:redis-server nginx:nginx pg_lsclusters:postgresql busybox:busybox pgrep:procps node:nodejs npm:npm
+	    redis-server:redis-server nginx:nginx pg_lsclusters:postgresql busybox:busybox pgrep:procps npm:npm
 	@tests/tools.sh mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs qemu-system-x86_64:qemu-system-x86 psql:postgresql-client \
 	    pkg-config:pkg-config /usr/include/cap-ng.h:libcap-ng-dev /usr/include/seccomp.h:libseccomp-dev \
 	    python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
@@ -144,11 +147,15 @@ tools-demo:
 cargo:
 	@command -v $(CARGO) >/dev/null || { echo 'Rust is missing: install it from https://rustup.rs' >&2; exit 1; }
 
-# MongoDB's own shell, which runs what a guest's replica set is initiated with.
+# MongoDB's own shell, which runs what a guest's replica set is initiated with. It wants a Node.js newer than Debian 12's:
+# npm installs one beside it, which its folder in PATH puts before the machine's. Debian 12's npm makes no link to it there.
 $(MONGOSH): tests/mongosh/package.json tests/mongosh/package-lock.json
 	@echo 'installing mongosh (half a minute, once)'
 	@rm -rf $(TOOLS)/mongosh && mkdir -p $(TOOLS)/mongosh && cp $^ $(TOOLS)/mongosh
 	@npm ci --prefix $(TOOLS)/mongosh --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@cd $(TOOLS)/mongosh/node_modules && ln -sf "../$$(echo node-linux-*/bin/node)" .bin/node
+	@PATH="$(CURDIR)/$(@D):$$PATH" $@ --version >/dev/null 2>&1 || { \
+	    echo 'mongosh does not run: it needs Node.js 20, which npm has for x64 and arm64; elsewhere put one into PATH' >&2; exit 1; }
 	@touch $@
 
 $(CARGO_DENY): | cargo

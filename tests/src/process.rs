@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc::channel,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a process may take to stop after SIGTERM before it is killed.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a process may take until it is ready, on a busy machine as well.
+const READY: Duration = Duration::from_secs(300);
 
 /// What ends a process and deletes a folder when its standard input ends: when this process is gone without having run
 /// its destructors. Those of statics never run, and a killed process runs none. What does not stop is killed.
@@ -67,11 +71,19 @@ impl Process {
     /// Waits for the first line on its standard output.
     ///
     /// # Errors
-    /// Where it ends before it has written one; then with the end of its log.
+    /// Where it ends before it has written one, or does not write one; then with the end of its log.
     pub fn first_line(&mut self) -> Result<String> {
         let output: ChildStdout = self.child.stdout.take().context("its standard output was read before")?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
+        let (send, first) = channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // Nothing was read where it could not be, and nothing is done where nobody waits any more.
+            let _ = BufReader::new(output).read_line(&mut line);
+            let _ = send.send(line);
+        });
+        let Ok(line) = first.recv_timeout(READY) else {
+            bail!("it was not ready within {READY:?}:\n{}", self.log_tail())
+        };
         if line.is_empty() {
             let status = self.child.wait()?;
             bail!("it ended ({status}) before it was ready:\n{}", self.log_tail());

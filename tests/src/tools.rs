@@ -2,11 +2,16 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
+    process::{Command, Output, Stdio},
+    sync::{
+        OnceLock,
+        mpsc::{RecvTimeoutError, channel},
+    },
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The repository's root.
 #[must_use]
@@ -125,6 +130,37 @@ pub fn run(command: &mut Command) -> Result<()> {
 pub fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let done = command.output().with_context(|| format!("{name} does not start; is it installed?"))?;
+    told(&name, &done)
+}
+
+/// As [`output`], for a command that may hang.
+///
+/// # Errors
+/// As [`run`], and where it has no end within the limit.
+pub fn output_within(limit: Duration, command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.with_context(|| format!("{name} does not start; is it installed?"))?;
+    let pid = Pid::from_child(&child);
+    let (ended, watched) = channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let hangs = watched.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+        if hangs {
+            // Where it has just ended there is nothing to kill.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        hangs
+    });
+    let done = child.wait_with_output()?;
+    drop(ended);
+    if watch.join().unwrap_or_default() {
+        bail!("{name}: no end within {limit:?}: {}", String::from_utf8_lossy(&done.stderr).trim());
+    }
+    told(&name, &done)
+}
+
+/// Standard output, or why there is none to rely on.
+fn told(name: &str, done: &Output) -> Result<String> {
     if !done.status.success() {
         bail!("{name}: {}: {}", done.status, String::from_utf8_lossy(&done.stderr).trim());
     }

@@ -6,15 +6,17 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-/// How long an answer may take. Whoever asks before the guest listens gets none, and asks again.
-const ANSWER: Duration = Duration::from_secs(10);
+use super::machine::PATIENCE;
+
+/// How long the first answer may take. Whoever asks before the guest listens gets none, and asks again.
+const GREETING: Duration = Duration::from_secs(10);
 
 /// A connection to one of the two.
 #[derive(Debug)]
@@ -53,13 +55,15 @@ impl Line {
         let id = next();
         line.write(&json!({"execute": "guest-sync", "arguments": {"id": id}}))?;
         while line.read()?["return"] != id {}
+        // It is there. What it is asked now is not asked twice: a command would run twice.
+        line.stream.get_ref().set_read_timeout(Some(PATIENCE))?;
         Ok(line)
     }
 
     fn connect(socket: &Path) -> Result<Self> {
         let stream = UnixStream::connect(socket).with_context(|| format!("{}", socket.display()))?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        stream.set_write_timeout(Some(ANSWER))?;
+        stream.set_read_timeout(Some(GREETING))?;
+        stream.set_write_timeout(Some(GREETING))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
@@ -104,9 +108,10 @@ impl Line {
     /// Runs a command in the guest to its end.
     ///
     /// # Errors
-    /// Where the agent does not start it or goes away; how the command ended is no error.
+    /// Where the agent does not start it or goes away, or the command has no end within [`PATIENCE`]; how it ended is no error.
     pub fn run(&mut self, command: &[&str]) -> Result<Done> {
         let (program, arguments) = command.split_first().context("no command")?;
+        let begun = Instant::now();
         let started = json!({"path": program, "arg": arguments, "capture-output": true});
         let pid = self.call("guest-exec", started)?["pid"].clone();
         loop {
@@ -121,6 +126,7 @@ impl Line {
                 }
                 return Ok(Done { code: status["exitcode"].as_i64().unwrap_or(-1), said });
             }
+            ensure!(begun.elapsed() < PATIENCE, "{command:?} still runs after {PATIENCE:?}");
             // The agent has no way to tell when.
             std::thread::park_timeout(Duration::from_millis(500));
         }

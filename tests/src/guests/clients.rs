@@ -4,7 +4,9 @@
 use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,12 +15,18 @@ use serde_json::{Value, json};
 use super::Parts;
 use crate::tools;
 
+/// How long who must succeed may take: under emulation, with other tests beside it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long who is refused goes on trying, as pymongo does.
+const PERSISTENCE: Duration = Duration::from_secs(15);
+
 /// A program that answers each line with a line.
 #[derive(Debug)]
 pub struct Talk {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    answers: Receiver<String>,
 }
 
 impl Talk {
@@ -26,20 +34,23 @@ impl Talk {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("it does not start")?;
         let input = child.stdin.take().context("no standard input")?;
         let output = BufReader::new(child.stdout.take().context("no standard output")?);
-        Ok(Self { child, input, output })
+        // Read aside, so that a silent one is noticed.
+        let (send, answers) = channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Ok(Self { child, input, answers })
     }
 
     /// Says a line and waits for the answer.
     ///
     /// # Errors
-    /// Where it ended.
+    /// Where it ended, or is silent.
     pub fn say(&mut self, line: &str) -> Result<String> {
         writeln!(self.input, "{line}")?;
-        let mut answer = String::new();
-        if self.output.read_line(&mut answer)? == 0 {
-            bail!("{line}: it ended without an answer ({})", self.child.wait()?);
+        match self.answers.recv_timeout(PATIENCE) {
+            Ok(answer) => Ok(answer.trim_end().to_owned()),
+            Err(RecvTimeoutError::Timeout) => bail!("{line}: no answer within {PATIENCE:?}"),
+            Err(RecvTimeoutError::Disconnected) => bail!("{line}: it ended without an answer ({})", self.child.wait()?),
         }
-        Ok(answer.trim_end().to_owned())
     }
 }
 
@@ -68,13 +79,19 @@ impl MongoClient {
     /// # Errors
     /// Where Python does not start.
     pub fn start(&self, parts: &Parts, port: u16) -> Result<Mongo> {
+        self.trying_for(PATIENCE, parts, port)
+    }
+
+    fn trying_for(&self, limit: Duration, parts: &Parts, port: u16) -> Result<Mongo> {
         let mut options = json!({
             "uri": format!("mongodb://{}:27017/", self.host),
             "address": "127.0.0.1",
             "port": port,
             "tls": self.ca.is_some(),
-            // A refusal is tried again until then.
-            "serverSelectionTimeoutMS": 15000,
+            // A refusal is tried again until then, and an answer waited for.
+            "serverSelectionTimeoutMS": limit.as_millis(),
+            "connectTimeoutMS": limit.as_millis(),
+            "socketTimeoutMS": limit.as_millis(),
             "maxPoolSize": 1,
         });
         if let Some(ca) = &self.ca {
@@ -93,7 +110,7 @@ impl MongoClient {
     /// # Errors
     /// Where it is not.
     pub fn refused(&self, parts: &Parts, port: u16) -> Result<String> {
-        let answer = self.start(parts, port)?.ask("ping")?;
+        let answer = self.trying_for(PERSISTENCE, parts, port)?.ask("ping")?;
         let why = answer["error"].as_str().with_context(|| format!("{self:?} was let in: {answer}"))?;
         Ok(why.to_owned())
     }
@@ -131,7 +148,11 @@ impl PostgresClient {
         let mut command = Command::new("psql");
         // hostaddr stands for the cluster's DNS; the name that is verified is `host`.
         command.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--dbname"]);
-        command.arg(format!("{} hostaddr=127.0.0.1 port={port} connect_timeout=60", self.parameters));
+        command.arg(format!(
+            "{} hostaddr=127.0.0.1 port={port} connect_timeout={}",
+            self.parameters,
+            PATIENCE.as_secs()
+        ));
         // Nothing of the caller's may help, and messages are compared.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", "/nonexistent");
         command
@@ -142,7 +163,7 @@ impl PostgresClient {
     /// # Errors
     /// What psql said.
     pub fn query(&self, port: u16, query: &str) -> Result<String> {
-        Ok(tools::output(self.command(port).arg("--command").arg(query))?.trim_end().to_owned())
+        Ok(tools::output_within(PATIENCE, self.command(port).arg("--command").arg(query))?.trim_end().to_owned())
     }
 
     /// A running psql.
@@ -169,7 +190,7 @@ pub fn served(port: u16, start_tls: Option<&str>, ca: &Path, certificate: Option
     if let Some(certificate) = certificate {
         command.arg("-cert").arg(certificate).arg("-key").arg(certificate);
     }
-    let told = tools::output(&mut command)?;
+    let told = tools::output_within(PATIENCE, &mut command)?;
     first_certificate(&told)
 }
 

@@ -164,6 +164,11 @@ impl Machine {
         Line::agent(&self.folder.join("agent"))
     }
 
+    /// Tells the agent, after which it may be gone.
+    fn tell(&mut self, command: &str, arguments: &Value) -> Result<()> {
+        self.until("the guest agent answers", |machine| machine.agent())?.tell(command, arguments.clone())
+    }
+
     /// Waits until the guest has booted and cloud-init has done all that the user data asks for.
     ///
     /// # Errors
@@ -208,7 +213,7 @@ impl Machine {
         const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
         let before = self.shell(BOOT)?;
         self.say("reboots");
-        self.agent()?.tell("guest-shutdown", json!({"mode": "reboot"}))?;
+        self.tell("guest-shutdown", &json!({"mode": "reboot"}))?;
         self.until("the guest has rebooted", |machine| {
             let now = machine.agent()?.run(&["/bin/sh", "-c", BOOT])?.said;
             ensure!(now.trim_end() != before, "it is still up");
@@ -222,7 +227,7 @@ impl Machine {
     /// # Errors
     /// Where it does not end.
     pub fn stop(mut self) -> Result<()> {
-        self.agent()?.tell("guest-shutdown", json!({"mode": "powerdown"}))?;
+        self.tell("guest-shutdown", &json!({"mode": "powerdown"}))?;
         let begun = Instant::now();
         while self.qemu.is_running()? {
             if begun.elapsed() > PATIENCE {

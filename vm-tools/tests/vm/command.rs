@@ -1,13 +1,12 @@
 //! The command: its streams and exit codes.
 
 use std::fs;
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::{EXAMPLES, example, example_path, output, renamed, said};
+use crate::support::{EXAMPLES, example, example_path, finish, output, output_of, renamed, said, start};
 
 pub(crate) fn tandem_vm() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tandem-vm"))
@@ -20,19 +19,7 @@ pub(crate) fn render_stdin(text: &[u8], args: &[&str]) -> Output {
 
 /// A command with the text on standard input.
 pub(crate) fn with_stdin(text: &[u8], command: &str, args: &[&str]) -> Output {
-    let mut child = tandem_vm()
-        .args([command, "-"])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The command stops reading at its limit; the rest then has nowhere to go.
-    if let Err(error) = child.stdin.take().unwrap().write_all(text) {
-        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
-    }
-    child.wait_with_output().unwrap()
+    output_of(tandem_vm().args([command, "-"]).args(args), text)
 }
 
 #[test]
@@ -127,15 +114,9 @@ fn version_completions_and_wrong_arguments() {
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
-    let mut child = tandem_vm()
-        .arg("render")
-        .arg(example_path("databasevm.yaml"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let done = child.wait_with_output().unwrap();
+    let mut child = start(tandem_vm().arg("render").arg(example_path("databasevm.yaml")));
+    drop(child.child().stdout.take());
+    let done = finish(child);
     assert_eq!((done.status.code(), said(&done).as_str()), (Some(0), ""));
 }
 

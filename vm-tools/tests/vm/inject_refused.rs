@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::command::tandem_vm;
 use crate::inject::manifest;
-use crate::support::{output, said};
+use crate::support::{output, output_of, said};
 
 /// A VM with this cloud-init volume.
 fn vm(cloud_init: &str) -> String {
@@ -158,13 +158,8 @@ fn files_that_cannot_be_read_or_written_are_named() {
     ]
     .map(|args| {
         let mut command = tandem_vm();
-        let done = output(
-            command
-                .args(["inject", "--secret", "tls"])
-                .args(args)
-                .current_dir(folder.path())
-                .stdin(fs::File::open(at("b/vm.yaml")).unwrap()),
-        );
+        command.args(["inject", "--secret", "tls"]).args(args).current_dir(folder.path());
+        let done = output_of(&mut command, &fs::read(at("b/vm.yaml")).unwrap());
         assert_eq!(done.status.code(), Some(2), "{args:?} {}", said(&done));
         assert!(!at("out").exists());
         String::from_utf8(done.stderr).unwrap()

@@ -1,16 +1,15 @@
 //! The KRM function, alone and under the real kustomize.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
 use crate::command::tandem_vm;
 use crate::inject::{check_injected, injected, manifest, objects, options};
-use crate::support::{output, said, skipped};
+use crate::support::{output, output_of, said, skipped};
 
 /// A ResourceList of the objects of a stream, as their authors wrote them, with a functionConfig.
 pub(crate) fn list(stream: &str, spec: &str) -> String {
@@ -27,10 +26,7 @@ pub(crate) fn list(stream: &str, spec: &str) -> String {
 }
 
 fn function(list: &str) -> Output {
-    let mut child =
-        tandem_vm().arg("krm").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    output_of(tandem_vm().arg("krm"), list.as_bytes())
 }
 
 #[test]

@@ -15,10 +15,7 @@ use tandem_vm::guest::{Content, Endpoint, GuestTls, InstalledFile, Owner, Reload
 use tempfile::TempDir;
 
 use crate::secret::{Secret, lay_out};
-use crate::support::{output, said, tool};
-
-/// Nothing here takes longer.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+use crate::support::{LIMIT, end, output, said, tool};
 
 /// Waits until something is there.
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -206,13 +203,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // PostgreSQL's fast shutdown, which takes its children along; redis-server ends by it as well.
-        let _ = Command::new("kill").arg("-INT").arg(self.pid().to_string()).status();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 }
 
-/// What a client says, line by line, read aside so that a silent one is noticed.
+/// What a program says, line by line, read aside so that a silent one is noticed.
 pub(crate) struct Lines(Receiver<String>);
 
 impl Lines {
@@ -225,7 +220,7 @@ impl Lines {
     }
 
     pub(crate) fn next(&self) -> String {
-        self.0.recv_timeout(LIMIT).expect("the client says no more: its connection was dropped")
+        self.0.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("it says no more, within {LIMIT:?}: {error}"))
     }
 }
 

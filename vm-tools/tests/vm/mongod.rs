@@ -12,6 +12,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Map, Value, json};
 
+use crate::support::LIMIT;
+
 /// What all members together know.
 #[derive(Default)]
 pub(crate) struct World {
@@ -94,8 +96,9 @@ impl Members {
     }
 
     /// Waits until what the members know is so.
-    pub(crate) fn wait(&self, condition: impl Fn(&World) -> bool) {
-        drop(self.shared.changed.wait_while(self.world(), |world| !condition(world)).unwrap());
+    pub(crate) fn wait(&self, what: &str, condition: impl Fn(&World) -> bool) {
+        let waited = self.shared.changed.wait_timeout_while(self.world(), LIMIT, |world| !condition(world));
+        assert!(!waited.unwrap().1.timed_out(), "{what}: not within {LIMIT:?}");
     }
 }
 

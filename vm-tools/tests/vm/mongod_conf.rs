@@ -1,14 +1,13 @@
 //! `mongod-conf`: what is changed, what is refused, and how files are replaced.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use tempfile::TempDir;
 
 use crate::command::tandem_vm;
-use crate::support::{output, said};
+use crate::support::{output, output_of, said};
 
 /// As a package brings it, and somebody has worked on it.
 const CONF: &str = "\
@@ -48,9 +47,7 @@ setParameter: &parameters
 fn run(text: &str, args: &[&str]) -> Output {
     let mut command = tandem_vm();
     command.args(["mongod-conf", "-"]).args(args);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdin.take().unwrap().write_all(text.as_bytes()));
-    child.wait_with_output().unwrap()
+    output_of(&mut command, text.as_bytes())
 }
 
 /// The changed text; nothing is warned of.

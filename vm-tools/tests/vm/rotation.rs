@@ -1,7 +1,5 @@
 //! `tandem-vm rotation-plan`: what happens at each renewal, and when sides part ways.
 
-use std::{io::Write, process::Stdio};
-
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -14,7 +12,7 @@ use tandem_vm::{
 
 use crate::{
     command::tandem_vm,
-    support::{example, example_path, output, said},
+    support::{example, example_path, output, output_of, said},
     verify::servers,
 };
 
@@ -224,15 +222,7 @@ fn present_certificates_are_those_of_the_stream_or_as_said() {
 /// `rotation-plan -`.
 fn run(text: &str, args: &[&str]) -> (Option<i32>, String) {
     let mut command = tandem_vm();
-    command
-        .args(["rotation-plan", "-", "-n", "shop"])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let done = child.wait_with_output().unwrap();
+    let done = output_of(command.args(["rotation-plan", "-", "-n", "shop"]).args(args), text.as_bytes());
     (done.status.code(), said(&done))
 }
 

@@ -2,24 +2,14 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use tandem_vm::guest::{Reload, StartTls};
 
 use crate::live::{Lines, Live, Server, as_server, same_certificate, served, server_user};
 use crate::secret::{Secret, authority, secret, tells_no_secret};
-use crate::support::{output, said, skipped, tool};
-
-/// A program of the server's, which Debian keeps out of PATH.
-fn postgres(name: &str) -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-    let found = versions.map(|version| version.unwrap().path().join("bin").join(name)).find(|file| file.is_file());
-    if found.is_none() {
-        skipped("PostgreSQL's server is not installed");
-    }
-    found
-}
+use crate::support::{output, said, tool};
+use crate::verify::servers::postgresql_programs;
 
 struct Database {
     live: Live,
@@ -29,13 +19,21 @@ struct Database {
 impl Database {
     /// A server with TLS, started with this Secret; reloaded by its data folder.
     fn start(secret: &Secret) -> Option<Self> {
-        let (initdb, server) = (postgres("initdb")?, postgres("postgres")?);
+        let programs = postgresql_programs()?;
         let live = Live::new();
         let (data, user) = (live.text("data"), server_user());
         fs::create_dir(&data).unwrap();
         assert!(output(Command::new("chown").args([&user, &data])).status.success());
-        let done =
-            output(as_server(initdb).args(["-D", &data, "-A", "trust", "-U", "test", "--no-sync", "--no-locale"]));
+        let done = output(as_server(programs.join("initdb")).args([
+            "-D",
+            &data,
+            "-A",
+            "trust",
+            "-U",
+            "test",
+            "--no-sync",
+            "--no-locale",
+        ]));
         assert!(done.status.success(), "{}", said(&done));
         let folder = live.text("tls");
         let settings = format!(
@@ -48,7 +46,7 @@ impl Database {
         live.renew(secret);
         live.boot();
         let server = Server::start(&live.path("log"), |port| {
-            let mut command = as_server(&server);
+            let mut command = as_server(programs.join("postgres"));
             command.args(["-D", &data, "-p", &port.to_string()]);
             command
         });

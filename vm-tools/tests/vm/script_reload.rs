@@ -1,13 +1,12 @@
 //! `tandem-tls --reload` with commands, mongosh and restarts, and what is left when it is killed.
 
 use std::fs;
-use std::process::Stdio;
 
 use tandem_vm::guest::{Reload, StartTls};
 
 use crate::live::{Live, eventually};
 use crate::secret::{Secret, authority, secret};
-use crate::support::{output, said};
+use crate::support::{finish, output, said, start};
 
 /// A guest with a command of the user's that notes down which certificate it was run for. Nothing is asked for its TLS.
 fn with_command(command: &str) -> (Live, [Secret; 3]) {
@@ -114,16 +113,16 @@ fn cut_short(signal: &str) -> (Live, [Secret; 3]) {
     live.tick_says(0, &["taken"]);
     live.write("hangs", "", 0o644);
     live.renew(&secrets[1]);
-    let mut child = live.command().arg("--reload").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = start(live.command().arg("--reload"));
     eventually("the command runs", || live.path("there").exists().then_some(()));
     assert_eq!(live.read("tls/tls.crt"), secrets[1].chain);
-    let pid = child.id().to_string();
+    let pid = child.child().id().to_string();
     let hanging = said(&output(std::process::Command::new("pgrep").args(["-P", &pid])));
     // As systemd does, which ends all processes of a unit.
     for pid in [pid.trim(), hanging.trim()] {
         output(std::process::Command::new("kill").args([signal, pid]));
     }
-    child.wait().unwrap();
+    finish(child);
     fs::remove_file(live.path("hangs")).unwrap();
     (live, secrets)
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::{document, guest_files, output, render, said, tool, write_guest};
+use crate::support::{document, guest_files, make_folder, output, render, said, tool, write_guest};
 use crate::verify::servers::{self, NAME, Server, listening, postgresql_programs};
 use crate::verify::verify;
 
@@ -86,7 +86,8 @@ impl Guest {
                 .replace("OWNER='postgres'", &format!("OWNER='{}'", self.user));
         }
         fs::write(&script, text).unwrap();
-        output(Command::new("sh").arg(&script))
+        // A locale that every machine has.
+        output(Command::new("sh").arg(&script).env("LC_ALL", "C.UTF-8"))
     }
 }
 
@@ -103,30 +104,34 @@ impl PostgreSql {
     /// Starts the server of a document; `None` where it is not installed.
     fn start(settings: &str, family: &str, secret: &Path) -> Option<Self> {
         let (bin, psql) = (postgresql_programs()?, tool("psql")?);
+        let version = bin.parent().and_then(Path::file_name).unwrap().to_str().unwrap().to_owned();
+        // What is installed; Debian 12's is the one that a document means which names none.
+        let named =
+            if family == "debian" && version != "15" { format!("version: \"{version}\", ") } else { String::new() };
+        let settings = settings.replacen('{', &format!("{{{named}"), 1);
         let guest = Guest::new(&format!("{{postgresql: {settings}}}"), family, "postgres");
         if guest.is_root && tool("runuser").is_none() {
             return None;
         }
-        let version = bin.parent().and_then(Path::file_name).unwrap().to_str().unwrap().to_owned();
-        if family == "debian" && version != "15" {
-            // No fault of the machine's: the document's default is what Debian 12 has.
-            eprintln!("skipped: PostgreSQL {version} is another than Debian 12's");
-            return None;
-        }
         guest.install(secret);
-        let debian = guest.path("/etc/postgresql/15/main");
-        let data = guest.path(if family == "debian" { "/var/lib/postgresql/15/main" } else { "/var/lib/pgsql/data" });
+        let debian = guest.path(&format!("/etc/postgresql/{version}/main"));
+        let data = if family == "debian" {
+            format!("/var/lib/postgresql/{version}/main")
+        } else {
+            "/var/lib/pgsql/data".to_owned()
+        };
+        let data = guest.path(&data);
         if family == "debian" {
             // The package makes a cluster as soon as it is installed, beside the file of ours that is there already. On the
             // data disk, which then hides it, there is none.
             let mut command = Command::new(tool("pg_createcluster")?);
             command.env("PG_CLUSTER_CONF_ROOT", guest.path("/etc/postgresql")).arg("-d").arg(&data);
-            command.arg("-l").arg(guest.path("/log")).arg("-s").arg(guest.folder.path()).args(["15", "main"]);
+            command.arg("-l").arg(guest.path("/log")).arg("-s").arg(guest.folder.path()).args([&version, "main"]);
             let made = output(&mut command);
             assert!(made.status.success(), "{}", said(&made));
             fs::remove_dir_all(&data).unwrap();
         } else {
-            fs::create_dir_all(&data).unwrap();
+            make_folder(guest.folder.path(), &data);
         }
         let made = guest.initdb(&bin.join("initdb"));
         assert!(made.status.success() && said(&made).contains("making one"), "{}", said(&made));
@@ -245,15 +250,18 @@ impl Redis {
         let (program, cli) = (tool("redis-server")?, tool("redis-cli")?);
         let guest = Guest::new(&format!("{{redis: {settings}}}"), "debian", "redis");
         let run = guest.path("/run/redis");
-        fs::create_dir_all(&run).unwrap();
+        make_folder(guest.folder.path(), &run);
         fs::set_permissions(&run, fs::Permissions::from_mode(0o777)).unwrap();
         guest.install(secret);
-        // The package's own configuration, which ours includes; where it may not be read, what matters of it.
-        let packaged = fs::read_to_string("/etc/redis/redis.conf").unwrap_or_else(|_| {
-            "bind 127.0.0.1 -::1\nprotected-mode yes\nport 6379\nlogfile /var/log/redis.log\n".to_owned()
-        });
-        fs::create_dir_all(guest.path("/etc/redis")).unwrap();
+        // The package's own configuration, which ours includes; where it may not be read, what matters of it. Redis opens its
+        // log as it reads of it, which only the package's user may.
+        let packaged = fs::read_to_string("/etc/redis/redis.conf")
+            .unwrap_or_else(|_| "bind 127.0.0.1 -::1\nprotected-mode yes\nport 6379\n".to_owned());
+        let packaged =
+            packaged.lines().filter(|line| !line.starts_with("logfile ")).collect::<Vec<_>>().join("\n") + "\n";
+        make_folder(guest.folder.path(), &guest.path("/etc/redis"));
         fs::write(guest.path("/etc/redis/redis.conf"), packaged).unwrap();
+        fs::set_permissions(guest.path("/etc/redis/redis.conf"), fs::Permissions::from_mode(0o644)).unwrap();
         let start = |port: u16| {
             let mut command = guest.as_user(&program);
             command.arg(guest.path("/etc/tandem/redis.conf")).args(["--tls-port", &port.to_string()]);

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tandem_vm::Rendered;
@@ -91,11 +94,19 @@ pub(crate) fn guest_files(user_data: &str) -> BTreeMap<String, GuestFile> {
     config["write_files"].as_array().unwrap().iter().map(file).collect()
 }
 
+/// A folder and those above it beneath `root`, open to all whatever this process' umask is: the guest's is 022.
+pub(crate) fn make_folder(root: &Path, folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for folder in folder.ancestors().take_while(|folder| *folder != root) {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
 /// Writes the guest's files beneath a folder, as cloud-init would beneath `/`.
 pub(crate) fn write_guest(user_data: &str, root: &Path) {
     for (path, file) in guest_files(user_data) {
         let path = root.join(path.trim_start_matches('/'));
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        make_folder(root, path.parent().unwrap());
         fs::write(&path, file.content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).unwrap();
     }
@@ -117,8 +128,82 @@ pub(crate) fn skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// How long a command may take, on a busy machine as well. Whatever hangs is ended then, and the test says what it had said.
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
+
+/// Runs a command to its end, with nothing on standard input.
 pub(crate) fn output(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    finish(start(command.stdin(Stdio::null())))
+}
+
+/// Runs a command to its end, with a text on standard input.
+pub(crate) fn output_of(command: &mut Command, text: &[u8]) -> Output {
+    let mut child = start(command.stdin(Stdio::piped()));
+    // A command may stop reading before the end; the rest then has nowhere to go.
+    if let Err(error) = child.child().stdin.take().unwrap().write_all(text) {
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    }
+    finish(child)
+}
+
+/// A process whose output is read. With a test that fails before its end it ends as well.
+pub(crate) struct Started(Option<Child>);
+
+impl Started {
+    pub(crate) fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            kill(child.id());
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Starts a command; [`finish`] waits for its end.
+pub(crate) fn start(command: &mut Command) -> Started {
+    let started = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    Started(Some(started.unwrap_or_else(|error| panic!("{command:?}: {error}"))))
+}
+
+/// Waits for the end of what was started.
+pub(crate) fn finish(mut started: Started) -> Output {
+    let child = started.0.take().unwrap();
+    let pid = child.id();
+    let (ended, watched) = channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let hangs = watched.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout);
+        if hangs {
+            kill(pid);
+        }
+        hangs
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    assert!(!watch.join().unwrap(), "ended, for it took longer than {LIMIT:?}; it had said: {}", said(&output));
+    output
+}
+
+/// Kills a process, and what it has started, as systemd does with a unit.
+pub(crate) fn kill(pid: u32) {
+    const ALL: &str = r#"all() { for child in $(pgrep -P "$1"); do all "$child"; done; kill -KILL "$1"; }; all "$1""#;
+    let _ = Command::new("sh").args(["-c", ALL, "kill", &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+/// Ends a server by SIGINT, which takes along PostgreSQL's processes and its shared memory. What does not end is killed.
+pub(crate) fn end(server: &mut Child) {
+    let asked = Instant::now();
+    let interrupt = ["-INT".to_owned(), server.id().to_string()];
+    while asked.elapsed() < Duration::from_secs(20) && matches!(server.try_wait(), Ok(None)) {
+        let _ = Command::new("kill").args(&interrupt).status();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = server.kill();
+    let _ = server.wait();
 }
 
 /// Standard output and standard error together.

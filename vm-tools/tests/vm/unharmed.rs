@@ -2,7 +2,7 @@
 //! with something else in the place of what it would write.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -91,6 +91,10 @@ fn sandbox() -> TempDir {
     ] {
         fs::write(at("out").join(name), content).unwrap();
     }
+    // Whatever the rights of the checkout and this process' umask: others read all of it.
+    for file in ["vm.yaml", "out/own.yaml", "out/mongod.conf"] {
+        fs::set_permissions(at(file), fs::Permissions::from_mode(0o644)).unwrap();
+    }
     folder
 }
 
@@ -169,6 +173,7 @@ fn a_folder_that_cannot_be_written() {
     fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copied = output(Command::new("cp").arg(tandem_vm().get_program()).arg(program.path()));
     assert!(copied.status.success(), "{}", said(&copied));
+    fs::set_permissions(program.path().join("tandem-vm"), fs::Permissions::from_mode(0o755)).unwrap();
     for (name, command, _) in writers() {
         let folder = sandbox();
         let out = folder.path().join("out");
@@ -182,7 +187,7 @@ fn a_folder_that_cannot_be_written() {
         }
         let before = tree(folder.path());
         let done = output(&mut run);
-        assert!(said(&done).contains("Permission denied"), "{name}: {}", said(&done));
+        assert!(said(&done).contains("Permission denied") && said(&done).contains("out"), "{name}: {}", said(&done));
         fails(name, &folder, &done, &before);
     }
 }
@@ -213,9 +218,8 @@ fn something_else_in_the_place_of_the_file_or_folder() {
 fn standard_output_on_a_full_disk() {
     for command in COMMANDS.iter().filter_map(|command| command.prints).chain(["--help", "check --help", "--version"]) {
         let folder = sandbox();
-        let full = File::options().write(true).open("/dev/full").unwrap();
         let before = tree(folder.path());
-        let done = output(tandem_vm().args(command.split(' ')).current_dir(folder.path()).stdout(full));
+        let done = run(folder.path(), "exec >/dev/full;", command);
         assert_eq!(said(&done), "tandem-vm: standard output: No space left on device (os error 28)\n", "{command}");
         fails(command, &folder, &done, &before);
     }

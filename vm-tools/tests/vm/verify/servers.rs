@@ -10,6 +10,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc::channel,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -21,7 +22,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::support::{output, said};
+use crate::support::{LIMIT, end, output, said};
 
 /// The name that certificates are for unless a test says otherwise.
 pub(crate) const NAME: &str = "orders.shop.svc";
@@ -72,7 +73,7 @@ pub(crate) fn client(ca: &Ca, user: &str) -> TempDir {
     secret(ca, &params)
 }
 
-/// A process that is killed and waited for on drop, with the folder of its files.
+/// A process that is ended and waited for on drop, with the folder of its files.
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
@@ -81,8 +82,7 @@ pub(crate) struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 }
 
@@ -98,16 +98,17 @@ pub(crate) fn s_server(secret: &Path, more: &[&str]) -> Server {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let port = loop {
-        let mut line = String::new();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "openssl s_server does not start");
-        if let Some(address) = line.trim().strip_prefix("ACCEPT ") {
-            break address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let (send, port) = channel();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // To the end: what it says of each connection must go somewhere, or it stops.
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            if let Some(address) = line.trim().strip_prefix("ACCEPT ") {
+                let _ = send.send(address.rsplit_once(':').unwrap().1.parse().unwrap());
+            }
         }
-    };
-    // What it says of each connection must go somewhere, or it stops.
-    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+    });
+    let port = port.recv_timeout(LIMIT).expect("openssl s_server does not start");
     Server { child, port, _folder: None }
 }
 
@@ -120,7 +121,7 @@ pub(crate) fn listening(name: &str, mut start: impl FnMut(u16) -> Command, folde
         let file = fs::File::create(&log).unwrap();
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
             // PostgreSQL and Redis say so, the one when it has listened for a while; nginx says how it will wait for events.
             let said = fs::read_to_string(&log).unwrap();
@@ -129,8 +130,7 @@ pub(crate) fn listening(name: &str, mut start: impl FnMut(u16) -> Command, folde
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = child.kill();
-        let _ = child.wait();
+        end(&mut child);
     }
     panic!("{name} does not start: {}", fs::read_to_string(folder.path().join("log")).unwrap_or_default())
 }
@@ -199,8 +199,11 @@ pub(crate) fn postgresql(bin: &Path, secret: &Path, hba: &str, settings: &[&str]
     };
     own(folder.path());
     let data = folder.path().join("data");
-    let made =
-        output(unprivileged("initdb").args(["--no-sync", "--auth=trust", "--username=postgres", "-D"]).arg(&data));
+    let made = output(
+        unprivileged("initdb")
+            .args(["--no-sync", "--no-locale", "--auth=trust", "--username=postgres", "-D"])
+            .arg(&data),
+    );
     assert!(made.status.success(), "{}", said(&made));
     for name in ["tls.crt", "tls.key", "ca.crt"] {
         let copy = folder.path().join(name);
@@ -210,6 +213,7 @@ pub(crate) fn postgresql(bin: &Path, secret: &Path, hba: &str, settings: &[&str]
     }
     let hba_file = folder.path().join("hba");
     fs::write(&hba_file, hba).unwrap();
+    own(&hba_file);
     let path = folder.path().to_owned();
     let start = move |port: u16| {
         let mut command = Command::new(bin.join("postgres"));
