@@ -43,3 +43,4 @@ mod stale;
 mod unreadable;
 mod waiting;
 mod weak_keys;
+mod whole_suite;

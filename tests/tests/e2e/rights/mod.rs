@@ -1,6 +1,6 @@
 //! What the chart grants, beside what the issuer uses: the one by the RBAC in the cluster, the other by the audit log.
 
-mod right;
+pub(crate) mod right;
 mod scene;
 
 use anyhow::{Result, ensure};

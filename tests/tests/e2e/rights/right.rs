@@ -14,20 +14,20 @@ use crate::environment::ISSUER_ACCOUNT;
 
 /// Where a right comes from: a Role, or, without a namespace, a ClusterRole that is bound in the whole cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Role {
-    pub(super) namespace: Option<String>,
-    pub(super) name: String,
+pub(crate) struct Role {
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
 }
 
 /// One verb on one resource; perhaps of one name only. A call has the same form, with the name of what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Right {
-    pub(super) role: Role,
-    pub(super) group: String,
+pub(crate) struct Right {
+    pub(crate) role: Role,
+    pub(crate) group: String,
     /// With its subresource, after a slash.
-    pub(super) resource: String,
-    pub(super) verb: String,
-    pub(super) name: Option<String>,
+    pub(crate) resource: String,
+    pub(crate) verb: String,
+    pub(crate) name: Option<String>,
 }
 
 impl fmt::Display for Right {
@@ -122,7 +122,7 @@ fn expand(role: &Role, rules: &[PolicyRule]) -> Vec<Right> {
 }
 
 /// What an event of the audit log says.
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// Something that others asked for.
     Nothing,
     /// What the issuer asked for and may do, with all the rights that this took.
@@ -132,7 +132,7 @@ pub(super) enum Heard {
 }
 
 /// What a line of the audit log says of the issuer.
-pub(super) fn hear(line: &str) -> Result<Heard> {
+pub(crate) fn hear(line: &str) -> Result<Heard> {
     if !line.contains(ISSUER_ACCOUNT) {
         return Ok(Heard::Nothing);
     }
@@ -152,6 +152,10 @@ pub(super) fn hear(line: &str) -> Result<Heard> {
     }
     // RBAC: allowed by RoleBinding "NAME/NAMESPACE" of Role "NAME" to ServiceAccount …
     let reason = text("/annotations/authorization.k8s.io~1reason");
+    // Held back before anybody asked whether it may.
+    if reason.is_empty() {
+        return Ok(Heard::Nothing);
+    }
     let words: Vec<_> = reason.split('"').collect();
     let [by, binding, _, role, ..] = words.as_slice() else { bail!("allowed, but not by RBAC: {line}") };
     let role = match binding.rsplit_once('/') {
