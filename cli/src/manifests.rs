@@ -91,10 +91,15 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     let manifest = |path: &PathBuf| path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
     let entries = path.read_dir().and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.map_err(|error| format!("{}: {error}; give a folder that can be read", path.display()))?;
-    let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(manifest).collect();
+    let paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    let mut files: Vec<_> = paths.iter().filter(|path| manifest(path)).cloned().collect();
     files.sort();
     if files.is_empty() {
-        return Err(format!("{}: no .yaml, .yml or .json file is in this folder; name another", path.display()));
+        let remedy = match paths.iter().any(|path| path.is_dir()) {
+            true => "name one of the folders in it, which are not looked into",
+            false => "name another",
+        };
+        return Err(format!("{}: no .yaml, .yml or .json file is in this folder; {remedy}", path.display()));
     }
     Ok(files)
 }

@@ -28,7 +28,8 @@ impl std::str::FromStr for ObjectId {
         let parts = text
             .split_once('/')
             .filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty() && !name.contains('/'));
-        let (namespace, name) = parts.ok_or_else(|| format!("`{}` is not NAMESPACE/NAME", shown(text)))?;
+        let (namespace, name) = parts
+            .ok_or_else(|| format!("`{}` is not NAMESPACE/NAME; write both, such as shop/orders-tls", shown(text)))?;
         Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }

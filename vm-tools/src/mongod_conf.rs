@@ -108,6 +108,9 @@ fn open(text: &str) -> Result<Editor, Problem> {
     }
     let editor = Editor::new(text).map_err(|error| document(&error.to_string()))?;
     match editor.value() {
+        Value::Mapping(fields) if fields.contains_key("apiVersion") && fields.contains_key("kind") => {
+            Err(document("is a manifest of Kubernetes; give a mongod.conf, or have tandem-vm inject change a VM"))
+        }
         Value::Mapping(_) | Value::Null => Ok(editor),
         _ => Err(document("is no mapping; write sections such as net: and below them their settings")),
     }

@@ -62,7 +62,9 @@ pub fn read(values: Value) -> Result<DatabaseVm, SpecError> {
         && (version, kind) != (API_VERSION, KIND)
     {
         let found = tandem_cli::shown(&format!("{version} {kind}"));
-        let message = format!("found `{found}`; write {API_VERSION} and {KIND}");
+        let own =
+            if version.starts_with("kubevirt.io/") { ", or have tandem-vm inject change a VM of your own" } else { "" };
+        let message = format!("found `{found}`; write {API_VERSION} and {KIND}{own}");
         return Err(SpecError::field("apiVersion, kind", message));
     }
     // From values, not from the text: that way a number does not pass for a string.

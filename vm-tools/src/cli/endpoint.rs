@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use pki_types::ServerName;
 use tandem_cli::shown;
 
-use super::one;
+use super::{duration, one};
 use crate::cluster::{self, ObjectId};
 use crate::probe::secret::Material;
 use crate::probe::{Endpoint, Protocol, Target};
@@ -41,7 +41,7 @@ pub(super) struct How {
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
     /// Time limit for each connection, and for each answer of the API server
-    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     timeout: SignedDuration,
     /// The user to name to PostgreSQL; its rules for connections go by it. No password is sent
     #[arg(long, value_name = "USER", default_value = "postgres")]

@@ -23,14 +23,20 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use tandem_cli::shown;
 
 /// Arguments of `tandem-vm`.
 #[derive(Debug, Parser)]
-#[command(name = "tandem-vm", version, about, max_term_width = 100)]
+#[command(name = "tandem-vm", version, about, max_term_width = 100, after_help = BEGIN)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const BEGIN: &str = "\
+To begin with: `tandem-vm render --help` for a new VM, `tandem-vm inject --help` for one that you have.
+Every command's --help has examples.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -143,6 +149,16 @@ fn at_fault(lines: &[String], stderr: &mut dyn Write) -> ExitCode {
     let mut lines = lines.iter().map(|line| tandem_cli::printable(line));
     let shown = lines.try_for_each(|line| writeln!(stderr, "tandem-vm: {line}"));
     ExitCode::from(if shown.is_ok() { AT_FAULT } else { UNHEARD })
+}
+
+/// The value of an option that is a time. The library's own errors name no remedy.
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| format!("`{}` is not a time; write one such as 2026-11-21T12:00:00Z", shown(text)))
+}
+
+/// The value of an option that is a duration.
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    text.parse().map_err(|_| format!("`{}` is not a duration; write one such as 30s, 15m or 168h", shown(text)))
 }
 
 fn one(error: impl ToString) -> Vec<String> {

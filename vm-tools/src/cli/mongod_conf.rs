@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgGroup, ValueEnum, ValueHint};
+use clap::{ValueEnum, ValueHint};
 use serde_json::json;
 use similar::TextDiff;
 use tandem_cli::{files, json, stdio};
@@ -15,49 +15,48 @@ use crate::mongod_conf::{self, AUTH_MODES, Change, Changed, MODES};
 const MAX_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("settings").required(true).multiple(true))]
 pub(super) struct Args {
     /// The mongod.conf, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
     /// net.tls.mode
-    #[arg(long, value_name = "MODE", value_parser = MODES, group = "settings")]
+    #[arg(long, value_name = "MODE", value_parser = MODES)]
     mode: Option<String>,
     /// net.tls.certificateKeyFile: the PEM file of certificate chain and key
-    #[arg(long, value_name = "PATH", group = "settings")]
+    #[arg(long, value_name = "PATH")]
     cert: Option<String>,
     /// net.tls.CAFile
-    #[arg(long, value_name = "PATH", group = "settings")]
+    #[arg(long, value_name = "PATH")]
     ca: Option<String>,
     /// net.tls.clusterFile: the PEM file that this member shows to others, where it is not that of --cert
-    #[arg(long, value_name = "PATH", group = "settings")]
+    #[arg(long, value_name = "PATH")]
     cluster_file: Option<String>,
     /// net.tls.clusterCAFile: the CA of those who connect, where it is not that of --ca
-    #[arg(long, value_name = "PATH", group = "settings")]
+    #[arg(long, value_name = "PATH")]
     cluster_ca: Option<String>,
     /// net.tls.allowConnectionsWithoutCertificates
     #[arg(
         long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_parser = ["true", "false"], group = "settings"
+        value_parser = ["true", "false"]
     )]
     allow_connections_without_certificates: Option<String>,
     /// net.bindIp: addresses and host names, separated by commas
-    #[arg(long, value_name = "ADDRESSES", group = "settings")]
+    #[arg(long, value_name = "ADDRESSES")]
     bind_ip: Option<String>,
     /// net.port
-    #[arg(long, value_name = "PORT", group = "settings")]
+    #[arg(long, value_name = "PORT")]
     port: Option<String>,
     /// replication.replSetName
-    #[arg(long, value_name = "NAME", group = "settings")]
+    #[arg(long, value_name = "NAME")]
     repl_set: Option<String>,
     /// security.keyFile
-    #[arg(long, value_name = "PATH", group = "settings")]
+    #[arg(long, value_name = "PATH")]
     key_file: Option<String>,
     /// security.clusterAuthMode
-    #[arg(long, value_name = "MODE", value_parser = AUTH_MODES, group = "settings")]
+    #[arg(long, value_name = "MODE", value_parser = AUTH_MODES)]
     cluster_auth_mode: Option<String>,
     /// Any other setting of net, security or replication that is known here, such as net.ipv6=true
-    #[arg(long, value_name = "SETTING=VALUE", group = "settings")]
+    #[arg(long, value_name = "SETTING=VALUE")]
     set: Vec<String>,
     /// Show what would change instead of the changed file
     #[arg(long, conflicts_with_all = ["in_place", "output"])]
@@ -154,6 +153,9 @@ fn changes(args: &Args) -> Result<Vec<Change>, Vec<String>> {
             }
             Some(Ok(change)) => changes.push(change),
         }
+    }
+    if changes.is_empty() && problems.is_empty() {
+        return Err(one("there is nothing to set; name a setting, such as --mode requireTLS (--help lists them)"));
     }
     if problems.is_empty() { Ok(changes) } else { Err(problems) }
 }

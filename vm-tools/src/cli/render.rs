@@ -110,14 +110,25 @@ fn render_all(documents: Vec<manifests::Document>) -> Result<Vec<Rendered>, Vec<
                 continue;
             }
         };
+        let mut twice: Vec<(Place, Vec<String>)> = Vec::new();
         for manifest in &rendered.manifests {
             let object = (namespace.clone(), manifest.kind(), manifest.name().to_owned());
-            if let Some(first) = places.get(&object) {
-                let (namespace, kind, name) = object;
-                problems.push(format!("{place}: {kind} {namespace}/{name} comes from {first} as well; change a name"));
-            } else {
+            let Some(first) = places.get(&object) else {
                 places.insert(object, place.clone());
+                continue;
+            };
+            let named = format!("{} {namespace}/{}", object.1, object.2);
+            match twice.iter_mut().find(|(other, _)| other == first) {
+                Some((_, objects)) => objects.push(named),
+                None => twice.push((first.clone(), vec![named])),
             }
+        }
+        for (first, objects) in twice {
+            let (come, more) = match objects.len() {
+                1 => ("comes", String::new()),
+                number => ("come", format!(" and {} more", number - 1)),
+            };
+            problems.push(format!("{place}: {}{more} {come} from {first} as well; change a name", objects[0]));
         }
         all.push(rendered);
     }

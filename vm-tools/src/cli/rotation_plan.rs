@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::ValueHint;
 use jiff::Timestamp;
-use tandem_cli::{json, shown, stdio};
+use tandem_cli::{json, stdio};
 
 use super::endpoint::ReportFormat;
-use super::{Done, NO, Streams, one};
+use super::{Done, NO, Streams, one, time};
 use crate::model::Stream;
 use crate::rotation::{Issued, Settings, plan};
 
@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
     /// The time to go by instead of the present, such as 2026-11-21T12:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     now: Option<Timestamp>,
     /// When the present certificates were issued, or that of one Certificate [default: what their Secrets say where they
     /// are among the documents, else now]
@@ -31,7 +31,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,
     /// Look at everything up to a time instead
-    #[arg(long, value_name = "TIME", conflicts_with = "count")]
+    #[arg(long, value_name = "TIME", conflicts_with = "count", value_parser = time)]
     until: Option<Timestamp>,
     /// Text for people, or JSON
     #[arg(short, long, value_enum, default_value_t)]
@@ -49,12 +49,11 @@ impl std::str::FromStr for IssuedAt {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (certificate, time) = match text.split_once('=') {
-            Some((certificate, time)) => (Some(certificate.to_owned()), time),
+        let (certificate, text) = match text.split_once('=') {
+            Some((certificate, text)) => (Some(certificate.to_owned()), text),
             None => (None, text),
         };
-        let wrong = |_| format!("`{}` is not a time; write one such as 2026-11-21T12:00:00Z", shown(time));
-        Ok(Self { certificate, time: time.parse().map_err(wrong)? })
+        Ok(Self { certificate, time: time(text)? })
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use tandem_cli::{json, stdio};
 
 use super::endpoint::{How, ReportFormat, SecretFrom};
-use super::{Done, NO, Streams, UNKNOWN, one};
+use super::{Done, NO, Streams, UNKNOWN, duration, one};
 use crate::cluster;
 use crate::probe::secret::Material;
 use crate::probe::{Endpoint, Target};
@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "endpoint")]
     restart: bool,
     /// How long a VM may take to come back
-    #[arg(long, value_name = "DURATION", default_value = "15m", requires = "restart")]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration, requires = "restart")]
     wait: SignedDuration,
     /// Text for people, or JSON
     #[arg(short, long, value_enum, default_value_t)]

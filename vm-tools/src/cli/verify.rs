@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tandem_cli::{json, stdio};
 
 use super::endpoint::{ReportFormat, SecretFrom, To};
-use super::{Done, Streams, UNKNOWN, one};
+use super::{Done, Streams, UNKNOWN, duration, one, time};
 use crate::probe::secret::Material;
 use crate::verify::{ClientAuth, Expected, verify};
 
@@ -29,10 +29,10 @@ pub(super) struct Args {
     #[arg(long)]
     allow_plaintext: bool,
     /// Fail where less than this is left of the certificate, such as 168h
-    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     warn_before: SignedDuration,
     /// The time to go by instead of the present, such as 2026-11-21T12:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     now: Option<Timestamp>,
     /// Text for people, or JSON
     #[arg(short, long, value_enum, default_value_t)]

@@ -9,7 +9,9 @@ use crate::values::VIRTIO_SERIAL;
 const PROGRAM: &str = "/usr/local/sbin/tandem-data";
 
 const SCRIPT: &str = concat!(
-    include_str!("scripts/data.sh"),
+    include_str!("scripts/data-head.sh"),
+    include_str!("scripts/common.sh"),
+    include_str!("scripts/data-usage.sh"),
     include_str!("scripts/settings.sh"),
     include_str!("scripts/disk.sh"),
     include_str!("scripts/data-main.sh"),

@@ -8,15 +8,22 @@ const KEYFILE: &str = "/usr/local/sbin/tandem-keyfile";
 const REPLSET: &str = "/usr/local/sbin/tandem-replset";
 
 const KEYFILE_SCRIPT: &str = concat!(
-    include_str!("scripts/keyfile.sh"),
+    include_str!("scripts/keyfile-head.sh"),
+    include_str!("scripts/common.sh"),
+    include_str!("scripts/keyfile-usage.sh"),
     include_str!("scripts/settings.sh"),
+    include_str!("scripts/options.sh"),
     include_str!("scripts/disk.sh"),
+    include_str!("scripts/stage.sh"),
     include_str!("scripts/keyfile-main.sh"),
 );
 
 const REPLSET_SCRIPT: &str = concat!(
-    include_str!("scripts/replset.sh"),
+    include_str!("scripts/replset-head.sh"),
+    include_str!("scripts/common.sh"),
+    include_str!("scripts/replset-usage.sh"),
     include_str!("scripts/settings.sh"),
+    include_str!("scripts/options.sh"),
     include_str!("scripts/replset-main.sh"),
 );
 

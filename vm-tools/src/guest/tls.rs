@@ -13,8 +13,12 @@ const SCSI_SERIAL: usize = 36;
 /// The one script for all guests; its parts are files of one idea each.
 const SCRIPT: &str = concat!(
     include_str!("scripts/tls-head.sh"),
+    include_str!("scripts/common.sh"),
+    include_str!("scripts/tls-usage.sh"),
     include_str!("scripts/settings.sh"),
+    include_str!("scripts/options.sh"),
     include_str!("scripts/disk.sh"),
+    include_str!("scripts/stage.sh"),
     include_str!("scripts/tls-settings.sh"),
     include_str!("scripts/tls-secret.sh"),
     include_str!("scripts/tls-check.sh"),

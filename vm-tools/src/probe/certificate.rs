@@ -97,6 +97,12 @@ impl Described {
         })
     }
 
+    /// By what it is told apart from those before and after it.
+    #[must_use]
+    pub fn told_apart(&self) -> String {
+        format!("serial {}, from {}", self.serial, self.not_before)
+    }
+
     /// The names in a line: the first ten, and how many more there are.
     #[must_use]
     pub fn names_shown(&self) -> String {

@@ -9,6 +9,7 @@ use std::{
 
 use pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::sign::{CertifiedKey, SigningKey};
+use serde::Serialize;
 use serde_yaml::Value;
 use tandem_cli::manifests;
 use zeroize::{Zeroize, Zeroizing};
@@ -30,6 +31,18 @@ pub struct Material {
     /// `ca.crt`, DER; empty where there is none.
     pub authorities: Vec<CertificateDer<'static>>,
     key: Option<Arc<dyn SigningKey>>,
+}
+
+/// What an endpoint serves, beside a Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Age {
+    /// The Secret's certificate.
+    Fresh,
+    /// A newer one: the Secret that was given is not the present one.
+    Newer,
+    /// An older one, or another one of the same age.
+    Stale,
 }
 
 /// The entries of a Secret as they are: PEM.
@@ -116,6 +129,16 @@ impl Material {
         };
         let key = entries.key.filter(|pem| !pem.is_empty()).map(|pem| private_key(&pem)).transpose().map_err(wrong)?;
         Ok(Self { name: name.to_owned(), chain, leaf, authorities, key })
+    }
+
+    /// How old a certificate (DER, and the same in words) is beside the Secret's.
+    #[must_use]
+    pub fn age_of(&self, leaf: &CertificateDer<'_>, served: &Described) -> Age {
+        match &self.chain[..] {
+            [own, ..] if own == leaf => Age::Fresh,
+            _ if served.not_before > self.leaf.not_before => Age::Newer,
+            _ => Age::Stale,
+        }
     }
 
     /// Whether there is a key, and if so whether it is the certificate's.

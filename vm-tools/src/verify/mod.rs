@@ -22,7 +22,7 @@ use crate::probe::{
     Answer, Identity, Negotiated, Seen, Target,
     certificate::{Described, span},
     check_name, check_path, connect, in_plaintext,
-    secret::Material,
+    secret::{Age, Material},
 };
 
 /// What an endpoint should do about client certificates.
@@ -87,7 +87,7 @@ pub fn verify(target: &Target, expected: &Expected<'_>) -> Result<Report, Unreac
                 ),
                 Check::of("usages", usages(leaf)),
                 Check::of("dates", dates(leaf, authority.as_ref().ok(), expected)),
-                Check::of("served", served_is(chain, leaf, secret)),
+                Check::of("served", served_is(chain.first(), leaf, secret)),
             ]);
         }
         (Some(_), Some(Err(problem))) => checks.push(Check::failed("chain", problem.clone())),
@@ -210,20 +210,17 @@ fn dates(leaf: &Described, authority: Option<&Described>, expected: &Expected<'_
     Ok(ends)
 }
 
-fn served_is(chain: &[CertificateDer<'_>], leaf: &Described, secret: &Material) -> Result<String, String> {
+fn served_is(served: Option<&CertificateDer<'_>>, leaf: &Described, secret: &Material) -> Result<String, String> {
     let own = &secret.leaf;
-    let pair = |described: &Described| format!("serial {}, from {}", described.serial, described.not_before);
-    if chain.first() == secret.chain.first() {
-        return Ok(format!("it is the Secret's ({})", pair(leaf)));
-    }
-    let how = match leaf.not_before.cmp(&own.not_before) {
-        std::cmp::Ordering::Less => "it is older than the Secret's: the endpoint has not loaded the renewed one",
-        std::cmp::Ordering::Greater => {
-            "it is newer than the Secret's: the Secret that was given is not the present one"
+    let how = match served.map(|served| secret.age_of(served, leaf)) {
+        Some(Age::Fresh) => return Ok(format!("it is the Secret's ({})", leaf.told_apart())),
+        Some(Age::Newer) => "it is newer than the Secret's: the Secret that was given is not the present one",
+        Some(Age::Stale) if leaf.not_before < own.not_before => {
+            "it is older than the Secret's: the endpoint has not loaded the renewed one"
         }
-        std::cmp::Ordering::Equal => "it is not the Secret's",
+        Some(Age::Stale) | None => "it is not the Secret's",
     };
-    Err(format!("{how} (served: {}; the Secret's: {})", pair(leaf), pair(own)))
+    Err(format!("{how} (served: {}; the Secret's: {})", leaf.told_apart(), own.told_apart()))
 }
 
 fn plaintext(target: &Target, expected: &Expected<'_>) -> Check {

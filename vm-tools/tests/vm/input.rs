@@ -87,7 +87,10 @@ fn unknown_and_missing_fields() {
 fn documents_of_another_kind() {
     refused(
         "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nspec: {running: true}\n",
-        &["apiVersion, kind: found `kubevirt.io/v1 VirtualMachine`; write vm.tandem.internal/v1alpha1 and DatabaseVM"],
+        &[
+            "apiVersion, kind: found `kubevirt.io/v1 VirtualMachine`; write vm.tandem.internal/v1alpha1 and DatabaseVM, \
+           or have tandem-vm inject change a VM of your own",
+        ],
     );
 }
 
@@ -302,21 +305,23 @@ fn what_is_wrong_in_several_documents_is_told_of_each() {
 #[test]
 fn documents_that_would_write_the_same_object() {
     let good = example("databasevm.yaml");
-    let object = |kind: &str, name: &str| {
-        format!(
-            "document 2: {kind} kubevirt-networking-poc/{name} comes from standard input: document 1 as well; change a name"
-        )
+    unread(
+        format!("{good}---\n{good}"),
+        &[
+            "document 2: Certificate kubevirt-networking-poc/mongodb-cert and 6 more come from standard input: document 1 as \
+           well; change a name",
+        ],
+    );
+    // The Deployment of a client is called as that of another database's.
+    let named = |name: &str, client: &str| {
+        let text = good.replace("name: mongodb\n", &format!("name: {name}\n"));
+        text.replace("name: python-app\n", &format!("name: {client}\n"))
     };
-    let objects = [
-        object("Certificate", "mongodb-cert"),
-        object("PersistentVolumeClaim", "mongodb-data"),
-        object("Secret", "mongodb-vm-userdata"),
-        object("VirtualMachine", "mongodb-vm"),
-        object("Service", "mongodb"),
-        object("NetworkPolicy", "mongodb-vm"),
-        object("Deployment", "mongodb-python-app"),
-    ];
-    unread(format!("{good}---\n{good}"), &objects.each_ref().map(String::as_str));
+    unread(
+        format!("{}---\n{}", named("a", "b-c"), named("a-b", "c")),
+        &["document 2: Deployment kubevirt-networking-poc/a-b-c comes from standard input: document 1 as well; \
+           change a name"],
+    );
 }
 
 #[test]

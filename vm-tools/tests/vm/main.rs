@@ -56,4 +56,5 @@ mod stale;
 mod support;
 mod unharmed;
 mod verify;
+mod words;
 mod yaml_edit;

@@ -52,8 +52,5 @@ case ${1-} in
     own "${2-$folder}" "${3-$owner}"
     ;;
   -h | --help) usage ;;
-  *)
-    usage >&2
-    exit 2
-    ;;
+  *) misuse "format or own is needed, not '${1-}'" ;;
 esac

@@ -14,27 +14,18 @@ check_key() {
 }
 
 config=/etc/tandem/keyfile.conf source='' wait=60
-while [ $# -gt 0 ]; do
+option() {
   case $1 in
-    --config | --source | --wait)
-      [ -n "${2-}" ] || die "$1 needs a value"
-      case $1 in
-        --config) config=$2 ;;
-        --source) source=$2 ;;
-        --wait) wait=$2 ;;
-      esac
-      shift 2
+    --config) config=$2 ;;
+    --source) source=$2 ;;
+    --wait)
+      seconds "$@"
+      wait=$2
       ;;
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    *)
-      usage >&2
-      exit 2
-      ;;
+    *) return 1 ;;
   esac
-done
+}
+read_options "$@"
 
 stage='' mounted=''
 cleanup() {
@@ -63,22 +54,16 @@ fi
 folder=${target%/*}
 [ -d "$folder" ] || install -d -m 0755 "$folder"
 [ ! -d "$target" ] || die "$target is a folder; remove it"
-# Beside the target, so that mv below is a rename.
+# Beside the target, so that it becomes that by a rename.
 stage=$(mktemp "$folder/.tandem-keyfile.XXXXXX")
 cat "$from/$key" >"$stage"
 check_key "$stage"
-chown "$ids" "$stage" || die "$target cannot be given to $owner ($ids); run as root"
-chmod 0400 "$stage"
+settle "$stage" "$ids" 0400 "$target" || exit 1
 if [ -f "$target" ] && [ ! -L "$target" ] && [ "$(sha256sum <"$stage")" = "$(sha256sum <"$target")" ] &&
   [ "$(stat -c '%a %u:%g' "$stage")" = "$(stat -c '%a %u:%g' "$target")" ]; then
   say "unchanged: $target is that of $source"
   exit 0
 fi
-# On disk before the rename, or a crash could leave a new name on an empty file.
-sync "$stage"
-mv -fT "$stage" "$target"
+put "$stage" "$target"
 stage=''
-if command -v restorecon >/dev/null 2>&1; then
-  restorecon -F "$target" || say "restorecon failed; SELinux may keep the database from reading $target"
-fi
 say "installed $target from $source"

@@ -72,27 +72,15 @@ initiate() {
 }
 
 config=/etc/tandem/replset.conf here='' pause=5
-while [ $# -gt 0 ]; do
+option() {
   case $1 in
-    --config | --local | --pause)
-      [ -n "${2-}" ] || die "$1 needs a value"
-      case $1 in
-        --config) config=$2 ;;
-        --local) here=$2 ;;
-        --pause) pause=$2 ;;
-      esac
-      shift 2
-      ;;
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    *)
-      usage >&2
-      exit 2
-      ;;
+    --config) config=$2 ;;
+    --local) here=$2 ;;
+    --pause) pause=$2 ;;
+    *) return 1 ;;
   esac
-done
+}
+read_options "$@"
 read_settings "$config"
 first=${members%% *}
 others=${members#"$first"}

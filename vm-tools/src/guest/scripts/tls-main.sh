@@ -1,35 +1,23 @@
 
 config='' source='' root='' wait='' reloading=''
-while [ $# -gt 0 ]; do
+option() {
   case $1 in
-    --config | --source | --root | --wait)
-      if [ -z "${2-}" ]; then misuse "$1 needs a value"; fi
-      case $1 in
-        --config) config=$2 ;;
-        --source) source=$2 ;;
-        --root) root=${2%/} ;;
-        --wait) wait=$2 ;;
-      esac
-      shift 2
+    --config) config=$2 ;;
+    --source) source=$2 ;;
+    --root) root=${2%/} ;;
+    --wait)
+      seconds "$@"
+      wait=$2
       ;;
-    --reload)
-      reloading=yes
-      shift
-      ;;
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    *) misuse "unknown argument $1" ;;
+    --reload) reloading=yes words=1 ;;
+    *) return 1 ;;
   esac
-done
+}
+read_options "$@"
 if [ -z "$wait" ]; then
   wait=60
   [ -z "$reloading" ] || wait=10
 fi
-case $wait in
-  *[!0-9]*) misuse "--wait takes whole seconds, not $wait" ;;
-esac
 [ -z "$root" ] || [ -z "$reloading" ] || misuse "--reload is for the running system, not for one beneath --root"
 config=${config:-$root/etc/tandem/tls.conf}
 

@@ -61,26 +61,18 @@ place() {
     folder=$root${path%/*}
     [ -d "$folder" ] || install -d -m 0755 "$folder" || return 1
     inside_root "$folder"
-    # Beside the target, so that mv below is a rename; only root can look into it.
+    # Beside the target, so that it becomes that by a rename; only root can look into it.
     stage=$(mktemp -d "$folder/.tandem-tls.XXXXXX") || return 1
     stages=${stages:+$stages$NEWLINE}$stage
     cat "$1/$n" >"$stage/file" || return 1
     ids=$(owner_ids "$owner") || return 1
-    if [ -n "$ids" ] && ! chown "$ids" "$stage/file"; then
-      warn "$path cannot be given to $owner ($ids); run as root"
-      return 1
-    fi
-    # On disk before the rename, or a crash could leave a new name on an empty file.
-    chmod "$mode" "$stage/file" && sync "$stage/file" || return 1
+    settle "$stage/file" "$ids" "$mode" "$path" || return 1
     staged=${staged:+$staged$NEWLINE}"$stage/file $root$path"
   done <<LIST
 $files
 LIST
   while read -r from to; do
-    mv -fT "$from" "$to" && rmdir "${from%/*}" || return 1
-    if [ -z "$root" ] && command -v restorecon >/dev/null 2>&1; then
-      restorecon -F "$to" || warn "restorecon failed; SELinux may keep the service from reading $to"
-    fi
+    put "$from" "$to" && rmdir "${from%/*}" || return 1
   done <<LIST
 $staged
 LIST

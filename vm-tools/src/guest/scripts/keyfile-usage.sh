@@ -1,21 +1,3 @@
-#!/bin/sh
-# Puts the replica set's keyFile where mongod reads it, before mongod starts at every boot: on the Secret's disk everybody
-# may read it, and mongod wants it to be its own alone. What differs between guests is in /etc/tandem/keyfile.conf.
-set -eu
-umask 077
-LC_ALL=C
-export LC_ALL
-
-say() {
-  printf 'tandem-keyfile: %s\n' "$*"
-}
-
-# In the journal a line that begins with <3> is an error.
-die() {
-  printf '%standem-keyfile: %s\n' "${JOURNAL_STREAM:+<3>}" "$*" >&2
-  exit 1
-}
-
 usage() {
   cat <<USAGE
 Usage: tandem-keyfile [--config FILE] [--source DIR] [--wait SECONDS]

@@ -1,21 +1,3 @@
-#!/bin/sh
-# Initiates the replica set, from its first member. Runs after mongod at every start, and once there is a set it only says
-# so: cut short at any point, it may be run again. What differs between sets is in /etc/tandem/replset.conf.
-set -eu
-umask 077
-LC_ALL=C
-export LC_ALL
-
-say() {
-  printf 'tandem-replset: %s\n' "$*"
-}
-
-# In the journal a line that begins with <3> is an error.
-die() {
-  printf '%standem-replset: %s\n' "${JOURNAL_STREAM:+<3>}" "$*" >&2
-  exit 1
-}
-
 usage() {
   cat <<USAGE
 Usage: tandem-replset [--config FILE] [--local HOST:PORT] [--pause SECONDS]

@@ -1,21 +1,6 @@
-#!/bin/sh
-# Prepares the data disk, as /etc/tandem/data.conf says. cloud-init's fs_setup would not do: it runs once per instance, and
-# in 22.4 its "partition: none" formats a disk that already holds data.
-set -eu
-umask 077
-
 wait=60
 config=/etc/tandem/data.conf
 device='' filesystem='' folder='' owner=''
-
-say() {
-  printf 'tandem-data: %s\n' "$*"
-}
-
-die() {
-  printf '%standem-data: %s\n' "${JOURNAL_STREAM:+<3>}" "$*" >&2
-  exit 1
-}
 
 usage() {
   cat <<USAGE

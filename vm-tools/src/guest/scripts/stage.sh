@@ -1,0 +1,18 @@
+
+# Gives the staged file $1 its owner ($2, uid:gid; nothing for whoever runs this) and mode ($3); it is to become $4.
+settle() {
+  if [ -n "$2" ] && ! chown "$2" "$1"; then
+    warn "$4 cannot be given to $2; run as root"
+    return 1
+  fi
+  # On disk before it is renamed, or a crash could leave a new name on an empty file.
+  chmod "$3" "$1" && sync "$1"
+}
+
+# Renames the staged file $1, which lies beside $2, to that.
+put() {
+  mv -fT "$1" "$2" || return 1
+  if [ -z "${root-}" ] && command -v restorecon >/dev/null 2>&1; then
+    restorecon -F "$2" || warn "restorecon failed; SELinux may keep the service from reading $2"
+  fi
+}
