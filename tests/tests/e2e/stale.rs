@@ -277,7 +277,7 @@ async fn the_rendered_cron_job_restarts_a_stale_vm_with_its_rights_alone() -> Re
     ]);
     let stale = run(&kubeconfig, &look).await?;
     let report: Value = serde_json::from_str(&stale.said)?;
-    ensure!(stale.code == Some(1) && report["vms"][0]["seen"]["age"] == "Stale", "{}", stale.said);
+    ensure!(stale.code == Some(1) && report["vms"][0]["seen"]["age"] == "stale", "{}", stale.said);
     ensure!(kubevirt.happened().is_empty(), "looking restarts nothing: {:?}", kubevirt.happened());
 
     let restarted = run(&kubeconfig, &args).await?;
