@@ -123,6 +123,7 @@ control-plane: cargo
 .PHONY: go-tests
 go-tests: control-plane
 	@$(MAKE) --no-print-directory -C tests/judges OUT=$(CURDIR)/target/judges
+	@$(MAKE) --no-print-directory -C tests/telemetry OUT=$(CURDIR)/target/telemetry
 	@$(MAKE) --no-print-directory -C tests/conformance OUT=$(CURDIR)/target/conformance
 
 # What real guests are made of, beside packages; the last line says where the image is.

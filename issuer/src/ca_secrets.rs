@@ -23,6 +23,7 @@ use zeroize::Zeroize;
 
 use crate::{
     api::{IssuerId, IssuerKind},
+    metrics::METRICS,
     panics::{Panicked, isolate},
 };
 
@@ -150,6 +151,11 @@ impl CaSecrets {
         watch.seen.clone()
     }
 
+    /// Whether the server has answered about a Secret.
+    pub(crate) fn is_known(&self, secret: &SecretId) -> bool {
+        self.lock().get(secret).is_some_and(|watch| !matches!(watch.seen, Seen::Nothing))
+    }
+
     /// `user` is gone: a Secret that nobody else refers to is forgotten.
     pub(crate) fn forget(&self, user: &IssuerId) {
         self.lock().retain(|_, watch| {
@@ -166,7 +172,10 @@ impl CaSecrets {
             if let Some(watch) = self.lock().get_mut(&secret) {
                 watch.seen = match event {
                     Ok(object) => watch.seen.read(object),
-                    Err(error) => watch.seen.failed(&error),
+                    Err(error) => {
+                        METRICS.watch_error("secrets");
+                        watch.seen.failed(&error)
+                    }
                 };
                 for user in &watch.users {
                     if let Some(changed) = self.changed.get(&user.kind) {

@@ -46,6 +46,17 @@ impl From<Panicked> for Error {
 }
 
 impl Error {
+    /// A word for it, by which it is counted.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Api(_) => "api",
+            Self::Changed => "changed",
+            Self::Sign(_) => "signing",
+            Self::Random => "random",
+            Self::Panicked => "panicked",
+        }
+    }
+
     /// How long the API server wants to be left alone; nothing where it does not say. Of most calls the client itself waits
     /// so long, but not where the server says so along with an internal error.
     pub(crate) fn retry_after(&self) -> Duration {

@@ -22,6 +22,7 @@ use futures::{
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::{
     Api, Client, Config, Resource,
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{
         WatchStreamExt,
@@ -33,8 +34,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
+use tower::layer::layer_fn;
 
 use crate::{
+    admin::{self, Admin, CACHES, is_listed},
     announcer::{alongside, announcer},
     api::{CertificateRequest, Issuer, IssuerId, IssuerKind, SigningRequest},
     args::Run,
@@ -42,8 +45,9 @@ use crate::{
     context::Context,
     issuers::Issuers,
     leader::{Candidate, Leadership},
+    metrics::{METRICS, Waiting, api_calls::Counted},
     reconcile::reconcile,
-    reconcile_issuer,
+    reconcile_issuer, telemetry,
     work::work_off,
 };
 
@@ -64,6 +68,10 @@ pub(crate) enum Error {
     Client(#[source] kube::Error),
     #[error("the system gave no random bytes")]
     Random,
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
 }
 
 /// Runs until SIGTERM or SIGINT; work in hand is finished.
@@ -71,6 +79,8 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
     // One thread: the API server is waited for most of the time, and a thread saved is memory saved.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     runtime.block_on(async {
+        let telemetry = telemetry::start(&args.telemetry)?;
+        let admin = Admin::bind(&args.admin).await?;
         let client = connect(args.kubeconfig.as_deref()).await?;
         let own = client.default_namespace().to_owned();
         let stop = stop_signal()?.boxed().shared();
@@ -82,6 +92,9 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
             }
             None => (None, Leadership::of_the_only_one()),
         };
+        if let Some(admin) = admin {
+            tokio::spawn(admin.serve(leadership.clone()));
+        }
         let home = args.cluster_resource_namespace.unwrap_or(own);
         // What is watched in one namespace is a world of its own: a TandemIssuer serves the requests beside it.
         let only: BTreeSet<_> = args.namespaces.into_iter().map(Some).collect();
@@ -99,6 +112,7 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
             }
         };
         future::join(act, stand).await;
+        telemetry.finish().await;
         Ok(())
     })
 }
@@ -113,7 +127,8 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> 
         }
         None => Config::infer().await.map_err(Error::NoCluster)?,
     };
-    Client::try_from(config).map_err(Error::Client)
+    let builder = ClientBuilder::try_from(config).map_err(Error::Client)?;
+    Ok(builder.with_layer(&layer_fn(Counted::new)).build())
 }
 
 /// Ends at the first SIGTERM or SIGINT.
@@ -161,6 +176,8 @@ async fn control(
     let (leads, leaves) = (leadership.clone(), stop.clone());
     let (announcer, announcing) = announcer(client.clone(), move || leads.leading() || leaves.peek().is_some());
     let context = Arc::new(Context::new(client, issuers, leadership, announcer));
+    let heard_of = context.clone();
+    CACHES.add("secrets", move || heard_of.issuers.are_secrets_known());
 
     let issuers = flows.into_iter().map(|(kind, writer, secret_changes)| {
         let api = match &only {
@@ -198,11 +215,14 @@ async fn run_issuers(
     stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
     let store = writer.as_reader();
+    let listed = store.clone();
+    CACHES.add(kind.plural(), move || is_listed(&listed));
     let (forgetful, leadership) = (context.clone(), context.leadership.clone());
     let events = watcher(api, watcher::Config::default()).modify(strip).default_backoff().reflect(writer);
     let events = events.inspect(move |event| match event {
         Ok(Event::Delete(issuer)) => forgetful.issuers.forget(&IssuerId::of(kind, issuer)),
         Ok(Event::InitDone) => forgetful.issuers.forget_missing(kind),
+        Ok(Event::Init) => METRICS.watch_list(kind.plural()),
         Ok(_) => {}
         Err(error) => report(kind.plural(), error),
     });
@@ -210,7 +230,8 @@ async fn run_issuers(
     let changed = events.flat_map(move |event| stream::iter(touched(event, &known, &kind.resource())));
     let by_secret = channel(secret_changes).map(IssuerId::into_reference);
     let look = move |issuer| reconcile_issuer::reconcile(issuer, kind, context.clone());
-    work_off(stream::select(changed, by_secret), store, kind.resource(), leadership, look, stop).await;
+    let waiting = Waiting::new(kind.plural(), telemetry::issuer_span);
+    work_off(stream::select(changed, by_secret), store, kind.resource(), leadership, look, waiting, stop).await;
 }
 
 /// Reconciles the requests that are ours and unfinished when they or their issuers change. Finished ones are dropped
@@ -221,17 +242,24 @@ async fn run_requests<R: SigningRequest>(
     context: Arc<Context>,
     stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
+    let writer = Writer::<R>::default();
+    let store = writer.as_reader();
+    let synced = store.clone();
+    CACHES.add(R::plural(&()), move || is_listed(&synced));
+    METRICS.watch_requests(store.clone());
     // A request must not be told that its issuer is missing before the issuers have been listed.
     let listed = context.issuers.stores.values().map(Store::wait_until_ready);
     let listed = future::join_all(listed);
     if let future::Either::Right(_) = future::select(listed, Box::pin(stop.clone())).await {
         return;
     }
-    let writer = Writer::<R>::default();
-    let store = writer.as_reader();
     let kinds: Vec<_> = context.issuers.stores.keys().copied().collect();
     let events = watcher(api, watcher::Config::default().page_size(PAGE))
-        .inspect_err(|error| report(&R::plural(&()), error))
+        .inspect(|event| match event {
+            Ok(Event::Init) => METRICS.watch_list(&R::plural(&())),
+            Ok(_) => {}
+            Err(error) => report(&R::plural(&()), error),
+        })
         .modify(R::strip)
         .try_filter_map(move |event| future::ready(Ok(unfinished(event, &kinds))));
     let events = events.default_backoff().reflect(writer);
@@ -240,7 +268,8 @@ async fn run_requests<R: SigningRequest>(
     let by_issuer = channel(woken).flat_map(move |id| stream::iter(referring_to(&waiting, &id)));
     let leadership = context.leadership.clone();
     let look = move |request| reconcile::<R>(request, context.clone());
-    work_off(stream::select(changed, by_issuer), store, (), leadership, look, stop).await;
+    let waiting = Waiting::new(&R::plural(&()), telemetry::request_span);
+    work_off(stream::select(changed, by_issuer), store, (), leadership, look, waiting, stop).await;
 }
 
 /// The objects that an event of a watch is about. After a list has been read anew these are all: which of them changed
@@ -289,6 +318,7 @@ fn channel<T>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> {
 }
 
 fn report(resource: &str, error: &watcher::Error) {
+    METRICS.watch_error(resource);
     let hint = match error {
         // By its code: for a kind that is not there the server answers in plain text, without a reason.
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {

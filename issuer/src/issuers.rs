@@ -10,11 +10,13 @@ use tandem_issuer_core::{Authority, Settings, decide};
 use tokio::sync::mpsc;
 
 use crate::{
+    admin::is_listed,
     api::{
         Issuer, IssuerId, IssuerKind,
         issuer::{CaSource, generation},
     },
     ca_secrets::{CaSecrets, SecretId},
+    metrics::METRICS,
     outcome::Judgement,
 };
 
@@ -93,6 +95,7 @@ impl Issuers {
 
     /// The issuer is gone.
     pub(crate) fn forget(&self, id: &IssuerId) {
+        METRICS.forget_issuer(id);
         self.secrets.forget(id);
         self.concluded.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         self.wake(id);
@@ -112,6 +115,17 @@ impl Issuers {
             // The receiver ends with the process.
             let _ = wake.send(id.clone());
         }
+    }
+
+    /// Whether all issuers have been listed, and the server has answered about each one's CA Secret.
+    pub(crate) fn are_secrets_known(&self) -> bool {
+        self.stores.iter().all(|(kind, store)| {
+            let is_known = |issuer: &Arc<Issuer>| match &issuer.spec.ca {
+                Some(ca) => self.secrets.is_known(&self.secret_of(&IssuerId::of(*kind, issuer), ca)),
+                None => true,
+            };
+            is_listed(store) && store.state().iter().all(is_known)
+        })
     }
 
     /// Where the CA Secret of an issuer lives: a cluster issuer's in one place, any other's beside it, nowhere else.

@@ -3,6 +3,7 @@
 //! The way of a CertificateRequest: [`controller`] watches → [`reconcile`] observes, has the core decide, and acts
 //! → [`status`] says what is written. [`offline`] goes the same way without a cluster.
 
+mod admin;
 mod announcer;
 mod api;
 mod args;
@@ -11,6 +12,7 @@ mod context;
 mod controller;
 mod issuers;
 mod leader;
+mod metrics;
 mod offline;
 mod outcome;
 mod panics;
@@ -18,13 +20,14 @@ mod queue;
 mod reconcile;
 mod reconcile_issuer;
 mod status;
+mod telemetry;
 mod work;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
-use args::{Args, Command, LogFormat};
+use args::{Args, Command};
 
 fn main() -> ExitCode {
     panics::end_the_process();
@@ -39,11 +42,11 @@ fn main() -> ExitCode {
             if let Some(problem) = run.problem() {
                 Args::command().error(ErrorKind::ValueValidation, problem).exit();
             }
-            log_to_stderr(run.log_format);
             controller::run(run).map_err(|error| error.to_string())
         }
         Command::Sign(args) => return offline::sign(&args).map_or_else(|end| end.tell(), |()| ExitCode::SUCCESS),
         Command::Explain(args) => return offline::explain(&args).map_or_else(|end| end.tell(), |()| ExitCode::SUCCESS),
+        Command::Metrics => print(metrics::METRICS.table().as_bytes()),
         Command::Crds => print(api::crds_yaml().unwrap_or_default().as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -65,17 +68,4 @@ fn main() -> ExitCode {
 
 fn print(bytes: &[u8]) -> Result<(), String> {
     tandem_cli::stdio::print(&mut std::io::stdout().lock(), bytes)
-}
-
-/// Logs in words on a terminal, in JSON lines elsewhere; `RUST_LOG` sets what is logged.
-fn log_to_stderr(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let terminal = std::io::stderr().is_terminal();
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
-    match format {
-        LogFormat::Auto if !terminal => logger.json().init(),
-        LogFormat::Json => logger.json().init(),
-        LogFormat::Auto | LogFormat::Text => logger.init(),
-    }
 }

@@ -52,6 +52,18 @@ impl Outcome {
         }
     }
 
+    /// A word for it, by which it is counted.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Unapproved => "unapproved",
+            Self::Waiting(..) => "waiting",
+            Self::Retrying(_) => "retrying",
+            Self::Denied => "denied",
+            Self::Failed(_) => "failed",
+            Self::Issued(..) => "issued",
+        }
+    }
+
     /// For people; in the condition, the event and the log.
     pub(crate) fn message(&self) -> String {
         match self {

@@ -72,7 +72,7 @@ mod tests {
     fn panic(how: &str) -> ! {
         end_the_process();
         if how != "without-log" {
-            crate::log_to_stderr(crate::args::LogFormat::Text);
+            crate::telemetry::log_to_stderr(crate::args::LogFormat::Text, None);
         }
         let (certificate, pem) = (certificate(), key());
         let material = Material { certificates: Some(certificate.as_bytes()), key: Some(pem.as_bytes()), roots: None };

@@ -1,7 +1,11 @@
 //! The way of a request, on one screen: observe → decide → act. The same for CertificateRequests and for Kubernetes'
 //! CertificateSigningRequests.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::rand;
 use jiff::Timestamp;
@@ -9,7 +13,6 @@ use k8s_openapi::api::{authorization::v1::SubjectAccessReview, core::v1};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
-    runtime::reflector::ObjectRef,
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -18,14 +21,17 @@ use tandem_issuer_core::{
     decide::{Approval, Issuer, Namespace, Request},
     issue,
 };
+use tracing::{Instrument, Span, debug_span, field::display};
 
 use crate::{
     api::{IssuerId, Publication, SigningRequest},
     context::{Context, Error},
     issuers::Observed,
+    metrics::METRICS,
     outcome::{Outcome, trouble, would_refuse},
     panics::isolate,
     status::FIELD_MANAGER,
+    telemetry,
 };
 
 /// How long an approver may take before users are told that one is awaited. Most answer at once, and an event about each
@@ -46,14 +52,20 @@ pub(crate) async fn reconcile<R: SigningRequest>(
     // Observe: the issuer, as far as it is known. It wakes its requests when that changes.
     let Some(id) = request.issuer() else { return Ok(None) };
     let Some(issuer) = ctx.issuers.observe(&id) else { return Ok(None) };
+    Span::current().record("issuer", display(&id));
     let mut core = request.to_core();
-    let asked = ask(request.as_ref(), &core, &id, &issuer, &ctx.acting).await;
+    let asked = ask(request.as_ref(), &core, &id, &issuer, &ctx.acting).instrument(debug_span!("ask")).await;
 
     // Decide: pure, in the core.
     let decided = match &asked {
         Ok((may_refer, labels)) => {
             core.namespace = core.namespace.map(|namespace| Namespace { labels: labels.as_ref(), ..namespace });
-            isolate(|| conclude(&core, &id, &issuer, *may_refer, now)).map_err(Error::from)
+            let began = Instant::now();
+            let concluded = isolate(|| conclude(&core, &id, &issuer, *may_refer, now)).map_err(Error::from);
+            if let Ok(Some(Outcome::Issued(..))) = &concluded {
+                METRICS.signed(&R::plural(&()), began.elapsed());
+            }
+            concluded
         }
         Err(_) => Ok(None),
     };
@@ -63,8 +75,10 @@ pub(crate) async fn reconcile<R: SigningRequest>(
         return Ok(Some(rest));
     }
 
+    telemetry::outcome(&outcome, &outcome.event::<R>().reason);
     // Act: one conditional write of the status, then the event.
-    match (publish(request.as_ref(), &outcome, &ctx, now).await, outcome) {
+    let published = publish(request.as_ref(), &outcome, &ctx, now).instrument(debug_span!("publish")).await;
+    match (published, outcome) {
         (Ok(()), Outcome::Retrying(error)) => Err(error),
         (Ok(()), _) => Ok(None),
         (Err(Error::Changed), _) => Err(Error::Changed),
@@ -88,7 +102,7 @@ pub(crate) fn conclude(
     now: Timestamp,
 ) -> Option<Outcome> {
     let seen = if may_refer { issuer.to_core() } else { Issuer::Forbidden };
-    Some(match decide(request, &seen, now) {
+    Some(match debug_span!("decide").in_scope(|| decide(request, &seen, now)) {
         Decision::Ignore => return None,
         Decision::Wait(wait) => Outcome::waiting(wait, id, issuer),
         Decision::Deny => Outcome::Denied,
@@ -97,7 +111,7 @@ pub(crate) fn conclude(
             let Observed::Ready(ready) = issuer else { return None };
             match new_serial() {
                 Ok(serial) => {
-                    let issued = issue(&grant, &ready.authority, serial, now);
+                    let issued = debug_span!("sign").in_scope(|| issue(&grant, &ready.authority, serial, now));
                     Outcome::of_signing(issued, grant.would_refuse)
                 }
                 Err(error) => Outcome::Retrying(error),
@@ -189,12 +203,12 @@ async fn publish<R: SigningRequest>(
             }
         }
     }
-    let object = ObjectRef::from_obj(request);
-    tracing::info!(request = %object, reason = event.reason, "{}", outcome.message());
+    METRICS.told(request, outcome, &event.reason, now);
+    tracing::info!(reason = event.reason, "{}", outcome.message());
     ctx.announce(event, request.object_ref(&()));
     if let Outcome::Issued(_, Some(error)) = outcome {
         let event = would_refuse(error);
-        tracing::warn!(request = %object, reason = event.reason, "{error}");
+        tracing::warn!(reason = event.reason, "{error}");
         ctx.announce(event, request.object_ref(&()));
     }
     Ok(())

@@ -18,6 +18,7 @@ use crate::{
     ca_secrets::{SecretId, Seen},
     context::{Context, Error},
     issuers::{Observed, Ready, version},
+    metrics::METRICS,
     outcome::Judgement,
     status::{self, FIELD_MANAGER},
 };
@@ -49,13 +50,14 @@ pub(crate) async fn reconcile(
     // Act.
     let authorities: Vec<_> =
         seen_authority(&seen).map(|a| AuthorityStatus::new(a.description(), now)).into_iter().collect();
+    METRICS.issuer(&id, judgement.ready, seen_authority(&seen).map(Authority::not_after));
     // A follower knows what it would say, and is ready to sign.
     let says = ctx.leadership.leading();
     let patch = status::issuer_patch(&issuer, kind, &judgement, &authorities, now).filter(|_| says);
     if let Some(patch) = &patch {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         api(&ctx.acting, &id).patch_status(&id.name, &params, &Patch::Apply(patch)).await.map_err(Error::Api)?;
-        tracing::info!(issuer = %id, reason = judgement.reason, "{}", judgement.message);
+        tracing::info!(reason = judgement.reason, "{}", judgement.message);
     }
     ctx.issuers.conclude(id, version(&issuer), observed);
     if patch.is_some() {

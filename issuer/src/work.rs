@@ -11,8 +11,14 @@ use kube::{
 };
 use tokio::time::timeout;
 use tokio_util::time::{DelayQueue, delay_queue::Key};
+use tracing::Instrument;
 
-use crate::{context::Error, leader::Leadership, queue::Queue};
+use crate::{
+    context::Error,
+    leader::Leadership,
+    metrics::{METRICS, Waiting},
+    queue::Queue,
+};
 
 /// How many objects are in work at once: enough to hide the API server's latency.
 const CONCURRENCY: usize = 32;
@@ -31,6 +37,7 @@ pub(crate) async fn work_off<K, F>(
     kind: K::DynamicType,
     mut leadership: Leadership,
     look: impl Fn(Arc<K>) -> F,
+    mut waiting: Waiting<K>,
     stop: impl Future<Output = ()>,
 ) where
     K: Resource<DynamicType: Clone + Eq + Hash> + Clone + 'static,
@@ -48,35 +55,48 @@ pub(crate) async fn work_off<K, F>(
         while is_listed && in_work.len() < CONCURRENCY {
             let Some(next) = queue.next() else { break };
             match store.get(&next) {
-                Some(object) => in_work.push(look(object).map(|result| (next, result))),
+                Some(object) => {
+                    let span = waiting.begin(&next);
+                    in_work.push(look(object).instrument(span.clone()).map(|result| (next, result, span)));
+                }
                 // It is gone, or finished.
                 None => {
                     queue.done(&next);
+                    waiting.forget(&next);
                     failures.remove(&next);
                 }
             }
         }
+        waiting.measure(in_work.len());
         tokio::select! {
             () = &mut stop => break,
             // The store is filled by what is polled here.
             Some(object) = changed.next() => {
                 later.cancel(&object);
+                waiting.push(&object);
                 queue.push(object);
             }
             _ = &mut listed, if !is_listed => is_listed = true,
             () = leadership.turn() => {
                 in_work.clear();
+                waiting.clear();
                 (queue, later, failures) = (Queue::new(), Later::default(), HashMap::new());
-                let reference = |object: &Arc<K>| ObjectRef::from_obj_with(object.as_ref(), kind.clone());
-                store.state().iter().map(reference).for_each(|object| queue.push(object));
+                for object in store.state() {
+                    let object = ObjectRef::from_obj_with(object.as_ref(), kind.clone());
+                    waiting.push(&object);
+                    queue.push(object);
+                }
             }
-            Some((object, result)) = in_work.next() => {
+            Some((object, result, span)) = in_work.next() => {
                 queue.done(&object);
-                if let Some(wait) = when_again(&object, result, &mut failures) {
+                if let Some(wait) = span.in_scope(|| when_again(&object, result, &mut failures)) {
                     later.schedule(object, wait);
                 }
             }
-            object = later.due() => queue.push(object),
+            object = later.due() => {
+                waiting.push(&object);
+                queue.push(object);
+            }
         }
     }
     let finish = async { while in_work.next().await.is_some() {} };
@@ -104,7 +124,8 @@ fn when_again<K: Resource<DynamicType: Clone + Eq + Hash>>(
                 builder.with_max_delay(LONGEST).with_jitter().without_max_times().build()
             });
             let wait = backoff.next().unwrap_or(LONGEST).max(error.retry_after());
-            tracing::warn!(%object, %error, ?wait, "it is tried again");
+            METRICS.retry(&K::plural(&object.dyntype), &error);
+            tracing::warn!(%error, ?wait, "it is tried again");
             Some(wait)
         }
     }

@@ -63,7 +63,11 @@ impl IssuerProcess {
         Self::start_as(control_plane, name, url, &[], &arguments).await
     }
 
-    async fn start_as(
+    /// By a name, after which its kubeconfig and its log are called. `arguments` are further ones of `tandem-issuer run`.
+    ///
+    /// # Errors
+    /// As [`IssuerProcess::start`].
+    pub async fn start_as(
         control_plane: &ControlPlane,
         name: &str,
         url: Option<&str>,

@@ -8,7 +8,9 @@
 //!
 //! Whatever is started is stopped and waited for when its value is dropped, and stops by itself when this process dies.
 
+pub mod admin;
 pub mod cable;
+pub mod canary;
 pub mod certificates;
 pub mod cluster;
 pub mod control_plane;
@@ -21,6 +23,7 @@ pub mod issuer;
 pub mod judges;
 pub mod process;
 pub mod sharing;
+pub mod telemetry;
 pub mod tools;
 
 pub use cluster::{Cluster, Space};

@@ -58,6 +58,15 @@ pub fn judges() -> Result<PathBuf> {
     Ok(build_go(&DONE, "judges")?.join("judges"))
 }
 
+/// Builds what takes and judges telemetry (`tests/telemetry`), once per process; the command.
+///
+/// # Errors
+/// What `make` said.
+pub fn telemetry() -> Result<PathBuf> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    Ok(build_go(&DONE, "telemetry")?.join("telemetry"))
+}
+
 /// Builds a Go module beneath `tests` into a folder of the same name beneath the target folder, which is returned.
 fn build_go(done: &'static OnceLock<Result<(), String>>, module: &str) -> Result<PathBuf> {
     let folder = target().join(module);

@@ -265,4 +265,43 @@ impl Error {
             | Self::CaNotYetValid { .. } => Class::Issuer,
         }
     }
+
+    /// A word for it, by which errors are counted. It stays as it is.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied => "Denied",
+            Self::RequestTooLarge { .. } => "RequestTooLarge",
+            Self::RequestNotPem(_) => "RequestNotPem",
+            Self::RequestMalformed(_) => "RequestMalformed",
+            Self::RequestAlgorithm(_) => "RequestAlgorithm",
+            Self::RequestSignature => "RequestSignature",
+            Self::WeakKey(_) => "WeakKey",
+            Self::NoNames => "NoNames",
+            Self::BadNames(_) => "BadNames",
+            Self::Policy(_) => "Policy",
+            Self::Mismatch { .. } => "Mismatch",
+            Self::UnknownUsage(_) => "UnknownUsage",
+            Self::MayNotRefer => "MayNotRefer",
+            Self::DurationUnreadable { .. } => "DurationUnreadable",
+            Self::Duration { .. } => "Duration",
+            Self::DurationTooShort { .. } => "DurationTooShort",
+            Self::BeyondCa { .. } => "BeyondCa",
+            Self::PathLength => "PathLength",
+            Self::PathLengthBeyond { .. } => "PathLengthBeyond",
+            Self::NameConstraint { .. } => "NameConstraint",
+            Self::NameUnreadable(_) => "NameUnreadable",
+            Self::ExtendedUsage { .. } => "ExtendedUsage",
+            Self::ChainTooLarge { .. } => "ChainTooLarge",
+            Self::Unverified(_) => "Unverified",
+            Self::Several(_) => "Several",
+            Self::Signer(_) => "Signer",
+            Self::SecretKeyMissing(_) => "SecretKeyMissing",
+            Self::SecretInvalid { .. } => "SecretInvalid",
+            Self::KeyMismatch => "KeyMismatch",
+            Self::NotACa(_) => "NotACa",
+            Self::CaExpired { .. } => "CaExpired",
+            Self::CaNotYetValid { .. } => "CaNotYetValid",
+        }
+    }
 }

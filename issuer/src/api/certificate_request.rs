@@ -122,8 +122,8 @@ pub(crate) struct RequestCondition {
     pub(crate) reason: String,
     #[serde(default)]
     pub(crate) message: String,
+    /// Only kept, and counted with: the server lets texts pass that are no times.
     #[serde(default)]
-    /// Not read, only kept: the server lets texts pass that are no times.
     pub(crate) last_transition_time: Option<String>,
 }
 
@@ -156,6 +156,10 @@ impl SigningRequest for CertificateRequest {
     fn finished(&self) -> bool {
         let settled = |ready: &RequestCondition| matches!(ready.reason.as_str(), "Issued" | "Failed" | "Denied");
         self.is_true("InvalidRequest") || self.condition("Ready").is_some_and(settled)
+    }
+
+    fn approved_at(&self) -> Option<Timestamp> {
+        self.condition("Approved")?.last_transition_time.as_ref()?.parse().ok()
     }
 
     fn to_core(&self) -> Request<'_> {

@@ -45,6 +45,11 @@ impl SigningRequest for CertificateSigningRequest {
         issued.is_some_and(|certificate| !certificate.0.is_empty()) || has(self, "Failed") || has(self, "Denied")
     }
 
+    fn approved_at(&self) -> Option<Timestamp> {
+        let mut conditions = self.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.find(|condition| condition.type_ == "Approved")?.last_transition_time.as_ref().map(|time| time.0)
+    }
+
     fn to_core(&self) -> Request<'_> {
         let annotation = |key: &str| self.annotations().get(key).map(String::as_str);
         let seconds = self.spec.expiration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));

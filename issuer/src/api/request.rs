@@ -26,6 +26,9 @@ pub(crate) trait SigningRequest:
     /// Whether nothing will change any more.
     fn finished(&self) -> bool;
 
+    /// When it was approved, where that is known.
+    fn approved_at(&self) -> Option<Timestamp>;
+
     /// The request in the core's terms.
     fn to_core(&self) -> Request<'_>;
 

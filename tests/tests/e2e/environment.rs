@@ -28,9 +28,14 @@ pub(crate) struct Environment {
 impl Environment {
     /// Starts one for a test that cannot share. `arguments` are the control plane's, `variables` the issuer's.
     pub(crate) async fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
+        Self::start_issuer(arguments, variables, &[]).await
+    }
+
+    /// The same with further arguments of `tandem-issuer run`.
+    pub(crate) async fn start_issuer(arguments: &[&str], variables: &[(&str, &str)], run: &[&str]) -> Result<Self> {
         let control_plane = ControlPlane::start_with(arguments)?;
         issuer::install(&control_plane.cluster().await?).await?;
-        let issuer = IssuerProcess::start_with(&control_plane, variables).await?;
+        let issuer = IssuerProcess::start_as(&control_plane, "issuer", None, variables, run).await?;
         Ok(Self { control_plane, issuer })
     }
 

@@ -7,8 +7,10 @@ mod environment;
 mod load;
 mod requests;
 
+mod admin;
 mod approval;
 mod bad_input;
+mod canary;
 mod cert_manager;
 mod chains;
 mod chaos;
@@ -40,6 +42,7 @@ mod secrets;
 mod signing;
 mod signing_requests;
 mod stale;
+mod tracing;
 mod unreadable;
 mod waiting;
 mod weak_keys;

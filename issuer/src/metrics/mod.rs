@@ -1,0 +1,326 @@
+//! What the issuer counts and measures, for Prometheus. No label has a free text or the name of a request, and those of an
+//! issuer end with it: how many series there are is bounded by the issuers.
+//!
+//! One set for the process, whoever counts, so that what counts need not be handed around.
+
+pub(crate) mod api_calls;
+pub(crate) mod catalog;
+mod process;
+mod queue;
+
+use std::{
+    fmt,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kube::runtime::reflector::Store;
+use prometheus_client::metrics::{
+    counter::Counter,
+    gauge::Gauge,
+    histogram::{Histogram, exponential_buckets},
+};
+use tandem_issuer_core::decide::Approval;
+
+use crate::{
+    api::{IssuerId, SigningRequest},
+    context::Error,
+    outcome::Outcome,
+};
+use catalog::{Catalog, Fraction, Metric};
+pub(crate) use queue::Waiting;
+
+/// The metrics of this process.
+pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+const OF_AN_ISSUER: [&str; 3] = ["issuer_kind", "issuer_namespace", "issuer_name"];
+
+/// What is seen of the requests that wait, when somebody asks: of each its kind, whether it is decided about, and since when
+/// it exists.
+type Wait = (String, Approval, Option<Timestamp>);
+
+type LookAtWaits = Box<dyn Fn() -> Vec<Wait> + Send>;
+
+pub(crate) struct Metrics {
+    catalog: Catalog,
+    requests: Metric<Counter, 3>,
+    issued: Metric<Counter, 3>,
+    signing: Metric<Histogram, 1>,
+    until_ready: Metric<Histogram, 1>,
+    queue_wait: Metric<Histogram, 1>,
+    queue_depth: Metric<Gauge, 1>,
+    in_work: Metric<Gauge, 1>,
+    retries: Metric<Counter, 2>,
+    api_requests: Metric<Counter, 2>,
+    watch_errors: Metric<Counter, 1>,
+    watch_lists: Metric<Counter, 1>,
+    waiting: Metric<Gauge, 2>,
+    oldest_wait: Metric<Fraction, 2>,
+    issuer_ready: Metric<Gauge, 3>,
+    ca_not_after: Metric<Gauge, 3>,
+    leader: Metric<Gauge, 0>,
+    waits: Mutex<Vec<LookAtWaits>>,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        /// 0.25 ms to 1 s: an ECDSA signature takes less than a millisecond, one by RSA 8192 a hundred.
+        fn of_signing() -> Histogram {
+            Histogram::new(exponential_buckets(0.000_25, 2.0, 13))
+        }
+        /// 1 ms to 4 min.
+        fn of_waiting() -> Histogram {
+            Histogram::new(exponential_buckets(0.001, 4.0, 10))
+        }
+        /// The server's times are whole seconds, so the first bucket means little more than "at once".
+        fn of_requests() -> Histogram {
+            Histogram::new([0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0])
+        }
+
+        let mut all = Catalog::default();
+        let metrics = Self {
+            requests: all.counter(
+                "requests",
+                ["kind", "outcome", "reason"],
+                "Outcomes told of requests: issued, failed and denied are final; waiting, retrying and unapproved may be told more than once",
+            ),
+            issued: all.counter("certificates_issued", OF_AN_ISSUER, "Certificates that the API server has taken"),
+            signing: all.histogram(
+                "signing_duration_seconds",
+                ["kind"],
+                "Time to check a request, sign its certificate and verify that",
+                of_signing,
+            ),
+            until_ready: all.histogram(
+                "request_duration_seconds",
+                ["kind"],
+                "Time from a request's approval (from its creation, where that is not known) to its certificate",
+                of_requests,
+            ),
+            queue_wait: all.histogram(
+                "queue_wait_duration_seconds",
+                ["resource"],
+                "Time until an object that has changed is looked at",
+                of_waiting,
+            ),
+            queue_depth: all.gauge("queue_depth", ["resource"], "Objects that wait to be looked at"),
+            in_work: all.gauge("in_work", ["resource"], "Objects that are looked at"),
+            retries: all.counter(
+                "retries",
+                ["resource", "reason"],
+                "Looks that failed and are tried again: api (the API server's answer), changed (by somebody else meanwhile), signing, random, panicked",
+            ),
+            api_requests: all.counter(
+                "api_requests",
+                ["verb", "code"],
+                "Calls of the API server by verb (read, watch, create, patch, other) and answer: 2xx, 3xx, 4xx, 409, 429, 5xx, or none",
+            ),
+            watch_errors: all.counter("watch_errors", ["resource"], "Watches that broke, or that the server refused"),
+            watch_lists: all.counter(
+                "watch_lists",
+                ["resource"],
+                "Times that everything was listed anew: at the start, and where a watch could not go on",
+            ),
+            waiting: all.gauge(
+                "requests_waiting",
+                ["kind", "approval"],
+                "Requests to the issuer that are not finished, approved or undecided",
+            ),
+            oldest_wait: all.fraction(
+                "oldest_waiting_request_age_seconds",
+                ["kind", "approval"],
+                "Time since the oldest of them was created; 0 where none waits",
+            ),
+            issuer_ready: all.gauge("issuer_ready", OF_AN_ISSUER, "Whether an issuer can sign: 1 or 0"),
+            ca_not_after: all.gauge(
+                "ca_not_after_timestamp_seconds",
+                OF_AN_ISSUER,
+                "When the first certificate of an issuer's CA chain expires",
+            ),
+            leader: all.gauge("leader", [], "Whether this process leads, and so signs: 1 or 0"),
+            waits: Mutex::default(),
+            catalog: Catalog::default(),
+        };
+        all.gauge("build_info", ["version"], "Always 1").of([env!("CARGO_PKG_VERSION")]).set(1);
+        process::describe(&mut all);
+        Self { catalog: all, ..metrics }
+    }
+
+    /// All of them as Prometheus reads them.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(crate) fn text(&self, leading: bool) -> Result<String, fmt::Error> {
+        self.leader.of([]).set(leading.into());
+        self.look_at_waits(Timestamp::now());
+        self.catalog.text()
+    }
+
+    /// What there is to be measured, as a table in Markdown.
+    pub(crate) fn table(&self) -> String {
+        self.catalog.table()
+    }
+
+    fn look_at_waits(&self, now: Timestamp) {
+        let waits: Vec<_> = {
+            let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            waits.iter().flat_map(|look| look()).collect()
+        };
+        for kind in ["certificaterequests", "certificatesigningrequests"] {
+            for (label, approval) in [("approved", Approval::Approved), ("undecided", Approval::Undecided)] {
+                let those = waits.iter().filter(|(its, decision, _)| its == kind && *decision == approval);
+                let ages: Vec<_> = those.map(|(_, _, created)| seconds_since(*created, now)).collect();
+                self.waiting.of([kind, label]).set(i64::try_from(ages.len()).unwrap_or(i64::MAX));
+                self.oldest_wait.of([kind, label]).set(ages.into_iter().fold(0.0, f64::max));
+            }
+        }
+    }
+
+    /// The unfinished requests of a store are counted when somebody asks.
+    pub(crate) fn watch_requests<R: SigningRequest>(&self, store: Store<R>) {
+        let wait = |request: &R| {
+            let created = request.meta().creation_timestamp.as_ref().map(|time| time.0);
+            (R::plural(&()).into_owned(), request.to_core().approval, created)
+        };
+        let look = move || store.state().iter().map(|request| wait(request)).collect();
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(look));
+    }
+
+    /// An outcome has been told.
+    pub(crate) fn told<R: SigningRequest>(&self, request: &R, outcome: &Outcome, reason: &str, now: Timestamp) {
+        let kind = R::plural(&());
+        let reason = match outcome {
+            // An event says no more than that signing failed.
+            Outcome::Failed(error) => error.first().reason(),
+            _ => reason,
+        };
+        self.requests.of([&kind, outcome.label(), reason]).inc();
+        if let (Outcome::Issued(..), Some(id)) = (outcome, request.issuer()) {
+            self.issued.of(labels(&id)).inc();
+            let created = request.meta().creation_timestamp.as_ref().map(|time| time.0);
+            self.until_ready.of([&kind]).observe(seconds_since(request.approved_at().or(created), now));
+        }
+    }
+
+    /// A certificate has been signed within this time.
+    pub(crate) fn signed(&self, kind: &str, took: Duration) {
+        self.signing.of([kind]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn retry(&self, resource: &str, error: &Error) {
+        self.retries.of([resource, error.label()]).inc();
+    }
+
+    pub(crate) fn watch_error(&self, resource: &str) {
+        self.watch_errors.of([resource]).inc();
+    }
+
+    /// Everything of a resource is listed anew.
+    pub(crate) fn watch_list(&self, resource: &str) {
+        self.watch_lists.of([resource]).inc();
+    }
+
+    /// What has been found out about an issuer: whether it can sign, and until when its CA is valid, where it has one.
+    pub(crate) fn issuer(&self, id: &IssuerId, ready: bool, not_after: Option<Timestamp>) {
+        self.issuer_ready.of(labels(id)).set(ready.into());
+        // From its first day, so that a rate can be taken of its first certificate.
+        self.issued.of(labels(id));
+        match not_after {
+            Some(time) => drop(self.ca_not_after.of(labels(id)).set(time.as_second())),
+            None => self.ca_not_after.forget(labels(id)),
+        }
+    }
+
+    /// An issuer is gone.
+    pub(crate) fn forget_issuer(&self, id: &IssuerId) {
+        self.issuer_ready.forget(labels(id));
+        self.issued.forget(labels(id));
+        self.ca_not_after.forget(labels(id));
+    }
+}
+
+fn labels(id: &IssuerId) -> [&str; 3] {
+    [id.kind.kind(), id.namespace.as_deref().unwrap_or_default(), &id.name]
+}
+
+/// Never negative: clocks may differ.
+fn seconds_since(since: Option<Timestamp>, now: Timestamp) -> f64 {
+    since.map_or(0.0, |since| now.duration_since(since).as_secs_f64().max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::IssuerKind;
+
+    /// Between these lines of `docs/metrics.md` is what the code says.
+    const BEGIN: &str = "<!-- from here on made from the code -->\n";
+    const END: &str = "<!-- to here -->\n";
+
+    #[test]
+    fn the_page_lists_the_metrics_that_are_made() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = page.split_once(BEGIN).unwrap();
+        let (_, after) = rest.split_once(END).unwrap();
+        let current = format!("{before}{BEGIN}\n{}\n{END}{after}", METRICS.table());
+        if std::env::var_os("TANDEM_UPDATE").is_some() {
+            std::fs::write(path, &current).unwrap();
+        }
+        assert!(page == current, "docs/metrics.md differs from the code: run this test with TANDEM_UPDATE=1");
+    }
+
+    fn id(name: &str) -> IssuerId {
+        IssuerId { kind: IssuerKind::Namespaced, namespace: Some("shop".to_owned()), name: name.to_owned() }
+    }
+
+    #[test]
+    fn an_issuers_series_end_with_it() {
+        let metrics = Metrics::new();
+        metrics.issuer(&id("ca"), true, Some(Timestamp::UNIX_EPOCH));
+        metrics.issuer(&id("other"), false, None);
+        let text = metrics.text(true).unwrap();
+        let labels = r#"{issuer_kind="TandemIssuer",issuer_namespace="shop",issuer_name="ca"}"#;
+        for line in [
+            format!("tandem_issuer_issuer_ready{labels} 1\n"),
+            format!("tandem_issuer_certificates_issued_total{labels} 0\n"),
+            format!("tandem_issuer_ca_not_after_timestamp_seconds{labels} 0\n"),
+            "tandem_issuer_leader 1\n".to_owned(),
+        ] {
+            assert!(text.contains(&line), "no {line} in {text}");
+        }
+        metrics.forget_issuer(&id("ca"));
+        let text = metrics.text(false).unwrap();
+        assert!(!text.contains(r#"issuer_name="ca""#), "{text}");
+        assert!(text.contains(r#"issuer_name="other""#) && text.contains("tandem_issuer_leader 0\n"), "{text}");
+    }
+
+    /// An age is never negative, and the oldest counts.
+    #[test]
+    fn what_waits_is_counted_by_kind_and_approval() {
+        let metrics = Metrics::new();
+        let at = |second| Some(Timestamp::from_second(second).unwrap());
+        let waits = move || {
+            let kind = || "certificaterequests".to_owned();
+            vec![
+                (kind(), Approval::Approved, at(100)),
+                (kind(), Approval::Approved, at(70)),
+                (kind(), Approval::Undecided, at(500)),
+                (kind(), Approval::Denied, at(1)),
+            ]
+        };
+        metrics.waits.lock().unwrap().push(Box::new(waits));
+        metrics.look_at_waits(Timestamp::from_second(100).unwrap());
+        let text = metrics.catalog.text().unwrap();
+        for line in [
+            r#"requests_waiting{kind="certificaterequests",approval="approved"} 2"#,
+            r#"requests_waiting{kind="certificaterequests",approval="undecided"} 1"#,
+            r#"requests_waiting{kind="certificatesigningrequests",approval="approved"} 0"#,
+            r#"request_age_seconds{kind="certificaterequests",approval="approved"} 30"#,
+            r#"request_age_seconds{kind="certificaterequests",approval="undecided"} 0"#,
+        ] {
+            assert!(text.contains(line), "no {line} in {text}");
+        }
+    }
+}

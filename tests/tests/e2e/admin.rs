@@ -1,0 +1,268 @@
+//! Probes and metrics: what happens is counted, by names that Prometheus' linter has nothing against, and who asks in a bad
+//! way is not served and keeps nobody from being served.
+
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use kube::api::DeleteParams;
+use rcgen::{CertifiedKey, PKCS_ECDSA_P256_SHA256, generate_simple_self_signed};
+use serde_json::json;
+use tandem_tests::{
+    admin::{Admin, value},
+    certificates::{csr, root_ca},
+    cluster::{ISSUER, PATIENCE, is_ready},
+    process::Process,
+    telemetry::lint,
+    tools,
+};
+use tokio::{
+    net::TcpStream,
+    time::{interval, timeout},
+};
+
+use crate::{
+    environment::{Environment, shared, space_with_issuer, with_issuer},
+    requests::{ask, ask_plainly, failed, issued, pending},
+    signing_requests::{ask_approved, named, signer},
+};
+
+/// At a free port.
+const ADDRESS: &str = "--admin-address=127.0.0.1:0";
+
+#[tokio::test]
+async fn what_happens_is_counted() -> Result<()> {
+    // A collector that is away harms nobody.
+    let away = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")];
+    let mut environment = Environment::start_issuer(&[], &away, &[ADDRESS]).await?;
+    let admin = Admin::of(&environment.issuer.process().log, None).await?;
+    ensure!(admin.ready().await? == "ok: leading\n");
+    let (_, caches) = admin.ask("GET", "/readyz?verbose").await?;
+    for cache in
+        ["certificaterequests", "certificatesigningrequests", "secrets", "tandemclusterissuers", "tandemissuers"]
+    {
+        ensure!(caches.contains(&format!("[+]{cache} ok\n")), "{caches}");
+    }
+
+    let space = environment.space("counted").await?;
+    let ca = with_issuer(&space).await?;
+    let labels =
+        format!(r#"{{issuer_kind="TandemIssuer",issuer_namespace="{}",issuer_name="internal-ca"}}"#, space.name);
+    for name in ["one", "two"] {
+        ask_plainly(&space, name).await?;
+        issued(&space, name).await?;
+    }
+    ask(&space, "refused", &csr(&["*.*.test"])?, json!({})).await?;
+    failed(&space, "refused").await?;
+    let missing = json!({"issuerRef": {"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "missing"}});
+    ask(&space, "waits", &csr(&["waits.test"])?, missing).await?;
+    pending(&space, "waits").await?;
+    ask_approved(&space, &named(&space, "csr"), &signer(&space), &json!({}), &json!({})).await?;
+
+    let counted = |outcome: &str, reason: &str| {
+        format!(r#"tandem_issuer_requests_total{{kind="certificaterequests",outcome="{outcome}",reason="{reason}"}}"#)
+    };
+    let exactly = |expected: f64| move |value: f64| (value - expected).abs() < f64::EPSILON;
+    for (series, expected) in [
+        (counted("issued", "CertificateIssued"), 2.0),
+        (counted("failed", "BadNames"), 1.0),
+        (counted("waiting", "IssuerNotFound"), 1.0),
+        (format!("tandem_issuer_certificates_issued_total{labels}"), 3.0),
+        (format!("tandem_issuer_issuer_ready{labels}"), 1.0),
+        (r#"tandem_issuer_requests_waiting{kind="certificaterequests",approval="approved"}"#.to_owned(), 1.0),
+        (r#"tandem_issuer_requests_waiting{kind="certificatesigningrequests",approval="approved"}"#.to_owned(), 0.0),
+        (r#"tandem_issuer_signing_duration_seconds_count{kind="certificaterequests"}"#.to_owned(), 2.0),
+        (r#"tandem_issuer_signing_duration_seconds_count{kind="certificatesigningrequests"}"#.to_owned(), 1.0),
+        (r#"tandem_issuer_request_duration_seconds_count{kind="certificaterequests"}"#.to_owned(), 2.0),
+        (r#"tandem_issuer_watch_lists_total{resource="certificaterequests"}"#.to_owned(), 1.0),
+        ("tandem_issuer_leader".to_owned(), 1.0),
+        (r#"tandem_issuer_queue_depth{resource="certificaterequests"}"#.to_owned(), 0.0),
+        (r#"tandem_issuer_in_work{resource="certificaterequests"}"#.to_owned(), 0.0),
+    ] {
+        admin.wait(&series, exactly(expected)).await?;
+    }
+    let (_, certificate) = x509_parser::parse_x509_certificate(ca.as_ref().der())?;
+    let not_after: f64 = certificate.validity().not_after.timestamp().to_string().parse()?;
+    admin.wait(&format!("tandem_issuer_ca_not_after_timestamp_seconds{labels}"), exactly(not_after)).await?;
+    let age = r#"tandem_issuer_oldest_waiting_request_age_seconds{kind="certificaterequests",approval="approved"}"#;
+    admin.wait(age, |age| age > 0.0).await?;
+    // Of each status of a request one, and of the issuer's.
+    admin.wait(r#"tandem_issuer_api_requests_total{verb="patch",code="2xx"}"#, |patches| patches >= 6.0).await?;
+    admin.wait(r#"tandem_issuer_api_requests_total{verb="watch",code="2xx"}"#, |watches| watches >= 4.0).await?;
+    admin.wait("process_resident_memory_bytes", |bytes| bytes > 1e6).await?;
+    admin.wait("process_cpu_seconds_total", |seconds| seconds > 0.0).await?;
+
+    let metrics = admin.metrics().await?;
+    let problems = lint(&metrics)?;
+    ensure!(problems.is_empty(), "Prometheus' linter: {problems}\n{metrics}");
+    for name in ["one", "two", "refused", "waits"] {
+        ensure!(!metrics.contains(&format!("\"{name}\"")), "a request's name is a label: {metrics}");
+    }
+
+    // A CA that is gone, and an issuer that is.
+    space.secrets().delete("internal-ca", &DeleteParams::default()).await?;
+    space.wait(ISSUER, "internal-ca", |object| is_ready(object, "False", "ErrGetKeyPair")).await?;
+    admin.wait(&format!("tandem_issuer_issuer_ready{labels}"), exactly(0.0)).await?;
+    space.api(ISSUER)?.delete("internal-ca", &DeleteParams::default()).await?;
+    let mut look = interval(Duration::from_millis(50));
+    let gone = async {
+        while admin.metrics().await?.contains(&labels) {
+            look.tick().await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(PATIENCE, gone).await.context("an issuer's series stay when it is gone")??;
+    ensure!(environment.issuer.process().stop()?, "it did not stop cleanly");
+    Ok(())
+}
+
+/// An issuer whose API server does not answer, with further arguments.
+fn start_alone(folder: &Path, arguments: &[&str]) -> Result<Process> {
+    let kubeconfig = folder.join("kubeconfig");
+    let nowhere = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "nowhere",
+        "clusters": [{"name": "nowhere", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "nobody", "user": {}}],
+        "contexts": [{"name": "nowhere", "context": {"cluster": "nowhere", "user": "nobody", "namespace": "tandem"}}],
+    });
+    std::fs::write(&kubeconfig, nowhere.to_string())?;
+    let mut command = Command::new(tools::program("tandem-issuer")?);
+    command.env_clear().arg("run").arg("--kubeconfig").arg(kubeconfig).args(arguments);
+    Process::start(&mut command, &folder.join("issuer.log"), None)
+}
+
+#[tokio::test]
+async fn without_an_api_server_it_lives_but_is_not_ready() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut issuer = start_alone(folder.path(), &[ADDRESS])?;
+    let admin = Admin::of(&issuer.log, None).await?;
+    ensure!(admin.ask("GET", "/livez").await? == (200, "ok\n".to_owned()));
+    let (status, text) = admin.ask("GET", "/readyz").await?;
+    ensure!(status == 503 && text.contains("[-]tandemissuers not synced yet\n"), "{status} {text}");
+    ensure!(text.contains("[-]certificaterequests") && text.contains("[-]secrets"), "{text}");
+    admin.wait(r#"tandem_issuer_api_requests_total{verb="read",code="none"}"#, |calls| calls > 0.0).await?;
+    admin.wait(r#"tandem_issuer_watch_errors_total{resource="tandemissuers"}"#, |errors| errors > 0.0).await?;
+    for (method, path, expected) in
+        [("GET", "/", 404), ("GET", "/debug/pprof", 404), ("POST", "/metrics", 405), ("HEAD", "/metrics", 200)]
+    {
+        let (status, text) = admin.ask(method, path).await?;
+        ensure!(status == expected, "{method} {path}: {status} {text}");
+        ensure!(method != "HEAD" || text.is_empty(), "HEAD has an answer: {text}");
+    }
+    let problems = lint(&admin.metrics().await?)?;
+    ensure!(problems.is_empty(), "{problems}");
+
+    // More connections than there may be, in all of which nobody asks anything: their time ends, and others are served.
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(TcpStream::connect(&admin.address).await?);
+    }
+    let served = timeout(PATIENCE, admin.ask("GET", "/livez")).await.context("idle connections keep others waiting")?;
+    ensure!(served?.0 == 200);
+    // A head without end is cut off.
+    let address = admin.address.clone();
+    let endless = tokio::task::spawn_blocking(move || {
+        let mut answer = Vec::new();
+        let mut connection = std::net::TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.write_all(b"GET /livez HTTP/1.1\r\n")?;
+        let header = format!("X-Long: {}\r\n", "x".repeat(1000));
+        // Until it is cut, which is at a small part of a gigabyte.
+        let cut = (0..1_000_000).any(|_| connection.write_all(header.as_bytes()).is_err());
+        // Either an answer that says so, or nothing.
+        let _ = connection.read_to_end(&mut answer);
+        anyhow::Ok((cut, answer))
+    });
+    let (cut, answer) = endless.await??;
+    ensure!(cut, "a head without end is taken");
+    ensure!(!answer.starts_with(b"HTTP/1.1 200"), "a head without end was answered");
+    ensure!(issuer.is_running()? && issuer.stop()?, "it did not stop cleanly: {}", issuer.log_tail());
+    Ok(())
+}
+
+/// A certificate for 127.0.0.1 in PEM and DER, and its key.
+fn pair() -> Result<(String, Vec<u8>, String)> {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    Ok((cert.pem(), cert.der().to_vec(), signing_key.serialize_pem()))
+}
+
+/// Written anew under a running process, as kubelet does; the time of the file's change is told apart.
+fn write(file: &Path, text: &str, seconds: u64) -> Result<()> {
+    std::fs::write(file, text)?;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    Ok(std::fs::File::options().write(true).open(file)?.set_modified(time)?)
+}
+
+#[tokio::test]
+async fn by_tls_with_a_certificate_that_is_renewed_while_it_runs() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    let (old, new) = (pair()?, pair()?);
+    write(&certificate, &old.0, 1)?;
+    write(&key, &old.2, 1)?;
+    let files = [format!("--admin-tls-cert={}", certificate.display()), format!("--admin-tls-key={}", key.display())];
+    let mut issuer = start_alone(folder.path(), &[ADDRESS, &files[0], &files[1]])?;
+    let by_old = Admin::of(&issuer.log, Some(vec![old.1.clone()])).await?;
+    let by_new = Admin::of(&issuer.log, Some(vec![new.1.clone()])).await?;
+    ensure!(by_old.ask("GET", "/livez").await?.0 == 200);
+    ensure!(by_new.ask("GET", "/livez").await.is_err(), "another certificate than that in the file");
+    // Plain text is not answered.
+    ensure!(Admin::of(&issuer.log, None).await?.ask("GET", "/metrics").await.is_err(), "served without TLS");
+    // Half renewed, and then whole.
+    write(&certificate, &new.0, 2)?;
+    ensure!(by_old.ask("GET", "/livez").await?.0 == 200);
+    write(&key, &new.2, 2)?;
+    ensure!(by_new.ask("GET", "/livez").await?.0 == 200);
+    ensure!(by_old.ask("GET", "/livez").await.is_err(), "the old certificate is still served");
+    let log = std::fs::read_to_string(&issuer.log)?;
+    ensure!(log.contains("the certificate that was read before stays in use"), "{log}");
+    ensure!(issuer.stop()?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_it_cannot_serve_it_says_at_its_start() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = format!("--admin-address={}", taken.local_addr()?);
+    let ca = root_ca("admin", &PKCS_ECDSA_P256_SHA256)?;
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    std::fs::write(&certificate, ca.as_ref().pem())?;
+    std::fs::write(&key, pair()?.2)?;
+    let files = [format!("--admin-tls-cert={}", certificate.display()), format!("--admin-tls-key={}", key.display())];
+    for (arguments, told) in [
+        (vec![address.as_str()], "Address already in use"),
+        (vec![ADDRESS, &files[0], &files[1]], "--admin-tls-cert and --admin-tls-key: "),
+        (vec!["--admin-address=localhost"], "it has to be an IP address and a port"),
+        (vec!["--otlp-endpoint=collector:4318"], "such as http://collector:4318"),
+    ] {
+        let mut issuer = start_alone(folder.path(), &arguments)?;
+        let mut look = interval(Duration::from_millis(20));
+        let ended = async {
+            while issuer.is_running()? {
+                look.tick().await;
+            }
+            anyhow::Ok(())
+        };
+        if timeout(PATIENCE, ended).await.is_err() {
+            bail!("it runs with {arguments:?}");
+        }
+        let log = issuer.log_tail();
+        ensure!(log.contains(told), "{arguments:?}: {log}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_served_unless_it_is_asked_for() -> Result<()> {
+    // It has been at work for a while.
+    space_with_issuer("unserved").await?;
+    let log = shared()?.issuer.log()?;
+    ensure!(log.contains("running") && !log.contains("serving"), "{log}");
+    ensure!(value("a 1\n", "a") == Some(1.0) && value("a_total 1\n", "a").is_none(), "the tests cannot read metrics");
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Traces, as the OpenTelemetry Collector's own receiver takes them, and the same ids in the log.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tandem_tests::{
+    certificates::csr,
+    cluster::{CERTIFICATE_REQUEST, ISSUER},
+    telemetry::{Collector, Span},
+};
+
+use crate::{
+    environment::{Environment, shared, with_issuer},
+    requests::{ask, ask_plainly, failed, issued},
+};
+
+/// The looks at an object (by what its name begins with) that had this outcome, each with what is beneath it.
+fn looks<'a>(spans: &'a [Span], object: &str, outcome: &str) -> Vec<(&'a Span, Vec<&'a Span>)> {
+    let has = |span: &Span, key: &str, value: &str| span.attributes.get(key).is_some_and(|is| is.starts_with(value));
+    let roots = spans
+        .iter()
+        .filter(|span| span.name == "reconcile" && has(span, "request", object) && has(span, "outcome", outcome));
+    roots.map(|root| (root, spans.iter().filter(|span| span.parent == root.id).collect())).collect()
+}
+
+#[tokio::test]
+async fn a_request_is_traced_from_its_observation_to_its_publication() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let collector = Collector::start(folder.path())?;
+    let endpoint = format!("--otlp-endpoint={}", collector.endpoint);
+    let variables = [("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=tandem-issuer-0")];
+    let mut environment = Environment::start_issuer(&[], &variables, &[&endpoint]).await?;
+    let space = environment.space("traced").await?;
+    with_issuer(&space).await?;
+    ask_plainly(&space, "leaf").await?;
+    issued(&space, "leaf").await?;
+    ask(&space, "refused", &csr(&["*.*.test"])?, json!({})).await?;
+    failed(&space, "refused").await?;
+    // What is not yet sent is sent before it ends.
+    ensure!(environment.issuer.process().stop()?, "it did not stop cleanly:\n{}", environment.issuer.log()?);
+
+    let spans = collector.spans()?;
+    let name = |name: &str| format!("CertificateRequest.v1.cert-manager.io/{name}.{}", space.name);
+    let [(root, beneath)] = &looks(&spans, &name("leaf"), "issued")[..] else {
+        anyhow::bail!("not one look that ends with a certificate: {spans:#?}");
+    };
+    ensure!(root.parent.is_empty() && !root.failed, "{root:#?}");
+    ensure!(
+        root.attributes["issuer"].contains(&space.name) && root.attributes["reason"] == "CertificateIssued",
+        "{root:#?}"
+    );
+    ensure!(root.attributes["service.name"] == "tandem-issuer", "{root:#?}");
+    ensure!(root.attributes["k8s.pod.name"] == "tandem-issuer-0", "{root:#?}");
+    let mut beneath = beneath.clone();
+    beneath.sort_by_key(|span| span.times);
+    let names: Vec<_> = beneath.iter().map(|span| span.name.as_str()).collect();
+    ensure!(names == ["ask", "decide", "sign", "publish"], "{names:?}");
+    for span in &beneath {
+        ensure!(span.trace == root.trace, "{span:#?}");
+        ensure!(
+            root.times.0 <= span.times.0 && span.times.0 <= span.times.1 && span.times.1 <= root.times.1,
+            "{span:#?}"
+        );
+    }
+    let refused = looks(&spans, &name("refused"), "failed");
+    let (refused, beneath) = refused.first().context("nothing of the request that was refused")?;
+    ensure!(refused.failed && refused.trace != root.trace, "{refused:#?}");
+    ensure!(beneath.iter().all(|span| span.name != "sign"), "what was refused was signed: {beneath:#?}");
+    let of_issuer = |span: &&Span| span.name == "reconcile" && !span.attributes.contains_key("request");
+    ensure!(spans.iter().filter(of_issuer).any(|span| span.attributes["issuer"].contains(&space.name)), "{spans:#?}");
+
+    // The log has the same ids.
+    let log = environment.issuer.log()?;
+    let line =
+        log.lines().find(|line| line.contains("CertificateIssued") && line.contains("/leaf.")).context("no line")?;
+    let line: Value = serde_json::from_str(line)?;
+    let fields = &line["spans"][0];
+    ensure!(fields["trace_id"] == *root.trace && fields["request"] == name("leaf"), "{line}");
+    ensure!(fields["issuer"].as_str().is_some_and(|issuer| issuer.contains("internal-ca")), "{line}");
+    Ok(())
+}
+
+/// Without traces as well, whatever the level of the line.
+#[tokio::test]
+async fn a_line_about_a_request_names_it_and_its_issuer() -> Result<()> {
+    let environment = shared()?;
+    let space = environment.space("logged").await?;
+    with_issuer(&space).await?;
+    ask_plainly(&space, "leaf").await?;
+    issued(&space, "leaf").await?;
+    space.event((CERTIFICATE_REQUEST.1, "leaf"), "CertificateIssued", "").await?;
+    let log = environment.issuer.log()?;
+    let about = |name: &str| {
+        let line = log.lines().find(|line| line.contains(&space.name) && line.contains(name));
+        anyhow::Ok(serde_json::from_str::<Value>(line.with_context(|| format!("no line with {name}"))?)?)
+    };
+    let line = about("CertificateIssued")?;
+    let fields = &line["spans"][0];
+    ensure!(fields["request"] == format!("CertificateRequest.v1.cert-manager.io/leaf.{}", space.name), "{line}");
+    ensure!(fields["issuer"].as_str().is_some_and(|issuer| issuer.contains("internal-ca")), "{line}");
+    ensure!(fields["trace_id"].is_null() && fields["name"] == "reconcile", "{line}");
+    let line = about("KeyPairVerified")?;
+    let issuer = line["spans"][0]["issuer"].as_str().unwrap_or_default();
+    ensure!(issuer.starts_with(ISSUER.1) && issuer.contains("internal-ca"), "{line}");
+    Ok(())
+}
