@@ -11,6 +11,8 @@ export LC_ALL := C.UTF-8
 CARGO ?= cargo
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
+CARGO_CYCLONEDX := $(TOOLS)/bin/cargo-cyclonedx
+ACTIONLINT := $(TOOLS)/bin/actionlint
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
 KUSTOMIZE := $(TOOLS)/bin/kustomize
 HELM := $(TOOLS)/bin/helm
@@ -31,8 +33,9 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@exec target/debug/demo
 
 .PHONY: test
-test: tools lint deny go-tests guest-tools $(KUSTOMIZE) $(HELM) $(HELM_DOCS) $(PROMTOOL) $(MONITORING) ## All tests, with what they need installed
-	shellcheck tests/*.sh tests/guest/*.sh deploy/*.sh .ci/run
+test: tools lint release go-tests guest-tools $(KUSTOMIZE) $(HELM) $(HELM_DOCS) $(PROMTOOL) $(MONITORING) $(ACTIONLINT) ## All tests, with what they need installed
+	shellcheck --external-sources tests/*.sh tests/guest/*.sh deploy/*.sh release/*.sh .ci/run
+	$(ACTIONLINT)
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
 	@$(MAKE) --no-print-directory demo
@@ -58,6 +61,22 @@ guests: tools go-tests ## Real guests under QEMU alone (some 15 minutes); `make 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Licences, sources and banned crates of all dependencies
 	$(CARGO_DENY) --locked check bans licenses sources
+
+# Static programs and the image that is made of them; ARCHES='amd64 arm64' for both. TARGET is where cargo puts what it builds.
+ARCHES ?= amd64
+TARGET ?= $(CURDIR)/target
+IMAGE := $(TARGET)/image/tandem-issuer.oci.tar
+.PHONY: binaries image image-check
+binaries: cargo tools-image
+	@for arch in $(ARCHES); do release/binaries.sh $$arch $(TARGET) || exit 1; done
+image: binaries ## The container image as an OCI archive, target/image/tandem-issuer.oci.tar
+	@release/image.sh $(IMAGE) $(TARGET) $(ARCHES)
+image-check: cargo tools-image ## Build the image twice from nothing, in different folders, and compare the bytes
+	@release/check.sh $(TARGET)/image-check $(ARCHES)
+
+.PHONY: release
+release: image deny $(CARGO_CYCLONEDX) $(HELM) ## What is published, in target/release-artifacts: image, programs, chart, SBOMs, checksums
+	@release/artifacts.sh $(TARGET)/release-artifacts $(IMAGE) $(TARGET) $(CURDIR)/$(TOOLS)/bin $(ARCHES)
 
 .PHONY: cluster
 cluster: control-plane ## Leave a control plane running for work by hand; Ctrl-C stops it
@@ -132,7 +151,7 @@ guest-tools: $(VIRTIOFSD) $(PYMONGO)
 	@tests/guest/image.sh target/guests
 
 # What `make test` and `make demo` need besides Rust, Go and make; installed as root, else named in one line.
-.PHONY: tools tools-demo
+.PHONY: tools tools-image tools-demo
 tools:
 	@tests/tools.sh cc:gcc /usr/include/stdlib.h:libc6-dev openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
 	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd \
@@ -140,7 +159,12 @@ tools:
 	@tests/tools.sh mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs qemu-system-x86_64:qemu-system-x86 psql:postgresql-client \
 	    pkg-config:pkg-config /usr/include/cap-ng.h:libcap-ng-dev /usr/include/seccomp.h:libseccomp-dev \
 	    python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
-	@$(MAKE) --no-print-directory $(MONGOSH)
+	@$(MAKE) --no-print-directory tools-image $(MONGOSH)
+	@tests/tools.sh bwrap:bubblewrap setpriv:util-linux readelf:binutils
+tools-image:
+	@tests/tools.sh cc:gcc /usr/include/stdlib.h:libc6-dev musl-gcc:musl-tools buildah:buildah
+	@case ' $(ARCHES) ' in *' arm64 '*) tests/tools.sh aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+	    /usr/aarch64-linux-gnu/include/stdlib.h:libc6-dev-arm64-cross ;; esac
 tools-demo:
 	@tests/tools.sh cc:gcc /usr/include/stdlib.h:libc6-dev xorrisofs:xorriso
 
@@ -162,6 +186,15 @@ $(MONGOSH): tests/mongosh/package.json tests/mongosh/package-lock.json
 $(CARGO_DENY): | cargo
 	@echo 'building cargo-deny (some minutes, once)'
 	@$(CARGO) install --quiet --locked --version 0.20.2 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny
+
+$(CARGO_CYCLONEDX): | cargo
+	@echo 'building cargo-cyclonedx (some minutes, once)'
+	@$(CARGO) install --quiet --locked --version 0.5.9 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-cyclonedx
+
+# Reads the workflows of the forge as the forge does.
+$(ACTIONLINT): | cargo
+	@echo 'building actionlint (half a minute, once)'
+	@GOBIN=$(CURDIR)/$(TOOLS)/bin go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # Runs tandem-vm as a KRM function, in tests.
 .PHONY: kustomize

@@ -16,3 +16,10 @@ pub mod stdio;
 pub mod yaml;
 
 pub use problem::{Problem, printable, shown};
+
+/// The version that a command tells: the workspace's and, where `release/binaries.sh` has built it, the revision that it was
+/// built from, as build metadata of Semantic Versioning (`0.1.0+f2a9c1d04e6b`).
+pub const VERSION: &str = match option_env!("TANDEM_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};

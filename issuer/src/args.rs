@@ -16,7 +16,7 @@ use crate::{api::certificate_request::duration, leader::Election};
 
 /// A cert-manager external issuer that signs from an internal CA.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = tandem_cli::VERSION, max_term_width = 100)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

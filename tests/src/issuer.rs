@@ -137,6 +137,17 @@ pub fn manifest(wanted: impl Fn(&str) -> bool) -> Result<String> {
     Ok(chosen.collect::<Vec<_>>().join("\n---\n"))
 }
 
+/// A token of a ServiceAccount, given as namespace and name.
+///
+/// # Errors
+/// Where there is no such account.
+pub async fn token(cluster: &Cluster, (namespace, account): (&str, &str)) -> Result<String> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), namespace);
+    let request: TokenRequest = serde_json::from_value(serde_json::json!({"spec": {"audiences": []}}))?;
+    let made = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+    made.status.and_then(|status| status.token).context("the server gave no token")
+}
+
 /// Writes the administrator's kubeconfig with a token of a ServiceAccount (namespace and name) in place of the
 /// administrator's, and perhaps another address.
 ///
@@ -148,12 +159,7 @@ pub async fn write_kubeconfig(
     url: Option<&str>,
     path: &Path,
 ) -> Result<()> {
-    let cluster = control_plane.cluster().await?;
-    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), namespace);
-    let request: TokenRequest = serde_json::from_value(serde_json::json!({"spec": {"audiences": []}}))?;
-    let made = accounts.create_token_request(account, &PostParams::default(), &request).await?;
-    let token = made.status.context("the server gave no token")?.token;
-
+    let token = token(&control_plane.cluster().await?, (namespace, account)).await?;
     let mut kubeconfig = serde_json::to_value(Kubeconfig::read_from(control_plane.kubeconfig())?)?;
     for user in kubeconfig["users"].as_array_mut().into_iter().flatten() {
         user["user"] = serde_json::json!({"token": token});

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc::channel,
     time::{Duration, Instant},
 };
@@ -132,6 +132,22 @@ impl Process {
         Ok(kill_process(pid, if paused { Signal::STOP } else { Signal::CONT })?)
     }
 
+    /// Waits for its end, for which something else has seen to it; kills what does not end.
+    ///
+    /// # Errors
+    /// Where the system does not say how it ended, or it did not end by itself.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        self.kill()?;
+        bail!("it did not end within {PATIENCE:?}:\n{}", self.log_tail())
+    }
+
     /// Sends SIGTERM and waits for the end; kills what does not end. Returns whether it ended with code 0.
     ///
     /// # Errors
@@ -143,16 +159,7 @@ impl Process {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             kill_process(pid, Signal::TERM)?;
         }
-        let asked = Instant::now();
-        while asked.elapsed() < PATIENCE {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status.success());
-            }
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(false)
+        Ok(self.wait().is_ok_and(|status| status.success()))
     }
 }
 

@@ -67,6 +67,19 @@ pub fn telemetry() -> Result<PathBuf> {
     Ok(build_go(&DONE, "telemetry")?.join("telemetry"))
 }
 
+/// Builds the container image, once per process; the OCI archive.
+///
+/// # Errors
+/// What `make` said.
+pub fn image() -> Result<PathBuf> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    once(&DONE, || {
+        let target = format!("TARGET={}", target().display());
+        run(Command::new("make").args(["--no-print-directory", "image"]).arg(target).current_dir(root()))
+    })?;
+    Ok(target().join("image/tandem-issuer.oci.tar"))
+}
+
 /// Builds a Go module beneath `tests` into a folder of the same name beneath the target folder, which is returned.
 fn build_go(done: &'static OnceLock<Result<(), String>>, module: &str) -> Result<PathBuf> {
     let folder = target().join(module);

@@ -28,7 +28,7 @@ use tandem_cli::shown;
 
 /// Arguments of `tandem-vm`.
 #[derive(Debug, Parser)]
-#[command(name = "tandem-vm", version, about, max_term_width = 100, after_help = BEGIN)]
+#[command(name = "tandem-vm", version = tandem_cli::VERSION, about, max_term_width = 100, after_help = BEGIN)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

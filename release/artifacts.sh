@@ -1,0 +1,41 @@
+#!/bin/sh
+# What is published: artifacts.sh FOLDER IMAGE TARGET-DIR TOOLS ARCH… gathers the image, the programs, the packaged chart, a
+# software bill of materials for each program, and the checksums of all of them in FOLDER, which is made anew. TOOLS is the
+# folder of cargo-cyclonedx and helm.
+set -eu
+
+# shellcheck source=release/version.sh
+. "$(dirname "$0")/version.sh"
+folder=$1 image=$2 target=$3 tools=$4
+shift 4
+rm -rf "$folder.part" "$folder"
+mkdir -p "$folder.part"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$root"
+
+cp "$image" "$folder.part/tandem-issuer-$number.oci.tar"
+for arch in "$@"; do
+    case $arch in
+        amd64) triple=x86_64-unknown-linux-musl ;;
+        arm64) triple=aarch64-unknown-linux-musl ;;
+    esac
+    for program in tandem-issuer tandem-vm; do
+        mkdir -p "$scratch/$arch"
+        cp "$target/$triple/release/$program" LICENSE "$scratch/$arch"
+        tar --create --directory "$scratch/$arch" --format ustar --owner 0 --group 0 --numeric-owner --mode a+rX,u+w,go-w \
+            --mtime "@$SOURCE_DATE_EPOCH" LICENSE "$program" |
+            gzip --no-name >"$folder.part/$program-$number-linux-$arch.tar.gz"
+    done
+done
+
+# It writes beside each manifest, so it gets a copy of the sources.
+git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$scratch"
+PATH="$tools:$PATH"
+(cd "$scratch" && cargo cyclonedx --format json --describe binaries --target x86_64-unknown-linux-musl --quiet)
+find "$scratch" -name '*.cdx.json'
+helm package charts/tandem-issuer --destination "$folder.part" >/dev/null
+
+(cd "$folder.part" && sha256sum -- * >"$scratch/SHA256SUMS" && mv "$scratch/SHA256SUMS" .)
+mv "$folder.part" "$folder"
+ls -l "$folder"
