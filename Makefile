@@ -188,8 +188,8 @@ $(CARGO_DENY): | cargo
 	@$(CARGO) install --quiet --locked --version 0.20.2 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny
 
 $(CARGO_CYCLONEDX): | cargo
-	@echo 'building cargo-cyclonedx (some minutes, once)'
-	@$(CARGO) install --quiet --locked --version 0.5.9 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-cyclonedx
+	@echo 'building cargo-cyclonedx (a minute or two, once)'
+	@$(CARGO) install --quiet --debug --locked --version 0.5.9 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-cyclonedx
 
 # Reads the workflows of the forge as the forge does.
 $(ACTIONLINT): | cargo

@@ -29,12 +29,20 @@ for arch in "$@"; do
     done
 done
 
-# It writes beside each manifest, so it gets a copy of the sources.
-git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$scratch"
-PATH="$tools:$PATH"
-(cd "$scratch" && cargo cyclonedx --format json --describe binaries --target x86_64-unknown-linux-musl --quiet)
-find "$scratch" -name '*.cdx.json'
-helm package charts/tandem-issuer --destination "$folder.part" >/dev/null
+# It writes beside each manifest, and where that is: so it gets a copy of the sources, whose place is then left out. The crates
+# are the same for each architecture.
+mkdir "$scratch/sources"
+git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$scratch/sources"
+(cd "$scratch/sources" && PATH="$tools:$PATH" cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries \
+    --target x86_64-unknown-linux-musl)
+for program in issuer/tandem-issuer vm-tools/tandem-vm; do
+    sed "s|file://$scratch/sources|file:///tandem|g" "$scratch/sources/${program}_bin.cdx.json" \
+        >"$folder.part/${program#*/}-$number.cdx.json"
+done
+if grep -l "$scratch" "$folder.part"/*.json; then
+    echo 'a bill of materials holds a path of this machine' >&2 && exit 1
+fi
+"$tools/helm" package charts/tandem-issuer --destination "$folder.part" >/dev/null
 
 (cd "$folder.part" && sha256sum -- * >"$scratch/SHA256SUMS" && mv "$scratch/SHA256SUMS" .)
 mv "$folder.part" "$folder"
