@@ -32,7 +32,7 @@ done
 # It writes beside each manifest, and where that is: so it gets a copy of the sources, whose place is then left out. The crates
 # are the same for each architecture.
 mkdir "$scratch/sources"
-git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$scratch/sources"
+tar --create --exclude ./target --exclude ./.git . | tar --extract --directory "$scratch/sources"
 (cd "$scratch/sources" && PATH="$tools:$PATH" cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries \
     --target x86_64-unknown-linux-musl)
 for program in issuer/tandem-issuer vm-tools/tandem-vm; do

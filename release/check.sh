@@ -12,7 +12,7 @@ target=$(cd "$target" && pwd)
 for folder in one/here another-one/somewhere/else; do
     work=$target/$folder
     rm -rf "$work" && mkdir -p "$work"
-    git -C "$root" ls-files -z | tar --create --directory "$root" --null --files-from - | tar --extract --directory "$work"
+    tar --create --directory "$root" --exclude ./target --exclude ./.git . | tar --extract --directory "$work"
     for arch in "$@"; do "$work/release/binaries.sh" "$arch" "$work/target"; done
     "$work/release/image.sh" "$target/$(echo "$folder" | cut -d / -f 1).oci.tar" "$work/target" "$@"
     # The second time.
