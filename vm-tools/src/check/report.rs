@@ -64,7 +64,7 @@ impl Report {
             ignored: self.ignored,
             objects: self.objects,
         };
-        Ok(serde_json::to_string_pretty(&report)? + "\n")
+        tandem_cli::json::text(&report)
     }
 }
 

@@ -205,6 +205,6 @@ impl Report {
                 results: self.findings.iter().map(|finding| result(finding, index(finding), line(finding))).collect(),
             }],
         };
-        Ok(serde_json::to_string_pretty(&log)? + "\n")
+        tandem_cli::json::text(&log)
     }
 }

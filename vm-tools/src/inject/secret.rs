@@ -9,10 +9,8 @@ use super::machine::{self, edit};
 use super::user_data::{self, HEADER, Part};
 use super::{CLOUD_INIT, InjectError, ORIGINAL, USER_DATA_OF, map};
 use crate::model::USER_DATA_KEYS;
+use crate::user_data::MAX_INLINE;
 use crate::yaml_edit::{EditError, Editor, Step};
-
-/// Most bytes of user data that KubeVirt admits inline.
-const INLINE: usize = 2048;
 
 /// What [`take`] found and has still to be done.
 pub(super) struct Kept {
@@ -167,7 +165,7 @@ pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, Inject
         // The volume goes with the rest of what is ours.
         None if empty && ours => {}
         None if empty => edit(bundle, machine, |editor| editor.remove(&reference))?,
-        _ if rest.len() <= INLINE && !ours => {
+        _ if rest.len() <= MAX_INLINE && !ours => {
             edit(bundle, machine, |editor| editor.exchange(&reference, "userData", &rest.as_str().into()))?;
             kept.notes.push(
                 "its user data was changed since the injection; as it is now it stands in the VM again".to_owned(),

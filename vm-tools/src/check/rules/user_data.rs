@@ -4,10 +4,7 @@ use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
 use crate::encoding;
 use crate::model::{At, Format, Machine, Node, Stream, USER_DATA_KEYS, UserData, VolumeSource};
-
-/// Most bytes, decoded, that KubeVirt admits inline:
-/// <https://kubevirt.io/user-guide/user_workloads/startup_scripts/#cloud-init>.
-const MAX_INLINE: usize = 2048;
+use crate::user_data::MAX_INLINE;
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
