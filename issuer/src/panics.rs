@@ -123,7 +123,9 @@ mod tests {
             assert!(told.contains("panics.rs:") && told.contains("rust_begin_unwind"), "{how}: not where: {told}");
             assert!(told.contains("redacted") || how == "without-log", "{how}: the keys were not at hand: {told}");
             for line in key().lines().filter(|line| !line.starts_with('-')) {
-                assert!(!told.contains(&line[..24]), "{how}: {line} in {told}");
+                for piece in line.as_bytes().windows(24).map(String::from_utf8_lossy) {
+                    assert!(!told.contains(&*piece), "{how}: {piece} in {told}");
+                }
             }
             let bytes = key().bytes().skip(60).take(8).map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
             assert!(!told.contains(&bytes), "{how}: {bytes} in {told}");
