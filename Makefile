@@ -155,7 +155,7 @@ guest-tools: $(VIRTIOFSD) $(PYMONGO)
 tools:
 	@tests/tools.sh cc:gcc /usr/include/stdlib.h:libc6-dev openssl:openssl xorrisofs:xorriso shellcheck:shellcheck cloud-init:cloud-init \
 	    mkfs.xfs:xfsprogs blkid:util-linux systemd-analyze:systemd \
-	    redis-server:redis-server nginx:nginx pg_lsclusters:postgresql busybox:busybox pgrep:procps npm:npm
+	    redis-server:redis-server nginx:nginx pg_lsclusters:postgresql busybox:busybox pgrep:procps npm:npm faketime:faketime
 	@tests/tools.sh mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs qemu-system-x86_64:qemu-system-x86 psql:postgresql-client \
 	    pkg-config:pkg-config /usr/include/cap-ng.h:libcap-ng-dev /usr/include/seccomp.h:libseccomp-dev \
 	    python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'

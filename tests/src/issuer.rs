@@ -59,8 +59,22 @@ impl IssuerProcess {
         url: Option<&str>,
         arguments: &[&str],
     ) -> Result<Self> {
+        Self::start_replica_with(control_plane, name, url, arguments, &[]).await
+    }
+
+    /// The same with environment variables.
+    ///
+    /// # Errors
+    /// As [`IssuerProcess::start`].
+    pub async fn start_replica_with(
+        control_plane: &ControlPlane,
+        name: &str,
+        url: Option<&str>,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let arguments: Vec<_> = ["--leader-elect"].into_iter().chain(arguments.iter().copied()).collect();
-        Self::start_as(control_plane, name, url, &[], &arguments).await
+        Self::start_as(control_plane, name, url, variables, &arguments).await
     }
 
     /// By a name, after which its kubeconfig and its log are called. `arguments` are further ones of `tandem-issuer run`.
