@@ -1,7 +1,7 @@
 #!/bin/sh
 # The disk that test guests boot from: image.sh FOLDER
 #
-# Debian 12 with cloud-init, PostgreSQL, what the stand-in for mongod needs, and the files of image/; built with mmdebstrap
+# Debian 12 with cloud-init, PostgreSQL, Redis, what the stand-in for mongod needs, and the files of image/; built with mmdebstrap
 # from Debian's packages in some minutes, and kept in FOLDER under the hash of this recipe. The last line of the output is
 # where root.img, vmlinuz and initrd.img are.
 set -eu
@@ -36,7 +36,7 @@ echo "building the guests' image in $images (some minutes, once)" >&2
 
 packages=systemd-sysv,udev,dbus,kmod,procps,netbase,iproute2,util-linux,openssl,ca-certificates
 packages=$packages,linux-image-cloud-amd64,cloud-init,qemu-guest-agent,e2fsprogs,xfsprogs
-packages=$packages,postgresql,nodejs,python3,python3-bson,python3-pymongo,python3-yaml
+packages=$packages,postgresql,redis-server,nodejs,python3,python3-bson,python3-pymongo,python3-yaml
 
 # Runs with root's rights over the new system, also where the one who builds is not root.
 cat >"$new/finish" <<'FINISH'
@@ -50,7 +50,7 @@ install -o root -g root -m 0644 "$files/mongod.service" "$root/lib/systemd/syste
 chroot "$root" install -d -o mongodb -g mongodb /var/lib/mongodb /var/log/mongodb
 
 # The user data says which database runs here.
-chroot "$root" systemctl --quiet disable postgresql.service
+chroot "$root" systemctl --quiet disable postgresql.service redis-server.service
 chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer
 chroot "$root" systemctl --quiet enable systemd-networkd.service
 printf '[Match]\nName=en*\n[Network]\nDHCP=yes\n' >"$root/etc/systemd/network/20-wired.network"

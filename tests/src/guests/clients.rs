@@ -1,4 +1,4 @@
-//! Those who connect to a guest: pymongo and psql, each a process that keeps its connection, and OpenSSL, which shows what
+//! Those who connect to a guest: pymongo, psql and redis-cli, each a process that keeps its connection, and OpenSSL, which shows what
 //! certificate is served.
 
 use std::{
@@ -17,6 +17,9 @@ use crate::tools;
 
 /// How long who must succeed may take: under emulation, with other tests beside it.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long pymongo tries to connect: less, so that it says why it did not.
+const TRIES: Duration = Duration::from_secs(60);
 
 /// How long who is refused goes on trying, as pymongo does.
 const PERSISTENCE: Duration = Duration::from_secs(15);
@@ -79,7 +82,7 @@ impl MongoClient {
     /// # Errors
     /// Where Python does not start.
     pub fn start(&self, parts: &Parts, port: u16) -> Result<Mongo> {
-        self.trying_for(PATIENCE, parts, port)
+        self.trying_for(TRIES, parts, port)
     }
 
     fn trying_for(&self, limit: Duration, parts: &Parts, port: u16) -> Result<Mongo> {
@@ -167,6 +170,45 @@ impl PostgresClient {
     }
 
     /// A running psql.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn start(&self, port: u16) -> Result<Talk> {
+        Talk::start(&mut self.command(port))
+    }
+}
+
+/// redis-cli, which verifies the chain and no name.
+#[derive(Clone, Debug)]
+pub struct RedisClient {
+    /// The authorities to trust; None is a client without TLS.
+    pub ca: Option<PathBuf>,
+    /// The client's own key and certificate in one PEM file.
+    pub certificate: Option<PathBuf>,
+}
+
+impl RedisClient {
+    fn command(&self, port: u16) -> Command {
+        let mut command = Command::new("redis-cli");
+        command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
+        if let Some(ca) = &self.ca {
+            command.arg("--tls").arg("--cacert").arg(ca);
+        }
+        if let Some(certificate) = &self.certificate {
+            command.arg("--cert").arg(certificate).arg("--key").arg(certificate);
+        }
+        command
+    }
+
+    /// Runs one command on a connection of its own.
+    ///
+    /// # Errors
+    /// What redis-cli said.
+    pub fn run(&self, port: u16, words: &[&str]) -> Result<String> {
+        Ok(tools::output_within(PATIENCE, self.command(port).args(words))?.trim_end().to_owned())
+    }
+
+    /// A running redis-cli.
     ///
     /// # Errors
     /// Where it does not start.

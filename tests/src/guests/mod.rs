@@ -7,7 +7,7 @@
 //!                              │                         │                                          │
 //!  tests/guest/image.sh ─▶ root.img ──────────▶ Machine: QEMU ◀──────────────────────────────────────┘
 //!                                               │        ▲ ▲
-//!                  guest agent: boot, journal ◀─┘        │ └─ psql, the real one, with a server that is real
+//!                  guest agent: boot, journal ◀─┘        │ └─ psql and redis-cli, the real ones, with servers that are real
 //!                                                        └─ pymongo, the real one, with a stand-in for mongod
 //! ```
 //!
@@ -47,7 +47,7 @@ pub struct Parts {
 /// What `make` said.
 pub fn parts() -> Result<Option<Parts>> {
     static DONE: OnceLock<Result<String, String>> = OnceLock::new();
-    for program in ["qemu-system-x86_64", "mmdebstrap", "psql"] {
+    for program in ["qemu-system-x86_64", "mmdebstrap", "psql", "redis-cli"] {
         if !tools::available(program)? {
             return Ok(None);
         }
