@@ -182,6 +182,42 @@ fn the_chart_has_the_programs_version() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_program_takes_the_arguments_that_the_chart_gives_it() -> Result<()> {
+    for values in [&[] as &[_], EVERYTHING, NAMESPACED] {
+        let documents = template(values)?;
+        let deployment = documents.iter().find(|document| document.contains("\nkind: Deployment\n"));
+        let deployment: Value = serde_yaml::from_str(deployment.context("no Deployment")?)?;
+        let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+        let arguments: Vec<String> = serde_json::from_value(arguments.clone())?;
+        // Nothing of a test is to be reached from outside.
+        let arguments =
+            arguments.iter().map(|argument| argument.replace("--admin-address=:", "--admin-address=127.0.0.1:"));
+        let mut issuer = Command::new(tools::program("tandem-issuer")?);
+        let done = issuer.env_clear().args(arguments).args(["--kubeconfig", "/nowhere"]).output()?;
+        // 2: it does not know an argument.
+        ensure!(done.status.code() == Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    Ok(())
+}
+
+/// What alerts and dashboard look at is what the issuer tells.
+#[test]
+fn every_metric_that_the_chart_looks_at_is_served() -> Result<()> {
+    let served = std::fs::read_to_string(root().join("docs/metrics.md"))?;
+    let rules = template(&["--set=prometheus.prometheusrule.enabled=true"])?.join("\n");
+    let looked_at = rules + &std::fs::read_to_string(chart().join("files/dashboard.json"))?;
+    let words = looked_at.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names: BTreeSet<_> =
+        words.filter(|word| word.starts_with("tandem_issuer_") || word.starts_with("process_")).collect();
+    ensure!(names.len() > 10, "{names:?}");
+    for name in names {
+        let name = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        ensure!(served.contains(&format!("| `{name}` |")), "{name} is in no table of docs/metrics.md");
+    }
+    Ok(())
+}
+
 /// Every object that can be rendered, as the API server checks it: fields that it does not know are errors.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_accepts_every_object() -> Result<()> {
