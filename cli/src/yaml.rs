@@ -13,7 +13,13 @@ use serde_yaml::{Mapping, Value};
 /// # Errors
 /// Where it is not YAML, holds several documents, or exceeds the budget.
 pub fn document(text: &str, budget: usize) -> Result<Value, serde_yaml::Error> {
-    Budget(&Cell::new(Left::of(budget))).deserialize(serde_yaml::Deserializer::from_str(text))
+    Budget(&Cell::new(Left::of(budget))).deserialize(serde_yaml::Deserializer::from_str(unmarked(text)))
+}
+
+/// Without the byte order mark that a stream may begin with (YAML 1.2.2, clause 5.2): the library counts it as a column, and what
+/// stands below the first line would be indented otherwise.
+fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Values that a text may hold, also once its aliases are replaced. Each takes some two hundred bytes of memory, however short
@@ -29,7 +35,7 @@ pub fn documents(text: &str, budget: usize) -> impl Iterator<Item = Result<Value
     let left = Cell::new(Left::of(budget));
     let excess = excess(text);
     let mut failed = false;
-    serde_yaml::Deserializer::from_str(if excess.is_some() { "" } else { text }).map_while(move |document| {
+    serde_yaml::Deserializer::from_str(if excess.is_some() { "" } else { unmarked(text) }).map_while(move |document| {
         let read = (!failed).then(|| match excess {
             Some(why) => Err(serde_yaml::Error::custom(why)),
             None => Budget(&left).deserialize(document),

@@ -4,13 +4,15 @@ use serde_yaml::Value;
 use tandem_cli::shown;
 
 use super::{InjectError, Input, MARK};
-use crate::yaml_edit::{EditError, Editor, Step, stream};
+use crate::yaml_edit::{EditError, Editor, Step, line_break, stream};
 
 /// All files.
 pub(super) struct Bundle {
     names: Vec<String>,
     /// The documents of each file.
     files: Vec<Vec<Editor>>,
+    /// The byte order mark before each, or nothing.
+    marks: Vec<&'static str>,
 }
 
 /// Where an object stands, and what it is.
@@ -59,26 +61,29 @@ impl Object {
 
 impl Bundle {
     pub(super) fn read(inputs: &[Input]) -> Result<Self, InjectError> {
-        let mut files = Vec::new();
+        let (mut files, mut marks) = (Vec::new(), Vec::new());
         for input in inputs {
+            let (mark, text) = input.text.strip_prefix(BOM).map_or(("", input.text.as_str()), |text| (BOM, text));
+            marks.push(mark);
             let failed = |at: String| {
                 move |error: EditError| InjectError {
                     object: at,
                     problem: tandem_cli::Problem::new("", error.to_string()),
                 }
             };
-            let ranges = stream::split(&input.text).map_err(failed(input.name.clone()))?;
+            let ranges = stream::split(text).map_err(failed(input.name.clone()))?;
             let editor = |(index, range): (usize, std::ops::Range<usize>)| {
-                let editor = Editor::new(&input.text[range]).map(|editor| editor.with_mark(MARK));
+                let editor = Editor::new(&text[range]).map(|editor| editor.with_mark(MARK));
                 editor.map_err(failed(format!("{}: document {}", input.name, index + 1)))
             };
             files.push(ranges.into_iter().enumerate().map(editor).collect::<Result<Vec<_>, _>>()?);
         }
-        Ok(Self { names: inputs.iter().map(|input| input.name.clone()).collect(), files })
+        Ok(Self { names: inputs.iter().map(|input| input.name.clone()).collect(), files, marks })
     }
 
     pub(super) fn texts(&self) -> Vec<String> {
-        self.files.iter().map(|documents| documents.iter().map(Editor::text).collect()).collect()
+        let files = self.marks.iter().zip(&self.files);
+        files.map(|(mark, documents)| [*mark].into_iter().chain(documents.iter().map(Editor::text)).collect()).collect()
     }
 
     pub(super) fn as_inputs(&self) -> Vec<Input> {
@@ -150,10 +155,9 @@ impl Bundle {
 
     /// Whether the object's document begins with a bracket.
     fn is_flow(&self, object: &Object) -> bool {
-        let lines = self.editor(object).text().lines().map(|line| line.trim_start_matches(BOM).trim());
-        let first = lines
-            .map(|line| line.trim_start_matches("---").trim_start())
-            .find(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut lines =
+            self.editor(object).text().lines().map(|line| line.trim().trim_start_matches("---").trim_start());
+        let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
         first.is_some_and(|line| line.starts_with('{'))
     }
 
@@ -182,15 +186,12 @@ impl Bundle {
         // What stands before the document's `---`, such as comments, stays first; without one the machine gets it.
         let (head, body, rest) = match stream::explicit_start(text).map_err(failed)? {
             Some(start) => (text[..start].to_owned(), format!("---\n{body}"), text[start..].to_owned()),
-            None => {
-                let mark = if text.starts_with(BOM) { BOM } else { "" };
-                (mark.to_owned(), body, format!("---\n{}", &text[mark.len()..]))
-            }
+            None => (String::new(), body, format!("---\n{text}")),
         };
         if head.lines().any(|line| line.starts_with('%')) {
             return Err(InjectError::new(object, "", "its document has directives; remove %YAML and %TAG lines"));
         }
-        let (body, rest) = if text.contains("\r\n") {
+        let (body, rest) = if line_break(text) == "\r\n" {
             let rest = rest.strip_prefix("---\n").map_or(rest.clone(), |rest| format!("---\r\n{rest}"));
             (body.replace('\n', "\r\n"), rest)
         } else {
@@ -212,11 +213,7 @@ impl Bundle {
         let documents = &mut self.files[object.file];
         let text = documents[object.document].text();
         let start = stream::explicit_start(text).map_err(failed)?;
-        let head = match start {
-            Some(start) => &text[..start],
-            None if text.starts_with(BOM) => BOM,
-            None => "",
-        };
+        let head = start.map_or("", |start| &text[..start]);
         if let Some(next) = documents.get(object.document + 1) {
             let next = next.text();
             let own = ["---\n", "---\r\n"].iter().find_map(|own| next.strip_prefix(own)).unwrap_or(next);

@@ -33,6 +33,7 @@ use tandem_cli::{problem::reason, yaml};
 
 pub use error::{At, EditError, Step, keys};
 use splice::{dash, entries, is_collection};
+pub(crate) use text::line_break;
 use text::{column, item_lines, line_end, line_start};
 use tree::{Kind, Node};
 

@@ -21,7 +21,7 @@ pub(super) fn next_line(text: &str, at: usize) -> usize {
 }
 
 /// How lines of this text end.
-pub(super) fn line_break(text: &str) -> &'static str {
+pub(crate) fn line_break(text: &str) -> &'static str {
     match text.find('\n') {
         Some(at) if text[..at].ends_with('\r') => "\r\n",
         _ => "\n",

@@ -119,9 +119,17 @@ pub(crate) fn user_data(objects: &[Value], vm: &str) -> Option<String> {
     Some(found.unwrap())
 }
 
-/// Each manifest as it is, with CRLF, and without a line break at its end.
-fn variants(text: &str) -> [String; 3] {
-    [text.to_owned(), text.replace('\n', "\r\n"), text.trim_end().to_owned()]
+/// Each manifest as it is, with CRLF, without a line break at its end, behind a byte order mark, and with one line that ends otherwise.
+fn variants(text: &str) -> [String; 5] {
+    let (first, rest) = text.split_once('\n').unwrap();
+    let (kind, rest) = rest.split_once('\n').unwrap();
+    [
+        text.to_owned(),
+        text.replace('\n', "\r\n"),
+        text.trim_end().to_owned(),
+        format!("\u{feff}{text}"),
+        format!("{first}\n{kind}\r\n{rest}"),
+    ]
 }
 
 #[test]
@@ -129,7 +137,7 @@ fn twice_is_once_and_removing_gives_back_every_byte() {
     for (name, machines) in MANIFESTS {
         for (variant, text) in variants(&manifest(name)).into_iter().enumerate() {
             for vm in machines {
-                let options = &every_delivery(vm)[variant];
+                let options = &every_delivery(vm)[variant % 3];
                 let once = injected(&text, options);
                 assert_ne!(once, text);
                 assert_eq!(injected(&once, options), once, "{name} {vm}");

@@ -16,6 +16,7 @@ mod check_properties;
 mod check_published;
 mod check_rules;
 mod check_sarif;
+mod check_valid;
 mod command;
 mod databases;
 mod files;

@@ -17,9 +17,9 @@ pub(in crate::check) const RULES: &[Rule] = &[
         id: "TVM110",
         name: "cloud-config-unreadable",
         severity: Severity::Error,
-        summary: "a cloud-config is not YAML, or not a mapping",
-        why: "cloud-init drops all of it, and the guest boots as if there were none.",
-        remedy: "Correct the YAML: `cloud-init schema --config-file FILE` says where.",
+        summary: "a cloud-config is not YAML, not a mapping, or has a key twice",
+        why: "cloud-init drops all of it, and the guest boots as if there were none; of a key that is there twice it takes the last alone.",
+        remedy: "Correct the YAML: `cloud-init schema --config-file FILE` says where; write what stands beneath a key twice beneath one.",
         check: unreadable,
     },
     Rule {

@@ -79,7 +79,6 @@ pub(super) fn cases() -> Vec<Case> {
         ("a tab as indentation", INJECT, with("  runStrategy: Always\n", "\trunStrategy: Always\n")),
         ("JSON", INJECT, serde_json::to_string(&object("VirtualMachine", &volumes)).unwrap()),
         ("a directive", INJECT, format!("%YAML 1.2\n{machine}")),
-        ("a byte order mark", INJECT, format!("\u{feff}{machine}")),
         ("a broken document behind the VM", INJECT, format!("{machine}---\na: [\n")),
         ("nothing", INJECT, String::new()),
         (
