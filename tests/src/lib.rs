@@ -21,6 +21,7 @@ pub mod guests;
 pub mod helm;
 pub mod issuer;
 pub mod judges;
+pub mod kubelet;
 pub mod process;
 pub mod sharing;
 pub mod telemetry;

@@ -25,6 +25,7 @@ mod explaining;
 mod faults;
 mod framing;
 mod granted;
+mod guides;
 mod image;
 mod installed;
 mod issuers;

@@ -12,13 +12,13 @@ use tandem_tests::{
 use crate::{environment::Environment, requests::touched};
 
 /// The lines of a text's `sh` blocks.
-fn commands(text: &str) -> String {
+pub(crate) fn commands(text: &str) -> String {
     let blocks = text.split("```sh\n").skip(1);
     blocks.filter_map(|block| block.split_once("```")).map(|(commands, _)| commands).collect()
 }
 
 /// Runs a script as a reader would: in a folder of its own, with what it names of the repository.
-fn run(script: &str, control_plane: &ControlPlane) -> Result<()> {
+pub(crate) fn run(script: &str, control_plane: &ControlPlane) -> Result<()> {
     let folder = control_plane.folder().join("reader");
     if std::fs::create_dir(&folder).is_ok() {
         for name in ["charts", "deploy", "examples"] {

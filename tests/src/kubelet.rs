@@ -1,0 +1,189 @@
+//! What plays the kubelet, since no node is here: it runs the issuer's pods as processes of this machine, with the arguments,
+//! the environment and the ServiceAccount of the pod's spec, asks for their readiness where the pod says, and tells the API
+//! server. So `helm install --wait` and `kubectl rollout status` wait for what they wait for in a cluster.
+//!
+//! Three things differ from a node: the program is the one that was built here, its token comes in a kubeconfig, and its
+//! admin port is any free one.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{Ipv4Addr, TcpListener},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{Patch, PatchParams},
+    client::Body,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio::task::JoinHandle;
+
+use crate::{ControlPlane, issuer::write_kubeconfig, process::Process, tools};
+
+/// How often a pod is asked whether it is ready.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// The pods that are run here.
+const PODS: &str = "app.kubernetes.io/name=tandem-issuer";
+
+/// Runs pods until it is dropped; then they are stopped.
+#[derive(Debug)]
+pub struct Kubelet {
+    task: JoinHandle<Result<()>>,
+}
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Kubelet {
+    /// Starts it for the pods of a control plane that runs the deployment and replicaset controllers.
+    #[must_use]
+    pub fn start(control_plane: Arc<ControlPlane>) -> Self {
+        Self { task: tokio::spawn(serve(control_plane)) }
+    }
+
+    /// Why it ended, for a test that failed.
+    pub async fn trouble(mut self) -> String {
+        match futures::poll!(&mut self.task) {
+            std::task::Poll::Ready(ended) => format!("what plays the kubelet ended: {ended:?}"),
+            std::task::Poll::Pending => String::new(),
+        }
+    }
+}
+
+/// A pod's process, and who asks it whether it is ready.
+struct Running {
+    _process: Process,
+    probing: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.probing.abort();
+    }
+}
+
+async fn serve(control_plane: Arc<ControlPlane>) -> Result<()> {
+    let client = control_plane.cluster().await?.client;
+    let pods = watcher(Api::<Pod>::all(client.clone()), watcher::Config::default().labels(PODS)).default_backoff();
+    let mut running: HashMap<String, Running> = HashMap::new();
+    pin_mut!(pods);
+    while let Some(event) = pods.next().await {
+        match event {
+            Ok(Event::Apply(pod) | Event::InitApply(pod)) if !running.contains_key(&pod.uid().unwrap_or_default()) => {
+                running.insert(pod.uid().unwrap_or_default(), start(&control_plane, &client, &pod).await?);
+            }
+            Ok(Event::Delete(pod)) => {
+                // A process may take its time to end.
+                let ended = running.remove(&pod.uid().unwrap_or_default());
+                tokio::task::spawn_blocking(move || drop(ended));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Starts what the pod's container asks for.
+async fn start(control_plane: &ControlPlane, client: &Client, pod: &Pod) -> Result<Running> {
+    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+    let spec = pod.spec.as_ref().context("a pod without a spec")?;
+    let account = spec.service_account_name.as_deref().context("a pod without a ServiceAccount")?;
+    let container = spec.containers.first().context("a pod without a container")?;
+
+    let kubeconfig = control_plane.folder().join(format!("{name}.kubeconfig"));
+    write_kubeconfig(control_plane, (&namespace, account), None, &kubeconfig).await?;
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let environment: BTreeMap<&str, String> =
+        container.env.iter().flatten().filter_map(|variable| Some((&*variable.name, value(variable, pod)?))).collect();
+    let mut command = Command::new(tools::program("tandem-issuer")?);
+    command.env_clear().envs(&environment).args(arguments(container, &environment, port));
+    command.arg("--kubeconfig").arg(kubeconfig);
+    let process = Process::start(&mut command, &control_plane.folder().join(format!("{name}.log")), None)?;
+
+    let path = container.readiness_probe.as_ref().and_then(|probe| probe.http_get.as_ref()?.path.clone());
+    let path = path.context("a container without a readiness probe")?;
+    let issuer = Client::try_from(Config::new(format!("http://127.0.0.1:{port}").parse()?))?;
+    let status = Status { pods: Api::namespaced(client.clone(), &namespace), name, container: container.name.clone() };
+    let probing = tokio::spawn(async move {
+        let mut told = None;
+        loop {
+            let ready = is_ready(&issuer, &path).await;
+            // A pod that is gone is told of nothing.
+            if told != Some(ready) && status.tell(ready).await.is_ok() {
+                told = Some(ready);
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    });
+    Ok(Running { _process: process, probing })
+}
+
+/// The container's arguments with its variables filled in, as a kubelet does it, and a free port of this machine.
+fn arguments(container: &Container, environment: &BTreeMap<&str, String>, port: u16) -> Vec<String> {
+    let fill = |argument: &String| {
+        environment.iter().fold(argument.clone(), |text, (name, value)| text.replace(&format!("$({name})"), value))
+    };
+    let place = |argument: String| {
+        if argument.starts_with("--admin-address=") { format!("--admin-address=127.0.0.1:{port}") } else { argument }
+    };
+    container.args.iter().flatten().map(fill).map(place).collect()
+}
+
+/// A variable's value: given, or a field of the pod.
+fn value(variable: &EnvVar, pod: &Pod) -> Option<String> {
+    let field = || match variable.value_from.as_ref()?.field_ref.as_ref()?.field_path.as_str() {
+        "metadata.name" => Some(pod.name_any()),
+        "metadata.namespace" => pod.namespace(),
+        _ => None,
+    };
+    variable.value.clone().or_else(field)
+}
+
+async fn is_ready(issuer: &Client, path: &str) -> bool {
+    match hyper::Request::get(path).body(Body::empty()) {
+        Ok(request) => issuer.send(request).await.is_ok_and(|answer| answer.status().is_success()),
+        Err(_) => false,
+    }
+}
+
+/// Where a pod's state is told.
+struct Status {
+    pods: Api<Pod>,
+    name: String,
+    container: String,
+}
+
+impl Status {
+    async fn tell(&self, ready: bool) -> Result<(), kube::Error> {
+        let now = jiff::Timestamp::now().to_string();
+        let condition = |type_: &str, status: bool| {
+            let status = if status { "True" } else { "False" };
+            serde_json::json!({"type": type_, "status": status, "lastTransitionTime": now})
+        };
+        let status = serde_json::json!({"status": {
+            "phase": "Running",
+            "conditions": [
+                condition("PodScheduled", true), condition("Initialized", true),
+                condition("ContainersReady", ready), condition("Ready", ready),
+            ],
+            "containerStatuses": [{
+                "name": self.container, "ready": ready, "started": true, "restartCount": 0, "image": "", "imageID": "",
+                "state": {"running": {"startedAt": now}},
+            }],
+        }});
+        self.pods.patch_status(&self.name, &PatchParams::default(), &Patch::Strategic(status)).await.map(|_| ())
+    }
+}
