@@ -23,6 +23,7 @@ use zeroize::Zeroize;
 
 use crate::{
     api::{IssuerId, IssuerKind},
+    client::watched,
     metrics::METRICS,
     panics::{Panicked, isolate},
 };
@@ -166,7 +167,7 @@ impl CaSecrets {
 
     async fn follow(self: Arc<Self>, secret: SecretId) {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &secret.namespace);
-        let events = watch_object(api, &secret.name).default_backoff();
+        let events = watched(|| watch_object(api.clone(), &secret.name)).default_backoff();
         pin_mut!(events);
         while let Some(event) = events.next().await {
             if let Some(watch) = self.lock().get_mut(&secret) {

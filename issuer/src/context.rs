@@ -35,8 +35,17 @@ pub(crate) enum Error {
 fn api_error(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} ({} {})", status.message.trim(), status.code, status.reason),
-        other => other.to_string(),
+        other => root_cause(other),
     }
+}
+
+/// What it comes down to, such as a connection that was refused or timed out. Who called whom until then helps nobody who
+/// waits for a certificate.
+fn root_cause(mut error: &dyn std::error::Error) -> String {
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
 }
 
 impl From<Panicked> for Error {

@@ -10,7 +10,6 @@ use std::{
     collections::{BTreeSet, HashMap},
     convert::Infallible,
     hash::Hash,
-    path::Path,
     sync::Arc,
 };
 
@@ -21,9 +20,7 @@ use futures::{
 };
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::{
-    Api, Client, Config, Resource,
-    client::ClientBuilder,
-    config::{KubeConfigOptions, Kubeconfig},
+    Api, Client, Resource,
     runtime::{
         WatchStreamExt,
         reflector::{ObjectRef, Store, store::Writer},
@@ -34,7 +31,6 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
-use tower::layer::layer_fn;
 
 use crate::{
     admin::{self, Admin, CACHES, is_listed},
@@ -42,10 +38,11 @@ use crate::{
     api::{CertificateRequest, Issuer, IssuerId, IssuerKind, SigningRequest},
     args::Run,
     ca_secrets::CaSecrets,
+    client::{connect, watched},
     context::Context,
     issuers::Issuers,
     leader::{Candidate, Leadership},
-    metrics::{METRICS, Waiting, api_calls::Counted},
+    metrics::{METRICS, Waiting},
     reconcile::reconcile,
     reconcile_issuer, telemetry,
     work::work_off,
@@ -115,20 +112,6 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
         telemetry.finish().await;
         Ok(())
     })
-}
-
-/// A client for the cluster of the kubeconfig, or the one that kubectl would find.
-pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path).map_err(Error::Kubeconfig)?;
-            let options = KubeConfigOptions::default();
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(Error::Kubeconfig)?
-        }
-        None => Config::infer().await.map_err(Error::NoCluster)?,
-    };
-    let builder = ClientBuilder::try_from(config).map_err(Error::Client)?;
-    Ok(builder.with_layer(&layer_fn(Counted::new)).build())
 }
 
 /// Ends at the first SIGTERM or SIGINT.
@@ -218,7 +201,8 @@ async fn run_issuers(
     let listed = store.clone();
     CACHES.add(kind.plural(), move || is_listed(&listed));
     let (forgetful, leadership) = (context.clone(), context.leadership.clone());
-    let events = watcher(api, watcher::Config::default()).modify(strip).default_backoff().reflect(writer);
+    let events = watched(move || watcher(api.clone(), watcher::Config::default()));
+    let events = events.modify(strip).default_backoff().reflect(writer);
     let events = events.inspect(move |event| match event {
         Ok(Event::Delete(issuer)) => forgetful.issuers.forget(&IssuerId::of(kind, issuer)),
         Ok(Event::InitDone) => forgetful.issuers.forget_missing(kind),
@@ -254,7 +238,7 @@ async fn run_requests<R: SigningRequest>(
         return;
     }
     let kinds: Vec<_> = context.issuers.stores.keys().copied().collect();
-    let events = watcher(api, watcher::Config::default().page_size(PAGE))
+    let events = watched(move || watcher(api.clone(), watcher::Config::default().page_size(PAGE)))
         .inspect(|event| match event {
             Ok(Event::Init) => METRICS.watch_list(&R::plural(&())),
             Ok(_) => {}

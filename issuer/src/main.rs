@@ -8,6 +8,7 @@ mod announcer;
 mod api;
 mod args;
 mod ca_secrets;
+mod client;
 mod context;
 mod controller;
 mod issuers;

@@ -10,7 +10,7 @@ use crate::{
     api::{CertificateRequest, IssuerId, issuer::CaSource},
     args::Explain,
     ca_secrets::{SecretId, Seen},
-    controller,
+    client,
     issuers::Observed,
     reconcile::{labels, may_refer},
     reconcile_issuer,
@@ -23,7 +23,7 @@ const CLUSTER_RESOURCE_NAMESPACE: &str = "tandem";
 pub(super) fn explain(target: &str, args: &Explain, now: Timestamp) -> Result<Report, End> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(End::bad)?;
     runtime.block_on(async {
-        let client = controller::connect(args.kubeconfig.as_deref()).await.map_err(End::bad)?;
+        let client = client::connect(args.kubeconfig.as_deref()).await.map_err(End::bad)?;
         let (name, request) = request(&client, target).await.map_err(End::bad)?;
         let id = request.issuer().ok_or_else(|| {
             End::bad(format!(

@@ -1,0 +1,70 @@
+//! The way to the API server: how long it is waited for, and watches that miss nothing.
+
+use std::{path::Path, time::Duration};
+
+use futures::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use kube::{
+    Client, Config,
+    client::ClientBuilder,
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::watcher,
+};
+
+use tower::layer::layer_fn;
+
+use crate::{controller::Error, metrics::api_calls::Counted};
+
+/// How long a connection may be silent while something is expected on it.
+///
+/// A server that is well says something within a minute: it gives up on a call after that time (kube-apiserver's
+/// `--request-timeout`), and sends bookmarks on a watch on which nothing happens. Longer silence is a connection that
+/// leads nowhere any more, of which TCP alone would not tell for a quarter of an hour. What waited on it is tried again:
+/// calls as what fails otherwise, watches from where they were. Waits that the server asks for are not counted.
+const SILENCE: Duration = Duration::from_secs(75);
+
+/// A client for the cluster of the kubeconfig, or the one that kubectl would find.
+pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(Error::Kubeconfig)?;
+            let options = KubeConfigOptions::default();
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(Error::Kubeconfig)?
+        }
+        None => Config::infer().await.map_err(Error::NoCluster)?,
+    };
+    config.read_timeout = Some(SILENCE);
+    // Counted from when a call is sent, not from when its connection was used last.
+    config.reset_reader_on_write = true;
+    let builder = ClientBuilder::try_from(config).map_err(Error::Client)?;
+    Ok(builder.with_layer(&layer_fn(Counted::new)).build())
+}
+
+/// The events of a watch that `start` starts, which is started anew where it would go on with something missing: see
+/// [`misses_something`].
+pub(crate) fn watched<T, S>(start: impl Fn() -> S) -> impl Stream<Item = watcher::Result<T>>
+where
+    S: Stream<Item = watcher::Result<T>> + Send + 'static,
+{
+    stream::unfold(None, move |running: Option<BoxStream<'static, watcher::Result<T>>>| {
+        let mut events = running.unwrap_or_else(|| start().boxed());
+        async move {
+            let event = events.next().await?;
+            let goes_on = !matches!(&event, Err(error) if misses_something(error));
+            Some((event, goes_on.then_some(events)))
+        }
+    })
+}
+
+/// Whether kube's watch would not, after this error, list everything anew, although it has to: what stood in a line that
+/// cannot be read is not repeated, and a version that the server has forgotten (410 Gone, which may also come as the
+/// answer's status) it will never know again.
+fn misses_something(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchFailed(kube::Error::SerdeError(_)) => true,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
+        _ => false,
+    }
+}
