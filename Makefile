@@ -18,6 +18,7 @@ KUSTOMIZE := $(TOOLS)/bin/kustomize
 HELM := $(TOOLS)/bin/helm
 HELM_DOCS := $(TOOLS)/bin/helm-docs
 PROMTOOL := $(TOOLS)/bin/promtool
+TOXIPROXY := $(TOOLS)/bin/toxiproxy
 VIRTIOFSD := $(TOOLS)/bin/virtiofsd
 PYMONGO := $(TOOLS)/pymongo/4.10.1
 MONGOSH := $(TOOLS)/mongosh/node_modules/.bin/mongosh
@@ -33,7 +34,7 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@exec target/debug/demo
 
 .PHONY: test
-test: tools lint release go-tests guest-tools $(KUSTOMIZE) $(HELM) $(HELM_DOCS) $(PROMTOOL) $(MONITORING) $(ACTIONLINT) ## All tests, with what they need installed
+test: tools lint release go-tests guest-tools $(KUSTOMIZE) $(TOXIPROXY) $(HELM) $(HELM_DOCS) $(PROMTOOL) $(MONITORING) $(ACTIONLINT) ## All tests, with what they need installed
 	shellcheck --external-sources tests/*.sh tests/guest/*.sh deploy/*.sh release/*.sh .ci/run
 	$(ACTIONLINT)
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
@@ -202,6 +203,13 @@ kustomize: $(KUSTOMIZE)
 $(KUSTOMIZE):
 	@echo 'building kustomize (a minute or two, once)'
 	@GOBIN=$(CURDIR)/$(TOOLS)/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+
+# Harms the connections between issuer and API server, in tests. The command is called `server` by its makers.
+$(TOXIPROXY):
+	@echo 'building toxiproxy (a minute, once)'
+	@mkdir -p $(@D) && folder=$$(mktemp -d) && \
+	    GOBIN=$$folder go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0 && \
+	    mv $$folder/server $@ && rmdir $$folder
 
 $(CARGO_FUZZ): | cargo
 	@echo 'building cargo-fuzz (some minutes, once)'

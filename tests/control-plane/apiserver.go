@@ -39,9 +39,11 @@ func startAPIServer(r *runner, o serveOptions, etcdURL string, keys *pki) (*apiS
 	const manager = "system:kube-controller-manager"
 	adminToken, managerToken := rand.Text(), rand.Text()
 	tokens := filepath.Join(o.dir, "tokens.csv")
-	lines := fmt.Appendf(nil, "%s,admin,admin,system:masters\n%s,%s,%s,system:masters\n", adminToken, managerToken, manager, manager)
-	if err := os.WriteFile(tokens, lines, 0o600); err != nil {
-		return nil, err
+	if !o.resume {
+		lines := fmt.Appendf(nil, "%s,admin,admin,system:masters\n%s,%s,%s,system:masters\n", adminToken, managerToken, manager, manager)
+		if err := os.WriteFile(tokens, lines, 0o600); err != nil {
+			return nil, err
+		}
 	}
 	args := []string{
 		"--etcd-servers=" + etcdURL,
@@ -107,6 +109,9 @@ func startAPIServer(r *runner, o serveOptions, etcdURL string, keys *pki) (*apiS
 		url:               "https://" + listener.Addr().String(),
 		admin:             filepath.Join(o.dir, "kubeconfig"),
 		controllerManager: filepath.Join(o.dir, "kube-controller-manager.kubeconfig"),
+	}
+	if o.resume { // with the tokens, they are those of the earlier run
+		return running, nil
 	}
 	if err := writeKubeconfig(running.admin, running.url, keys.caPEM, "admin", adminToken); err != nil {
 		return nil, err

@@ -82,6 +82,9 @@ func serveCommand(chosen *invocation) *cobra.Command {
 			if o.port < 0 || o.port > 65535 {
 				return fmt.Errorf("--port %d is not a port", o.port)
 			}
+			if o.resume && o.port == 0 {
+				return errors.New("--resume needs the --port of the earlier run: kubeconfigs name it")
+			}
 			if o.certManagerControllers, err = chooseCertManagerControllers(controllers); err != nil {
 				return err
 			}
@@ -101,8 +104,9 @@ func serveCommand(chosen *invocation) *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&o.dir, "dir", "", "where state, logs and the kubeconfig are kept; new or empty (required)")
+	flags.StringVar(&o.dir, "dir", "", "where state, logs and the kubeconfig are kept; new or empty, but for --resume (required)")
 	flags.IntVar(&o.port, "port", 0, "the API server's port on 127.0.0.1; 0 takes any free one")
+	flags.BoolVar(&o.resume, "resume", false, "go on with the keys, tokens and data that an earlier run left in DIR")
 	flags.StringVar(&o.auditLog, "audit-log", "", "write every request to a resource to this file, one JSON object a line")
 	flags.StringSliceVar(&o.kubeControllers, "kube-controllers", nil,
 		"controllers of kube-controller-manager to run besides the usual ones, such as deployment-controller,replicaset-controller")

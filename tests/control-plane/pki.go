@@ -29,18 +29,34 @@ type pki struct {
 	accountKey  string // signs the tokens of ServiceAccounts
 }
 
-func newPKI(dir string, serviceIP net.IP) (*pki, error) {
-	p := &pki{
+// clockSkew is by how much clients' clocks may be behind: in a cluster, too, the API server's certificate is older than
+// what talks to it.
+const clockSkew = time.Hour
+
+func pkiIn(dir string) *pki {
+	return &pki{
 		caFile:      filepath.Join(dir, "ca.crt"),
 		servingCert: filepath.Join(dir, "serving.crt"),
 		servingKey:  filepath.Join(dir, "serving.key"),
 		accountKey:  filepath.Join(dir, "service-account.key"),
 	}
+}
+
+// existingPKI is what newPKI made in an earlier run.
+func existingPKI(dir string) (*pki, error) {
+	p := pkiIn(dir)
+	var err error
+	p.caPEM, err = os.ReadFile(p.caFile)
+	return p, err
+}
+
+func newPKI(dir string, serviceIP net.IP) (*pki, error) {
+	p := pkiIn(dir)
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	ca, err := cert.NewSelfSignedCACert(cert.Config{CommonName: "control-plane"}, caKey)
+	ca, err := cert.NewSelfSignedCACert(cert.Config{CommonName: "control-plane", NotBefore: time.Now().Add(-clockSkew)}, caKey)
 	if err != nil {
 		return nil, err
 	}

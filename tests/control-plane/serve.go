@@ -23,6 +23,7 @@ const readyTimeout = 3 * time.Minute
 type serveOptions struct {
 	dir                    string // absolute; new or empty
 	port                   int    // 0: any free one
+	resume                 bool   // with what an earlier run left in dir
 	auditLog               string // empty: no audit
 	certManagerControllers []string
 	kubeControllers        []string // besides the usual ones
@@ -63,7 +64,13 @@ func start(ctx context.Context, t *testing.T, r *runner, o serveOptions) error {
 	began := time.Now()
 	step := func(what string) { o.progress("%5.1f s  %s", time.Since(began).Seconds(), what) }
 
-	keys, err := newPKI(o.dir, kubernetesServiceIP)
+	var keys *pki
+	var err error
+	if o.resume {
+		keys, err = existingPKI(o.dir)
+	} else {
+		keys, err = newPKI(o.dir, kubernetesServiceIP)
+	}
 	if err != nil {
 		return err
 	}
@@ -90,6 +97,9 @@ func start(ctx context.Context, t *testing.T, r *runner, o serveOptions) error {
 	prepare, prepareCtx := errgroup.WithContext(ctx)
 	prepare.Go(func() error { return installCRDs(prepareCtx, admin.extensions, admin.kube.Discovery()) })
 	prepare.Go(func() error {
+		if o.resume { // the account is there, and so is its kubeconfig
+			return nil
+		}
 		token, err := createCertManagerAccount(prepareCtx, admin.kube)
 		if err != nil {
 			return err
@@ -155,15 +165,18 @@ func attach(ctx context.Context, kubeconfig string, chosen []string, backoff tim
 	return err
 }
 
-// prepareDir makes the directory and its log. A used one is refused: keys and tokens are made anew by each run, and
-// would not fit what an earlier one left in etcd.
+// prepareDir makes the directory and its log. A used one is refused unless that is asked for: keys and tokens would be made
+// anew, and would not fit what the earlier run left in etcd.
 func (o serveOptions) prepareDir() (*os.File, error) {
+	if o.resume {
+		return os.OpenFile(o.logFile(), os.O_WRONLY|os.O_APPEND, 0o600)
+	}
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return nil, err
 	}
 	log, err := os.OpenFile(o.logFile(), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%s was used by an earlier run: name a new directory", o.dir)
+		return nil, fmt.Errorf("%s was used by an earlier run: name a new directory, or go on with it by --resume", o.dir)
 	}
 	return log, err
 }

@@ -52,7 +52,8 @@ func startWebhook(ctx context.Context, t *testing.T, r *runner, kube kubernetes.
 	}
 	meta := metav1.ObjectMeta{Name: "cert-manager-webhook"}
 
-	_, err := kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, &admission.ValidatingWebhookConfiguration{
+	validating, mutating := kube.AdmissionregistrationV1().ValidatingWebhookConfigurations(), kube.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	validation := &admission.ValidatingWebhookConfiguration{
 		ObjectMeta: meta,
 		Webhooks: []admission.ValidatingWebhook{{
 			Name:         webhookName,
@@ -67,11 +68,8 @@ func startWebhook(ctx context.Context, t *testing.T, r *runner, kube kubernetes.
 			SideEffects:             new(admission.SideEffectClassNone),
 			TimeoutSeconds:          new(int32(30)),
 		}},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		return err
 	}
-	_, err = kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, &admission.MutatingWebhookConfiguration{
+	mutation := &admission.MutatingWebhookConfiguration{
 		ObjectMeta: meta,
 		Webhooks: []admission.MutatingWebhook{{
 			Name:                    webhookName,
@@ -83,7 +81,22 @@ func startWebhook(ctx context.Context, t *testing.T, r *runner, kube kubernetes.
 			SideEffects:             new(admission.SideEffectClassNone),
 			TimeoutSeconds:          new(int32(30)),
 		}},
-	}, metav1.CreateOptions{})
+	}
+	// Those of an earlier run have its URL.
+	if old, err := validating.Get(ctx, meta.Name, metav1.GetOptions{}); err == nil {
+		validation.ResourceVersion = old.ResourceVersion
+		if _, err := validating.Update(ctx, validation, metav1.UpdateOptions{}); err != nil {
+			return err
+		}
+	} else if _, err := validating.Create(ctx, validation, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	if old, err := mutating.Get(ctx, meta.Name, metav1.GetOptions{}); err == nil {
+		mutation.ResourceVersion = old.ResourceVersion
+		_, err := mutating.Update(ctx, mutation, metav1.UpdateOptions{})
+		return err
+	}
+	_, err := mutating.Create(ctx, mutation, metav1.CreateOptions{})
 	return err
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use kube::config::Kubeconfig;
 use tempfile::TempDir;
 
 use crate::{Cluster, process::Process, tools};
@@ -15,6 +16,7 @@ use crate::{Cluster, process::Process, tools};
 pub struct ControlPlane {
     process: Process,
     kubeconfig: PathBuf,
+    arguments: Vec<String>,
     folder: TempDir,
 }
 
@@ -34,14 +36,27 @@ impl ControlPlane {
     pub fn start_with(arguments: &[&str]) -> Result<Self> {
         tools::build_control_plane()?;
         let folder = tempfile::Builder::new().prefix("tandem-").tempdir()?;
-        let program = tools::control_plane_folder().join("control-plane");
-        let mut command = Command::new(program);
-        command.arg("serve").arg("--stop-with-parent").arg("--dir").arg(folder.path().join("control-plane"));
-        command.args(arguments).current_dir(folder.path());
-        let log = folder.path().join("control-plane.err");
-        let mut process = Process::start(&mut command, &log, Some(folder.path()))?;
-        let kubeconfig = PathBuf::from(process.first_line().context("the control plane")?);
-        Ok(Self { process, kubeconfig, folder })
+        let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let (process, kubeconfig) = run(folder.path(), &arguments)?;
+        Ok(Self { process, kubeconfig, arguments, folder })
+    }
+
+    /// Starts it again after [`ControlPlane::process`] has ended: at the same address, with the same keys, tokens and data.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub fn resume(&mut self) -> Result<()> {
+        let kubeconfig = serde_json::to_value(Kubeconfig::read_from(&self.kubeconfig)?)?;
+        let server = kubeconfig["clusters"][0]["cluster"]["server"].as_str().context("no server")?;
+        let port = server.rsplit(':').next().context("no port")?.to_owned();
+        let more = ["--resume".to_owned(), "--port".to_owned(), port];
+        (self.process, _) = run(self.folder.path(), &[self.arguments.as_slice(), &more].concat())?;
+        Ok(())
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
     }
 
     /// The administrator's kubeconfig.
@@ -85,4 +100,15 @@ impl ControlPlane {
     pub fn stop(mut self) -> Result<bool> {
         self.process.stop()
     }
+}
+
+/// Starts the process in a folder and waits until it is ready; the administrator's kubeconfig.
+fn run(folder: &Path, arguments: &[String]) -> Result<(Process, PathBuf)> {
+    let program = tools::control_plane_folder().join("control-plane");
+    let mut command = Command::new(program);
+    command.arg("serve").arg("--stop-with-parent").arg("--dir").arg(folder.join("control-plane"));
+    command.args(arguments).current_dir(folder);
+    let mut process = Process::start(&mut command, &folder.join("control-plane.err"), Some(folder))?;
+    let kubeconfig = PathBuf::from(process.first_line().context("the control plane")?);
+    Ok((process, kubeconfig))
 }

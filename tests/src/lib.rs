@@ -26,6 +26,7 @@ pub mod process;
 pub mod sharing;
 pub mod telemetry;
 pub mod tools;
+pub mod toxiproxy;
 
 pub use cluster::{Cluster, Space};
 pub use control_plane::ControlPlane;

@@ -80,6 +80,18 @@ pub fn image() -> Result<PathBuf> {
     Ok(target().join("image/tandem-issuer.oci.tar"))
 }
 
+/// Builds Toxiproxy, once per process; the command.
+///
+/// # Errors
+/// What `make` said.
+pub fn toxiproxy() -> Result<PathBuf> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    let program = target().join("tools/bin/toxiproxy");
+    let target = program.strip_prefix(root()).unwrap_or(&program);
+    once(&DONE, || run(Command::new("make").arg("--silent").arg("-C").arg(root()).arg(target)))?;
+    Ok(program)
+}
+
 /// Builds a Go module beneath `tests` into a folder of the same name beneath the target folder, which is returned.
 fn build_go(done: &'static OnceLock<Result<(), String>>, module: &str) -> Result<PathBuf> {
     let folder = target().join(module);

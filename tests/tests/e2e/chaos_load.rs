@@ -44,9 +44,10 @@ async fn environment() -> Result<Environment> {
 /// also what was stored when whoever had written it was gone before the answer.
 pub(crate) fn assert_one_certificate_each(
     environment: &Environment,
-    mut certificates: Certificates,
+    certificates: &Certificates,
     requests: &[DynamicObject],
 ) -> Result<()> {
+    let mut certificates = certificates.clone();
     for (uid, certificate) in accepted(environment)? {
         certificates.entry(uid).or_default().insert(certificate);
     }
@@ -111,7 +112,7 @@ async fn two_thousand_requests_of_one_namespace_do_not_keep_another_waiting() ->
     for index in (0..MANY).step_by(100) {
         openssl.verify(&issued(&many, &format!("leaf-{index}")).await?.chain, &ca.as_ref().pem(), &[])?;
     }
-    assert_one_certificate_each(&environment, progress.stored, &many.list(CERTIFICATE_REQUEST).await?)?;
+    assert_one_certificate_each(&environment, &progress.stored, &many.list(CERTIFICATE_REQUEST).await?)?;
     // One write for each, and none for nothing.
     ensure!(accepted(&environment)?.len() == MANY + FEW, "{} writes", accepted(&environment)?.len());
     Ok(())
@@ -148,7 +149,7 @@ async fn an_issuer_killed_at_random_under_load_fails_nobody_and_signs_nothing_tw
 
     let requests = space.list(CERTIFICATE_REQUEST).await?;
     ensure!(requests.len() == names.len(), "{} of {} are left", requests.len(), names.len());
-    assert_one_certificate_each(&environment, progress.stored, &requests)?;
+    assert_one_certificate_each(&environment, &progress.stored, &requests)?;
     let mut serials = HashSet::new();
     for name in &names {
         let leaf = der(&issued(&space, name).await?.chain)?;

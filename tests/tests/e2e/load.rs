@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use crate::{
     environment::{AUDIT_LOG, Environment},
     requests::request,
+    signing_requests,
 };
 
 /// Makes CertificateRequests of these names for an issuer, several at a time.
@@ -56,7 +57,8 @@ type Events = Pin<Box<dyn Stream<Item = watcher::Result<DynamicObject>> + Send>>
 /// Certificates by the UID of their request.
 pub(crate) type Certificates = HashMap<String, HashSet<String>>;
 
-/// The steps of all CertificateRequests, each once, in the API server's order; and every certificate that was stored.
+/// The steps of all CertificateRequests, each once, in the API server's order; and every certificate that was stored, also
+/// in a CertificateSigningRequest.
 pub(crate) struct Progress {
     events: Events,
     seen: HashSet<(String, Step)>,
@@ -66,10 +68,13 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn follow(cluster: &Cluster) -> Result<Self> {
-        let types = TypeMeta { api_version: CERTIFICATE_REQUEST.0.to_owned(), kind: CERTIFICATE_REQUEST.1.to_owned() };
-        let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
-        let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
-        let events = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
+        let watch = |kind: (&str, &str)| {
+            let types = TypeMeta { api_version: kind.0.to_owned(), kind: kind.1.to_owned() };
+            let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
+            let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
+            anyhow::Ok(watcher(api, watcher::Config::default()).default_backoff().applied_objects())
+        };
+        let events = stream::select(watch(CERTIFICATE_REQUEST)?, watch(signing_requests::KIND)?).boxed();
         Ok(Self { events, seen: HashSet::new(), stored: Certificates::new(), steps: Vec::new() })
     }
 
@@ -78,31 +83,52 @@ impl Progress {
         self.steps.iter().filter(|(namespace, _, taken)| (namespace, *taken) == (&space.name, step)).count()
     }
 
+    /// How many requests of a namespace have their certificate by now, by a list.
+    pub(crate) async fn finished(space: &Space) -> Result<usize> {
+        let all = space.list(CERTIFICATE_REQUEST).await?;
+        Ok(all.iter().filter(|request| is_ready(request, "True", "Issued")).count())
+    }
+
     /// Waits until as many have come so far. That one fails, or that none comes any further, is an error.
     pub(crate) async fn until(&mut self, space: &Space, step: Step, count: usize) -> Result<()> {
         while self.count(space, step) < count {
-            let next = timeout(PATIENCE, self.events.next()).await;
+            let event = timeout(PATIENCE, self.events.next()).await;
             let stuck = || format!("{} of {count} are {step:?} in {}", self.count(space, step), space.name);
-            let event = next.with_context(stuck)?.context("no watch")?;
-            // Errors of the watch are retried by it.
-            let Ok(object) = event else { continue };
-            let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-            let uid = object.uid().unwrap_or_default();
-            if let Some(certificate) = object.data["status"]["certificate"].as_str() {
-                self.stored.entry(uid.clone()).or_default().insert(certificate.to_owned());
+            let event = event.with_context(stuck)?;
+            self.take(event.context("no watch")?)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until it has seen a certificate of each of these requests. That any request fails is an error.
+    pub(crate) async fn until_stored(&mut self, requests: &[DynamicObject]) -> Result<()> {
+        for request in requests {
+            while !self.stored.contains_key(&request.uid().unwrap_or_default()) {
+                let event = timeout(PATIENCE, self.events.next()).await;
+                self.take(event.with_context(|| request.name_any())?.context("no watch")?)?;
             }
-            if let Some((_, reason, message)) = condition(&object, "Ready")
-                && reason == "Failed"
-            {
-                bail!("{namespace}/{name} failed: {message}");
-            }
-            for (step, taken) in [
-                (Step::Approved, condition(&object, "Approved").is_some()),
-                (Step::Issued, is_ready(&object, "True", "Issued")),
-            ] {
-                if taken && self.seen.insert((uid.clone(), step)) {
-                    self.steps.push((namespace.clone(), name.clone(), step));
-                }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: watcher::Result<DynamicObject>) -> Result<()> {
+        // Errors of the watch are retried by it.
+        let Ok(object) = event else { return Ok(()) };
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let uid = object.uid().unwrap_or_default();
+        if let Some(certificate) = object.data["status"]["certificate"].as_str() {
+            self.stored.entry(uid.clone()).or_default().insert(certificate.to_owned());
+        }
+        let unready = condition(&object, "Ready").filter(|(_, reason, _)| reason == "Failed");
+        if let Some((_, _, message)) = condition(&object, "Failed").or(unready) {
+            bail!("{namespace}/{name} failed: {message}");
+        }
+        for (step, taken) in [
+            (Step::Approved, condition(&object, "Approved").is_some()),
+            (Step::Issued, is_ready(&object, "True", "Issued")),
+        ] {
+            if taken && self.seen.insert((uid.clone(), step)) {
+                self.steps.push((namespace.clone(), name.clone(), step));
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What is not there yet, and what is replaced: requests wait with a reason, and go on at once.
 
 use anyhow::{Context, Result};
+use kube::api::DynamicObject;
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::json;
 use tandem_tests::{
@@ -14,8 +15,16 @@ use crate::{
     requests::{ask_plainly, get, issued, obtain, pending},
 };
 
-async fn put(space: &Space, ca: &Ca) -> Result<()> {
+pub(crate) async fn put(space: &Space, ca: &Ca) -> Result<()> {
     space.put_tls("internal-ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await
+}
+
+/// Waits until the issuer's status shows this CA; returns the issuer.
+pub(crate) async fn until_in_use(space: &Space, ca: &Ca) -> Result<DynamicObject> {
+    let shown = OpenSsl::new()?.show(&ca.as_ref().pem(), &["-fingerprint", "-sha256"])?;
+    let fingerprint = shown.rsplit('=').next().context("no fingerprint")?.replace(':', "").to_lowercase();
+    let shows = |object: &DynamicObject| object.data["status"]["authorities"][0]["fingerprint"] == *fingerprint;
+    space.wait(ISSUER, "internal-ca", shows).await
 }
 
 /// A request that waited is not behind one that is made once its issuer is ready: it did not sit out a delay.
@@ -94,11 +103,7 @@ async fn a_replaced_ca_is_noticed_at_once() -> Result<()> {
 
     let new = root_ca(&format!("{} CA", space.name), &PKCS_ECDSA_P256_SHA256)?;
     put(&space, &new).await?;
-    let shown = openssl.show(&new.as_ref().pem(), &["-fingerprint", "-sha256"])?;
-    let fingerprint = shown.rsplit('=').next().context("no fingerprint")?.replace(':', "").to_lowercase();
-    let issuer = space
-        .wait(ISSUER, "internal-ca", |object| object.data["status"]["authorities"][0]["fingerprint"] == *fingerprint)
-        .await?;
+    let issuer = until_in_use(&space, &new).await?;
     assert!(is_ready(&issuer, "True", "KeyPairVerified"), "{:?}", issuer.data["status"]);
     assert_eq!(issuer.data["status"]["authorities"].as_array().map(Vec::len), Some(1));
 

@@ -1,0 +1,199 @@
+//! Connections that are harmed: Toxiproxy between issuer and API server. TLS goes through it unbroken.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tandem_tests::{
+    ControlPlane, IssuerProcess,
+    cluster::PATIENCE,
+    issuer,
+    toxiproxy::{
+        Stream::{self, Down, Up},
+        Toxiproxy,
+    },
+};
+use tokio::time::{Duration, interval, timeout};
+
+use crate::{
+    chaos_load::assert_one_certificate_each,
+    environment::{AUDIT, AUDIT_LOG, Environment, ISSUER_ACCOUNT},
+    faults_round::{Column, Round},
+    load::{Progress, Step, accepted, ask_for_many},
+};
+
+/// What has to have happened before the harm ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// All that was asked for meanwhile is done: it is only slower.
+    Done,
+    /// The server has carried out what it sent no answer to.
+    Committed,
+    /// The issuer has complained.
+    Noticed,
+    /// The server has approved what the issuer does not hear of.
+    Approved,
+}
+
+/// One of Toxiproxy's types with its direction and its attributes (times in milliseconds, sizes in bytes, rates in KB/s).
+type Toxic = (&'static str, Stream, Value);
+
+/// Each harm: its name, its toxics, and how long it lasts. Where there is no toxic, the proxy is gone.
+fn harms() -> Vec<(&'static str, Vec<Toxic>, Until)> {
+    let one = |type_, stream, attributes| vec![(type_, stream, attributes)];
+    let late = json!({"latency": 300, "jitter": 250});
+    vec![
+        ("answers are late", one("latency", Down, late.clone()), Until::Done),
+        ("both ways are late", vec![("latency", Down, late.clone()), ("latency", Up, late)], Until::Done),
+        ("a narrow way down", one("bandwidth", Down, json!({"rate": 32})), Until::Done),
+        ("a narrow way up", one("bandwidth", Up, json!({"rate": 8})), Until::Done),
+        ("closed slowly", one("slow_close", Down, json!({"delay": 1500})), Until::Done),
+        ("reset on the way up", one("reset_peer", Up, json!({"timeout": 0})), Until::Noticed),
+        ("reset instead of an answer", one("reset_peer", Down, json!({"timeout": 0})), Until::Committed),
+        ("answers are held back", one("timeout", Down, json!({"timeout": 0})), Until::Committed),
+        ("no answer, then the end", one("timeout", Down, json!({"timeout": 500})), Until::Committed),
+        ("what is asked is held back", one("timeout", Up, json!({"timeout": 0})), Until::Approved),
+        ("the end after some bytes down", one("limit_data", Down, json!({"bytes": 9000})), Until::Noticed),
+        ("the end after some bytes up", one("limit_data", Up, json!({"bytes": 3000})), Until::Noticed),
+        ("nobody listens", Vec::new(), Until::Noticed),
+    ]
+}
+
+/// What a row may ask of the server, and by how much the issuer's memory may grow over all of them.
+const MOST_CALLS: usize = 400;
+const MOST_MEMORY: u64 = 24 << 20;
+
+/// How many requests are on their way when answers are lost.
+const LOAD: usize = 60;
+
+fn reference() -> Value {
+    json!({"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "internal-ca"})
+}
+
+/// Waits until it is so, by looking again and again.
+async fn until_so(is_so: impl Fn() -> Result<bool>) -> Result<()> {
+    let mut look = interval(Duration::from_millis(20));
+    let looking = async {
+        while !is_so()? {
+            look.tick().await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(PATIENCE, looking).await.context("not within a minute")?
+}
+
+struct Bench {
+    environment: Environment,
+    proxy: Toxiproxy,
+    progress: Progress,
+}
+
+impl Bench {
+    async fn start() -> Result<Self> {
+        let control_plane = tokio::task::spawn_blocking(|| ControlPlane::start_with(&[AUDIT])).await??;
+        let cluster = control_plane.cluster().await?;
+        issuer::install(&cluster).await?;
+        let proxy = Toxiproxy::start(&control_plane).await?;
+        let issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
+        let progress = Progress::follow(&cluster)?;
+        Ok(Self { environment: Environment { control_plane, issuer }, proxy, progress })
+    }
+
+    /// How many calls of the issuer have reached the server.
+    fn calls(&self) -> Result<usize> {
+        let audit = std::fs::read_to_string(self.environment.control_plane.folder().join(AUDIT_LOG))?;
+        Ok(audit.lines().filter(|line| line.contains(ISSUER_ACCOUNT)).count())
+    }
+
+    fn complaints(&self) -> Result<usize> {
+        Ok(self.environment.issuer.log()?.lines().filter(|line| line.contains("tried again")).count())
+    }
+
+    /// How many certificates the server has stored without the issuer having had the answer.
+    fn unheard(&self) -> Result<usize> {
+        let heard = |line: &&str| line.contains("\"CertificateIssued\"") && line.contains("tandem_issuer::reconcile");
+        let heard = self.environment.issuer.log()?.lines().filter(heard).count();
+        Ok(accepted(&self.environment)?.len().saturating_sub(heard))
+    }
+
+    async fn until(&self, until: Until, round: &Round, (complaints, unheard): (usize, usize)) -> Result<()> {
+        match until {
+            Until::Done => {
+                round.check(Column::Issuer).await?;
+                round.done_meanwhile().await
+            }
+            Until::Approved => round.approved().await,
+            Until::Committed => until_so(|| Ok(self.unheard()? > unheard + 1)).await.context("every answer was heard"),
+            Until::Noticed => until_so(|| Ok(self.complaints()? > complaints)).await.context("nothing was noticed"),
+        }
+    }
+
+    async fn run(&mut self, harm: &[Toxic], until: Until) -> Result<(usize, u64)> {
+        let cluster = self.environment.control_plane.cluster().await?;
+        let (calls, complaints, unheard) = (self.calls()?, self.complaints()?, self.unheard()?);
+        let round = Round::before(&cluster).await?;
+        // So many that some are being written when the harm begins.
+        let names: Vec<_> = (0..LOAD).map(|index| format!("load-{index}")).collect();
+        let load = async {
+            if until == Until::Committed {
+                ask_for_many(&round.space, &names, &reference()).await?;
+            }
+            anyhow::Ok(())
+        };
+        let (proxy, progress) = (&self.proxy, &mut self.progress);
+        let begin = async {
+            if until == Until::Committed {
+                progress.until(&round.space, Step::Issued, LOAD / 8).await?;
+            }
+            for (type_, stream, attributes) in harm {
+                proxy.poison(type_, *stream, attributes).await?;
+            }
+            if harm.is_empty() {
+                proxy.cut().await?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::try_join!(load, begin)?;
+        round.during().await?;
+        let lasted = self.until(until, &round, (complaints, unheard)).await;
+        self.proxy.heal().await?;
+        lasted?;
+        round.after().await?;
+        for column in Column::ALL {
+            round.check(column).await.with_context(|| format!("{column:?}"))?;
+        }
+        if until == Until::Committed {
+            ensure!(self.unheard()? > unheard, "every answer was heard");
+            self.progress.until(&round.space, Step::Issued, LOAD).await?;
+        }
+        let requests = round.requests().await?;
+        self.progress.until_stored(&requests).await?;
+        assert_one_certificate_each(&self.environment, &self.progress.stored, &requests)?;
+        round.end().await?;
+        let calls = self.calls()? - calls;
+        ensure!(calls < MOST_CALLS, "{calls} calls");
+        Ok((calls, self.environment.issuer.resident_memory()?))
+    }
+}
+
+/// Facts 5, 28: also where the server has carried out what it was asked for, and the answer never arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_the_connection_is_harmed_every_request_ends_ready_and_none_twice() -> Result<()> {
+    let mut bench = Bench::start().await?;
+    let mut wrong = Vec::new();
+    let mut memory = None;
+    for (name, harm, until) in harms() {
+        match bench.run(&harm, until).await {
+            Ok((calls, now)) => {
+                println!("{name}: {calls} calls, {} MiB", now >> 20);
+                if now > *memory.get_or_insert(now) + MOST_MEMORY {
+                    wrong.push(format!("{name}: the issuer takes {now} bytes of memory"));
+                }
+            }
+            Err(error) => {
+                wrong.push(format!("{name}: {error:#}"));
+                bench.proxy.heal().await?;
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), bench.environment.issuer.log()?);
+    Ok(())
+}
