@@ -60,11 +60,13 @@ where
 
 /// Whether kube's watch would not, after this error, list everything anew, although it has to: what stood in a line that
 /// cannot be read is not repeated, and a version that the server has forgotten (410 Gone, which may also come as the
-/// answer's status) it will never know again.
+/// answer's status) it will never know again. Who was forbidden to watch, as everyone is for a moment by a server that has
+/// just started, has to be told what there is: there may be nothing new to tell.
 fn misses_something(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchFailed(kube::Error::SerdeError(_)) => true,
-        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410 || status.is_forbidden(),
+        watcher::Error::WatchError(status) => status.is_forbidden(),
         _ => false,
     }
 }
