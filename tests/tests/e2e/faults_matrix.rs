@@ -111,9 +111,8 @@ impl Active {
             Fault::Forgotten if watches && !self.listed.contains(path) => answer(410, None),
             Fault::SecondPage(status) if lists && query.contains("continue=") && first(1) => answer(status, None),
             Fault::SecondPage(_) if lists => Some(Trouble::Instead(in_small_pages(url))),
-            Fault::Hang if path.contains("/secrets") => (lists && first(1)).then_some(Trouble::Hang),
             Fault::Hang if hangs(method, url) && first(1) => {
-                Some(if path.contains("-0/") { Trouble::Hang } else { Trouble::LostAndHang })
+                Some(if lists || path.contains("-0/") { Trouble::Hang } else { Trouble::LostAndHang })
             }
             _ => None,
         }

@@ -51,8 +51,8 @@ fn harms() -> Vec<(&'static str, Vec<Toxic>, Until)> {
         ("answers are held back", one("timeout", Down, json!({"timeout": 0})), Until::Committed),
         ("no answer, then the end", one("timeout", Down, json!({"timeout": 500})), Until::Committed),
         ("what is asked is held back", one("timeout", Up, json!({"timeout": 0})), Until::Approved),
-        ("the end after some bytes down", one("limit_data", Down, json!({"bytes": 9000})), Until::Noticed),
-        ("the end after some bytes up", one("limit_data", Up, json!({"bytes": 3000})), Until::Noticed),
+        ("the end after some bytes down", one("limit_data", Down, json!({"bytes": 9000})), Until::Approved),
+        ("the end after some bytes up", one("limit_data", Up, json!({"bytes": 3000})), Until::Approved),
         ("nobody listens", Vec::new(), Until::Noticed),
     ]
 }
