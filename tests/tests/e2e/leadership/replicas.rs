@@ -159,5 +159,5 @@ pub(crate) async fn assert_all_served(
     progress.until(space, Step::Issued, names.len()).await?;
     let requests = space.list(CERTIFICATE_REQUEST).await?;
     ensure!(requests.len() == names.len(), "{} of {} are left", requests.len(), names.len());
-    assert_one_certificate_each(environment, progress.stored, &requests)
+    assert_one_certificate_each(environment, &progress.stored, &requests)
 }
