@@ -5,6 +5,8 @@ mod certificate_signing_request;
 pub(crate) mod issuer;
 pub(crate) mod names;
 mod policy;
+#[cfg(test)]
+mod reference;
 mod request;
 mod settings;
 
