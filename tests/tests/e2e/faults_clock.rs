@@ -110,7 +110,7 @@ async fn waits_for_a_ca_of_its_own_time(space: &Space, ca: &Ca, off: i64) -> Res
     issued(space, "waits").await.map(|_| ())
 }
 
-/// Facts 5, 16, 27.
+/// Facts 5, 16, 27: what a clock of the issuer that is off changes is dates, never whether a request ends well.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_whose_clock_is_ten_minutes_off_serves_every_request() -> Result<()> {
     if !tools::available("faketime")? {

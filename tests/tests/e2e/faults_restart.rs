@@ -77,7 +77,7 @@ async fn away(environment: &mut Environment, space: &Space, ca: &Ca, server: Ser
     assert_one_certificate_each(environment, &progress.stored, &space.list(CERTIFICATE_REQUEST).await?)
 }
 
-/// Facts 5, 6, 28.
+/// Facts 5, 6, 28: who waited is served when the server or the CA is back, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_or_a_ca_that_is_away_under_load_fails_nobody() -> Result<()> {
     let start = || {
