@@ -19,6 +19,7 @@ HELM := $(TOOLS)/bin/helm
 HELM_DOCS := $(TOOLS)/bin/helm-docs
 PROMTOOL := $(TOOLS)/bin/promtool
 TOXIPROXY := $(TOOLS)/bin/toxiproxy
+MONITORING := $(TOOLS)/monitoring-crds/v0.85.0
 VIRTIOFSD := $(TOOLS)/bin/virtiofsd
 PYMONGO := $(TOOLS)/pymongo/4.10.1
 MONGOSH := $(TOOLS)/mongosh/node_modules/.bin/mongosh
@@ -231,7 +232,6 @@ $(PROMTOOL):
 	@cd /tmp && GOBIN=$(CURDIR)/$(TOOLS)/bin go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 
 # The Prometheus operator's kinds, which tests install to have what the chart renders checked.
-MONITORING := $(TOOLS)/monitoring-crds/v0.85.0
 .PHONY: monitoring-crds
 monitoring-crds: $(MONITORING)
 $(MONITORING):
