@@ -88,9 +88,25 @@ impl IssuerProcess {
         variables: &[(&str, &str)],
         arguments: &[&str],
     ) -> Result<Self> {
+        let program = tools::program("tandem-issuer")?;
+        Self::start_program(&program, control_plane, name, url, variables, arguments).await
+    }
+
+    /// The same of a program that was built otherwise, such as the static one that is released.
+    ///
+    /// # Errors
+    /// As [`IssuerProcess::start`].
+    pub async fn start_program(
+        program: &Path,
+        control_plane: &ControlPlane,
+        name: &str,
+        url: Option<&str>,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Result<Self> {
         let kubeconfig = control_plane.folder().join(format!("{name}.kubeconfig"));
         write_kubeconfig(control_plane, (NAMESPACE, "tandem-issuer"), url, &kubeconfig).await?;
-        let mut command = Command::new(tools::program("tandem-issuer")?);
+        let mut command = Command::new(program);
         // Nothing of the caller's surroundings may help it: only its own token counts.
         command.env_clear().envs(variables.iter().copied()).arg("run").arg("--kubeconfig").arg(kubeconfig);
         command.args(arguments);

@@ -26,7 +26,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use tandem_tests::{Space, tools::target};
+use tandem_tests::{
+    Space,
+    tools::{program, target},
+};
 
 use cost::{Calls, Usage};
 use load::Load;
@@ -55,6 +58,12 @@ struct Args {
     /// Under which loads.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Load::ALL)]
     loads: Vec<Load>,
+    /// The tandem-issuer that is measured, such as the static one of `make binaries`; else that of this build.
+    #[arg(long, value_name = "PROGRAM")]
+    issuer: Option<std::path::PathBuf>,
+    /// A further argument of its `run`, such as --issuer-arg=--leader-elect; may be repeated.
+    #[arg(long, value_name = "ARGUMENT")]
+    issuer_arg: Vec<String>,
     /// Be the floor, with what lies in this folder.
     #[arg(long, hide = true)]
     as_floor: Option<std::path::PathBuf>,
@@ -71,7 +80,8 @@ fn main() -> Result<()> {
 #[tokio::main]
 async fn bench(args: Args) -> Result<()> {
     let control_plane = tokio::task::spawn_blocking(signer::control_plane).await??;
-    let stage = Stage::set(control_plane).await?;
+    let issuer = args.issuer.clone().map_or_else(|| program("tandem-issuer"), Ok)?;
+    let stage = Stage::set(control_plane, issuer, args.issuer_arg.clone()).await?;
     let mut report = Report::new(&args);
     for round in 0..args.rounds {
         for &load in &args.loads {

@@ -1,6 +1,6 @@
 //! Who signs, and how it is started.
 
-use std::{fmt, process::Command};
+use std::{fmt, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -76,6 +76,8 @@ pub(crate) fn control_plane() -> Result<ControlPlane> {
 pub(crate) struct Stage {
     pub(crate) control_plane: ControlPlane,
     pub(crate) cluster: Cluster,
+    /// The tandem-issuer that is measured, and further arguments of its `run`.
+    issuer: (PathBuf, Vec<String>),
     /// What the ceiling writes: a CA and a certificate as an issuer would sign it, in PEM.
     pub(crate) ca: String,
     pub(crate) certificate: String,
@@ -83,7 +85,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Installs what is measured.
-    pub(crate) async fn set(control_plane: ControlPlane) -> Result<Self> {
+    pub(crate) async fn set(control_plane: ControlPlane, program: PathBuf, arguments: Vec<String>) -> Result<Self> {
         let cluster = control_plane.cluster().await?;
         issuer::install(&cluster).await?;
         let ca = root_ca("Measured CA", &PKCS_ECDSA_P256_SHA256)?;
@@ -98,13 +100,19 @@ impl Stage {
         }
         let leaf = CertificateParams::new(vec!["steady-1000.bench.test".to_owned()])?;
         let (certificate, ca) = (leaf.signed_by(&KeyPair::generate()?, &ca)?.pem(), ca.as_ref().pem());
-        Ok(Self { control_plane, cluster, ca, certificate })
+        Ok(Self { control_plane, cluster, issuer: (program, arguments), ca, certificate })
     }
 
     /// Starts a signer, if it is a process.
     pub(crate) async fn start(&self, signer: Signer) -> Result<Option<Running>> {
         Ok(match signer {
-            Signer::Tandem => Some(Running::Tandem(IssuerProcess::start(&self.control_plane).await?)),
+            Signer::Tandem => {
+                let (program, arguments) = &self.issuer;
+                let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+                let started =
+                    IssuerProcess::start_program(program, &self.control_plane, "issuer", None, &[], &arguments);
+                Some(Running::Tandem(started.await?))
+            }
             Signer::CaIssuer => {
                 let kubeconfig = self.control_plane.kubeconfig().with_file_name("cert-manager.kubeconfig");
                 let mut command = Command::new(control_plane_folder().join("control-plane"));
