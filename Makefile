@@ -81,8 +81,10 @@ release: image deny $(CARGO_CYCLONEDX) $(HELM) ## What is published, in target/r
 	@release/artifacts.sh $(TARGET)/release-artifacts $(IMAGE) $(TARGET) $(CURDIR)/$(TOOLS)/bin $(ARCHES)
 
 .PHONY: cluster
-cluster: control-plane ## Leave a control plane running for work by hand; Ctrl-C stops it
-	@exec tests/cluster.sh $(CURDIR)/target/control-plane
+cluster: tools-demo control-plane $(HELM) ## Leave a control plane running for work by hand; Ctrl-C stops it
+	@echo 'building the issuer and what runs it (the first build takes some minutes)'
+	@$(CARGO) build --locked --workspace --all-targets
+	@exec target/debug/cluster
 
 .PHONY: crds
 crds: cargo ## Write the CRDs from the Rust types into the chart

@@ -54,6 +54,14 @@ impl Kubelet {
         Self { task: tokio::spawn(serve(control_plane)) }
     }
 
+    /// Waits until it ends, which it does for an error alone.
+    ///
+    /// # Errors
+    /// What it met.
+    pub async fn ended(mut self) -> Result<()> {
+        (&mut self.task).await?
+    }
+
     /// Why it ended, for a test that failed.
     pub async fn trouble(mut self) -> String {
         match futures::poll!(&mut self.task) {

@@ -1,17 +1,19 @@
 //! The guides for those who run the issuer: their commands as they stand, with the chart installed by the real Helm, and its
 //! pods run by what plays the kubelet.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, process::Command, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use kube::api::DynamicObject;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tandem_tests::{
     ControlPlane, Space,
     certificates::OpenSsl,
     cluster::{CERTIFICATE, is_ready},
     kubelet::Kubelet,
-    tools::root,
+    process::Process,
+    tools::{self, root},
 };
 
 use crate::readme::{commands, run};
@@ -103,6 +105,30 @@ async fn every_command_of_the_tutorial_and_of_operating_works() -> Result<()> {
     tandem.secret("internal-ca-2", "tls.key").await?;
     let backup = read("issuers.yaml".to_owned())? + &read("ca.yaml".to_owned())?;
     ensure!(backup.contains("TandemClusterIssuer") && backup.contains("tls.key"), "the backup is not whole");
+    Ok(())
+}
+
+/// `make cluster`: its first line is what a shell needs, the chart's pods run there, and Ctrl-C ends it and leaves nothing.
+#[test]
+fn a_cluster_for_work_by_hand_runs_what_the_chart_installs_until_it_is_interrupted() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    tools::helm()?;
+    let mut cluster = Process::start(
+        Command::new(tools::program("cluster")?).env("TMPDIR", folder.path()),
+        &folder.path().join("cluster.log"),
+        None,
+    )?;
+    let exports = cluster.first_line()?;
+    let install = "helm install tandem-issuer charts/tandem-issuer --namespace tandem --create-namespace \
+                   --set firstIssuer.enabled=true --wait --timeout 5m
+                   kubectl wait --for condition=Ready tandemclusterissuer/internal-ca --timeout 2m";
+    let script = format!("{exports}\n{install}\n");
+    tools::run(Command::new("sh").args(["-ec", &script]).current_dir(root())).with_context(|| cluster.log_tail())?;
+    let process = i32::try_from(cluster.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+    kill_process(process, Signal::INT)?;
+    ensure!(cluster.wait()?.success(), "{}", cluster.log_tail());
+    let left: Vec<_> = std::fs::read_dir(folder.path())?.flatten().map(|entry| entry.file_name()).collect();
+    ensure!(left == ["cluster.log"], "{left:?} is left");
     Ok(())
 }
 
