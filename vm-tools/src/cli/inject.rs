@@ -44,8 +44,13 @@ Examples:
   # What would change in a VM of your own
   tandem-vm inject --secret shop-db-tls --diff vm.yaml
 
-  # A VM with MongoDB on Debian, applied at once
-  tandem-vm inject --secret shop-db-tls --database mongodb --os debian vm.yaml | kubectl apply -f -
+  # MongoDB on Debian, which then takes no connection without TLS, applied at once
+  tandem-vm inject --secret shop-db-tls --database mongodb --os debian \\
+      --tls-mode requireTLS vm.yaml | kubectl apply -f -
+
+  # A member of a set whose clients and other members have no TLS yet: the first of three steps
+  tandem-vm inject --secret shop-db-tls --database mongodb --os debian --tls-mode allowTLS \\
+      --in-place vm.yaml
 
   # As a filesystem that follows the Secret, for a service of your own
   tandem-vm inject --secret shop-db-tls --delivery filesystem --owner www-data \\
@@ -57,8 +62,9 @@ Examples:
 The manifests come out as they went in, with their comments and order, and with what the VM needs:
 a volume, its disk or filesystem, and in the user data files and commands for the guest. User data
 moves to a Secret: what the guest needs is longer than the 2048 bytes that KubeVirt admits inline.
-The Secret keeps how it stood, so that --remove puts it back byte for byte. The guest needs
-cloud-init, systemd and openssl. Other options replace those of an earlier run.";
+The Secret keeps how it stood, so that --remove puts it back byte for byte. mongod is started with
+TLS by options, whatever mongod.conf says of it; PostgreSQL and Redis name the files in their own.
+The guest needs cloud-init, systemd and openssl. Other options replace those of an earlier run.";
 
 /// A file, and where it is; none for standard input.
 struct Source {

@@ -16,6 +16,7 @@
 
 mod data;
 mod defaults;
+mod mongod;
 mod replica_set;
 mod settings;
 mod tls;
@@ -23,6 +24,7 @@ mod tls;
 use serde::Serialize;
 
 pub use data::{Filesystem, GuestData};
+pub use mongod::{MongodTls, TlsMode};
 pub use replica_set::{GuestKeyFile, GuestReplicaSet};
 pub use settings::GuestError;
 pub use tls::{Bus, Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Source, StartTls};

@@ -3,8 +3,10 @@
 use serde::Deserialize;
 
 use super::{InjectError, VOLUME};
-use crate::guest::{Bus, Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Source, StartTls};
-use crate::spec::{Family, values};
+use crate::guest::{
+    Bus, Content, Endpoint, GuestTls, InstalledFile, MongodTls, Owner, Reload, Source, StartTls, TlsMode,
+};
+use crate::spec::{ClientAuth, Family, values};
 
 /// What an injection puts in, as arguments of `inject` and as the `spec` of a KRM function's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
@@ -50,6 +52,20 @@ pub struct Options {
     #[arg(long, value_name = "UNIT")]
     #[serde(default)]
     pub service: Vec<String>,
+    /// Which connections mongod takes (requireTLS, unless said otherwise). It is started with TLS by options in a systemd
+    /// drop-in, which win over mongod.conf
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub tls_mode: Option<TlsMode>,
+    /// Whether mongod's clients have to show a certificate (Optional, unless said otherwise)
+    #[arg(long, value_enum)]
+    pub client_auth: Option<ClientAuth>,
+    /// How the unit starts mongod, where MongoDB's packages are not its origin: its ExecStart
+    #[arg(long, value_name = "COMMAND")]
+    pub exec_start: Option<String>,
+    /// Leave TLS to mongod.conf, which then has to name the files
+    #[arg(long, conflicts_with_all = ["tls_mode", "client_auth", "exec_start"])]
+    #[serde(default)]
+    pub keep_mongod_conf: bool,
     /// How the service takes a renewed certificate: by the database's own means, not at all, or by a restart
     #[arg(long, value_enum, default_value_t)]
     #[serde(default)]
@@ -144,6 +160,7 @@ impl Options {
         if !self.service.is_empty() {
             guest.before.clone_from(&self.service);
         }
+        guest.mongod = self.mongod(family, &guest.before)?;
         if let Some(address) = &self.endpoint {
             let start = guest.endpoint.map_or(StartTls::Direct, |endpoint| endpoint.start);
             guest.endpoint = Some(Endpoint { address: address.clone(), start });
@@ -163,6 +180,39 @@ impl Options {
         // What no guest could use is said before anything else.
         guest.write_files().map_err(|error| InjectError::general(error.to_string()))?;
         Ok(guest)
+    }
+
+    /// How mongod is started, unless that is left to its configuration file.
+    fn mongod(&self, family: Family, services: &[String]) -> Result<Option<MongodTls>, InjectError> {
+        let refused = |why: &str| Err(InjectError::general(why));
+        let asked = self.tls_mode.is_some() || self.client_auth.is_some() || self.exec_start.is_some();
+        if self.database != Database::MongoDb {
+            return match asked || self.keep_mongod_conf {
+                false => Ok(None),
+                true => refused(
+                    "--tls-mode, --client-auth, --exec-start and --keep-mongod-conf: are for --database mongodb; leave them \
+                     out, and name the files in the service's own configuration",
+                ),
+            };
+        }
+        if self.keep_mongod_conf {
+            let both =
+                "--keep-mongod-conf: leaves TLS to mongod.conf; leave --tls-mode, --client-auth and --exec-start out";
+            return if asked { refused(both) } else { Ok(None) };
+        }
+        let exec_start = match (services, &self.exec_start) {
+            ([_], Some(command)) => command.clone(),
+            ([unit], None) if unit == "mongod.service" => MongodTls::packaged(family).to_owned(),
+            ([unit], None) => {
+                return Err(InjectError::general(format!(
+                    "--service: how {unit} starts mongod is not known; add --exec-start with what `systemctl cat {unit}` shows \
+                     after ExecStart=, or --keep-mongod-conf"
+                )));
+            }
+            _ => return refused("--service: one unit alone starts mongod; name that one, or add --keep-mongod-conf"),
+        };
+        let (mode, client_auth) = (self.tls_mode.unwrap_or_default(), self.client_auth.unwrap_or_default());
+        Ok(Some(MongodTls { mode, client_auth, exec_start }))
     }
 
     /// The files where the user wants them.
@@ -204,10 +254,25 @@ impl Options {
             [] => String::new(),
             services => format!(" before {} starts", services.join(", ")),
         };
-        let mut notes = vec![
-            format!("the guest, which needs systemd, gets {}{before}; name them in the service's configuration", files.join(", ")),
+        let named = match &guest.mongod {
+            Some(mongod) => {
+                let unit =
+                    if self.exec_start.is_some() { "" } else { "; a unit that starts it otherwise needs --exec-start" };
+                format!(
+                    "mongod is started with them, by `{}` and options that win over mongod.conf{unit}",
+                    mongod.exec_start
+                )
+            }
+            None if self.database == Database::MongoDb => {
+                "name them in mongod.conf, as `tandem-vm mongod-conf` does".to_owned()
+            }
+            None => "name them in the service's configuration".to_owned(),
+        };
+        let mut notes = vec![format!("the guest, which needs systemd, gets {}{before}; {named}", files.join(", "))];
+        notes.extend(guest.mongod.as_ref().map(who_is_let_in));
+        notes.push(
             "cloud-init writes files at a guest's first boot only: one that has booted before takes them after `cloud-init clean --reboot`".to_owned(),
-        ];
+        );
         notes.push(match (self.delivery, &guest.reload) {
             (Delivery::Disk, _) => "a renewed certificate reaches the guest when its VM instance is made anew; \
                  with --delivery filesystem it does within minutes"
@@ -224,4 +289,26 @@ impl Options {
         });
         notes
     }
+}
+
+/// What clients meet that know nothing of TLS yet, and how to go on.
+fn who_is_let_in(mongod: &MongodTls) -> String {
+    let clients = match mongod.mode {
+        TlsMode::Require => {
+            "mongod turns away whoever comes without TLS, also on 127.0.0.1; where clients or members of its set cannot do it \
+             yet, begin with --tls-mode allowTLS"
+        }
+        TlsMode::Allow => {
+            "mongod takes clients with TLS and without; once all clients and members have it, go on with --tls-mode preferTLS"
+        }
+        TlsMode::Prefer => {
+            "mongod takes clients with TLS and without, and comes to other members with it; once nobody comes without, go on \
+             with --tls-mode requireTLS"
+        }
+    };
+    let certificates = match mongod.client_auth {
+        ClientAuth::Optional => "nobody has to show a certificate, unless --client-auth Required says so",
+        ClientAuth::Required => "with TLS, all have to show a certificate",
+    };
+    format!("{clients}; {certificates}")
 }

@@ -245,7 +245,8 @@ pub enum ServiceReload {
 }
 
 /// Whether a client must present a certificate. One that is presented is verified in either case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[value(rename_all = "PascalCase")]
 pub enum ClientAuth {
     /// Clients verify the server; the server needs no certificate of theirs.
     #[default]

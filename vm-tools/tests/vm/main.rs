@@ -27,6 +27,7 @@ mod inject;
 mod inject_answers;
 mod inject_files;
 mod inject_generated;
+mod inject_mongod;
 mod inject_refused;
 mod input;
 mod input_spec;
