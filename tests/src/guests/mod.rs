@@ -1,9 +1,9 @@
-//! Real guests: a rendered VirtualMachine, booted by QEMU from a small Debian image with the volumes that KubeVirt would
-//! give it, and asked over the network by the databases' own clients.
+//! Real guests: a VirtualMachine, rendered or injected into, booted by QEMU from a small Debian image with the volumes that
+//! KubeVirt would give it, and asked over the network by the databases' own clients.
 //!
 //! ```text
 //!  control plane: Certificate ─▶ Secret ──disk::lay_out──▶ folder with ..data ─┬─disk::make_iso─▶ disk with a serial
-//!  tandem-vm render ─▶ VirtualMachine, user data ─▶ NoCloud ISO                 └─virtiofsd────▶ filesystem with a tag
+//!  tandem-vm ────────▶ VirtualMachine, user data ─▶ NoCloud ISO                 └─virtiofsd────▶ filesystem with a tag
 //!                              │                         │                                          │
 //!  tests/guest/image.sh ─▶ root.img ──────────▶ Machine: QEMU ◀──────────────────────────────────────┘
 //!                                               │        ▲ ▲

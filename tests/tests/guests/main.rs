@@ -1,9 +1,10 @@
-//! Real guests: what tandem-vm renders, booted under QEMU, with Secrets that cert-manager and our issuer made. How that
-//! works is drawn in `tandem_tests::guests`.
+//! Real guests: what tandem-vm renders or injects into, booted under QEMU, with Secrets that cert-manager and our issuer
+//! made. How that works is drawn in `tandem_tests::guests`.
 //!
 //! A binary of its own, so that emulated guests do not slow down the other end-to-end tests. All tests together boot seven
 //! times: a boot takes a minute or more, so each scenario asks all that it can of one guest. `make guests` runs them alone.
 
+mod injected;
 mod mongodb;
 mod postgresql;
 mod redis;

@@ -1,30 +1,50 @@
-//! A replica set of three members: the first one's guest, as it was rendered; the other two as processes in it.
+//! A replica set of three members: the first one's guest, as it was rendered; the other two as processes in it. First they
+//! know one another by certificates, then, in a new instance that has the first one's data and a certificate made anew, by a
+//! keyFile.
 //!
 //! What they share with real members: each runs with the mongod.conf that was rendered for it, in a network of its own,
 //! under its own name, with the Secrets of the set. What they do not: a guest of their own, and talk among mongods, which
-//! the stand-in cannot hold. So this shows the files, who is waited for, and that a set is initiated once; not elections.
+//! the stand-in cannot hold. So this shows the files, who is waited for, that a set is initiated once, and whose
+//! certificates are taken for a member's, by the rule that mongod has; not elections, and no rights.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::Value;
 use tandem_tests::{
-    guests::{Machine, clients::MongoClient},
+    guests::{
+        Machine,
+        clients::{MongoClient, served},
+    },
     sharing::rendered::{self, Secrets},
-    tools::{self, root},
+    tools,
 };
 
-use crate::scenario::{Scenario, entry};
+use crate::scenario::{Scenario, entry, example, leaf};
 
 const MEMBERS: usize = 3;
+const SECRET: &str = "mongodb-cert-tls";
+const JOURNAL: &str = "journalctl --no-pager --output cat --unit tandem-replset";
 
-/// The example whose members know one another by a keyFile, with mongod in the guests' image.
-fn example() -> Result<String> {
-    let document = std::fs::read_to_string(root().join("examples/mongodb-replica-set/databasevm-keyfile.yaml"))?;
-    let changed = document.replace("      replicaSetName: rs0\n", "      replicaSetName: rs0\n      install: Image\n");
-    ensure!(changed != document, "the example names no set");
-    Ok(changed)
+/// The example whose members know one another by certificates, on Debian and under the name of the other one's set.
+fn by_certificates() -> Result<String> {
+    example(
+        "mongodb-replica-set/databasevm.yaml",
+        &[
+            ("      version: \"8.0\"\n", "      replicaSetName: rs0\n      install: Image\n"),
+            (
+                "    family: rhel\n    image: quay.io/containerdisks/centos-stream:9\n",
+                "    family: debian\n    image: debian\n",
+            ),
+            ("  storage:\n    size: 30Gi\n", ""),
+        ],
+    )
+}
+
+fn by_key_file() -> Result<String> {
+    let image = [("      replicaSetName: rs0\n", "      replicaSetName: rs0\n      install: Image\n")];
+    example("mongodb-replica-set/databasevm-keyfile.yaml", &image)
 }
 
 /// What the user data of a member writes to /etc/mongod.conf.
@@ -58,26 +78,17 @@ fn start_beside(machine: &mut Machine, number: usize, host: &str, configuration:
     Ok(())
 }
 
-#[test]
-fn the_first_of_three_members_waits_for_the_others_and_initiates_the_set_once() -> Result<()> {
-    const JOURNAL: &str = "journalctl --no-pager --output cat --unit tandem-replset";
-    let Some(scenario) = Scenario::new("replica-set")? else { return Ok(()) };
-    let namespace = &scenario.space.name;
-    let mut keyfile = Command::new(tools::program("tandem-vm")?);
-    keyfile.args(["keyfile", "--secret", "mongodb-keyfile", "--namespace", namespace]);
-    scenario.apply(&tools::output(&mut keyfile)?)?;
-    let objects = scenario.render(&example()?, "keyfile-datastores")?;
-    let secrets = scenario.secrets()?;
+/// The set's machines and the names of its members.
+fn machines<'o>(objects: &'o [DynamicObject], namespace: &str) -> Result<(Vec<&'o DynamicObject>, Vec<String>)> {
     let kind = |object: &&DynamicObject| object.types.as_ref().is_some_and(|types| types.kind == "VirtualMachine");
     let vms: Vec<_> = objects.iter().filter(kind).collect();
     ensure!(vms.len() == MEMBERS, "{} machines for {MEMBERS} members", vms.len());
-    let hosts: Vec<_> =
-        vms.iter().map(|vm| format!("{}.mongodb.{namespace}.svc.cluster.local", vm.name_any())).collect();
+    let hosts = vms.iter().map(|vm| format!("{}.mongodb.{namespace}.svc.cluster.local", vm.name_any())).collect();
+    Ok((vms, hosts))
+}
 
-    let mut machine = Machine::start(&scenario.parts, vms[0], &secrets, scenario.home(), None)?;
-    machine.wait_booted()?;
-    let rights = machine.shell("stat -c '%a %U' /etc/ssl/mongodb.keyfile")?;
-    ensure!(rights == "400 mongodb", "the keyFile is {rights}");
+/// Starts the others, and sees the first one wait for them and then initiate the set.
+fn assert_initiated(machine: &mut Machine, hosts: &[String], others: &[String]) -> Result<()> {
     machine.until("the first member waits for the others", |machine| {
         let told = machine.shell(JOURNAL)?;
         let waits =
@@ -85,26 +96,85 @@ fn the_first_of_three_members_waits_for_the_others_and_initiates_the_set_once() 
         ensure!(waits, "its journal:\n{told}");
         Ok(())
     })?;
-
-    for (number, vm) in vms.iter().enumerate().skip(1) {
-        start_beside(&mut machine, number, &hosts[number], &configuration(vm, &secrets)?)?;
+    for (number, configuration) in (1..).zip(others) {
+        start_beside(machine, number, &hosts[number], configuration)?;
     }
     machine.until("the set is initiated", |machine| {
         let told = machine.shell(JOURNAL)?;
         ensure!(told.contains("initiated the set rs0: "), "its journal:\n{told}");
         Ok(())
-    })?;
-    let ca = scenario.file("ca.crt", &[entry(&secrets, "mongodb-cert-tls", "ca.crt")?])?;
-    let client = MongoClient { host: hosts[0].clone(), ca: Some(ca), certificate: None };
-    let told = client.start(&scenario.parts, machine.port())?.run("hosts")?;
+    })
+}
+
+/// Whom the members take for whom: the first one came to the others with its certificate, and the client to the first one.
+fn assert_recognized(machine: &mut Machine) -> Result<()> {
+    for number in 1..MEMBERS {
+        let log = machine.shell(&format!("cat /run/m{number}/log/mongod.log"))?;
+        ensure!(log.contains("shows the certificate of a member: "), "the log of member {number}:\n{log}");
+        ensure!(
+            !log.contains("shows the certificate of a client: "),
+            "member {number} took a member for a client:\n{log}"
+        );
+    }
+    let log = machine.shell("cat /var/log/mongodb/mongod.log")?;
+    let app: Vec<_> = log.lines().filter(|line| line.contains("commonName=mongodb-app")).collect();
+    let client = |line: &&str| line.contains("shows the certificate of a client: ");
+    ensure!(!app.is_empty() && app.iter().all(client), "the log of the first member:\n{log}");
+    Ok(())
+}
+
+/// In one test, for each boot takes a minute.
+#[test]
+fn three_members_become_a_set_once_and_know_one_another_by_certificates_or_by_a_key_file() -> Result<()> {
+    let Some(scenario) = Scenario::new("replica-set")? else { return Ok(()) };
+    let (parts, namespace) = (&scenario.parts, &scenario.space.name);
+    let objects = scenario.render(&by_certificates()?, "sec-datastores")?;
+    let first = scenario.secrets()?;
+    let (vms, hosts) = machines(&objects, namespace)?;
+    let others = vms[1..].iter().map(|vm| configuration(vm, &first)).collect::<Result<Vec<_>>>()?;
+
+    let mut machine = Machine::start(parts, vms[0], &first, scenario.home(), None)?;
+    machine.wait_booted()?;
+    assert_initiated(&mut machine, &hosts, &others)?;
+
+    let ca: PathBuf = scenario.file("ca.crt", &[entry(&first, SECRET, "ca.crt")?])?;
+    let certificate = scenario.client_certificate(&first, "mongodb-app-tls")?;
+    let nobody = MongoClient { host: hosts[0].clone(), ca: Some(ca.clone()), certificate: None };
+    let told = nobody.refused(parts, machine.port())?;
+    ensure!(told.contains("certificate required"), "without a certificate, but not for that: {told}");
+    let mut client =
+        MongoClient { certificate: Some(certificate.clone()), ..nobody.clone() }.start(parts, machine.port())?;
+    let told = client.run("hosts")?;
     let expected: Vec<_> = hosts.iter().map(|host| format!("{host}:27017")).collect();
     ensure!(told["hosts"] == serde_json::json!(expected), "the set's members: {told}");
+    client.run("insert by-certificates")?;
+    assert_recognized(&mut machine)?;
+    let shown = served(machine.port(), None, &ca, Some(&certificate))?;
+    ensure!(shown == leaf(&first, SECRET)?, "another certificate is served");
 
     // Once more, as at each start of mongod.
     machine.shell("systemctl restart tandem-replset.service")?;
     let told = machine.shell(JOURNAL)?;
     ensure!(told.contains("nothing to initiate"), "its journal:\n{told}");
-    let log = machine.shell("cat /var/log/mongodb/mongod.log")?;
-    ensure!(log.matches("replica set initiated").count() == 1, "not once:\n{log}");
-    Ok(())
+    machine.stop()?;
+
+    // A certificate without the subject of members is another one.
+    let mut keyfile = Command::new(tools::program("tandem-vm")?);
+    keyfile.args(["keyfile", "--secret", "mongodb-keyfile", "--namespace", namespace]);
+    scenario.apply(&tools::output(&mut keyfile)?)?;
+    let objects = scenario.render(&by_key_file()?, "keyfile-datastores")?;
+    let second = scenario.secrets()?;
+    ensure!(leaf(&second, SECRET)? != leaf(&first, SECRET)?, "the certificate was not made anew");
+    let mut machine = Machine::start(parts, machines(&objects, namespace)?.0[0], &second, scenario.home(), None)?;
+    machine.wait_booted()?;
+    let rights = machine.shell("stat -c '%a %U' /etc/ssl/mongodb.keyfile")?;
+    ensure!(rights == "400 mongodb", "the keyFile is {rights}");
+    ensure!(served(machine.port(), None, &ca, None)? == leaf(&second, SECRET)?, "the old certificate is served");
+    let found = nobody.start(parts, machine.port())?.run("find by-certificates")?;
+    ensure!(found["found"] == 1, "the data disk was lost with the instance");
+    machine.until("the new instance finds its set", |machine| {
+        let told = machine.shell(JOURNAL)?;
+        ensure!(told.contains("nothing to initiate"), "its journal:\n{told}");
+        Ok(())
+    })
 }

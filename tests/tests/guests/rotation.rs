@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use kube::api::DynamicObject;
 use serde_json::Value;
-use tandem_tests::{
-    guests::Machine,
-    sharing::{disk, rendered::Secrets},
-};
+use tandem_tests::sharing::disk;
 
-use crate::scenario::{Scenario, entry, leaf};
+use crate::scenario::{Guest, Scenario, entry, leaf};
 
 /// The name of the VirtualMachine's one filesystem, which is its volume's, too.
-pub(crate) fn filesystem(vm: &DynamicObject) -> Result<String> {
+fn filesystem(vm: &DynamicObject) -> Result<String> {
     let name = vm.data.pointer("/spec/template/spec/domain/devices/filesystems/0/name").and_then(Value::as_str);
     Ok(name.context("the VirtualMachine has no filesystem")?.to_owned())
 }
@@ -22,25 +19,23 @@ pub(crate) fn filesystem(vm: &DynamicObject) -> Result<String> {
 pub(crate) struct Database<'a> {
     pub(crate) certificate: &'a str,
     pub(crate) secret: &'a str,
-    /// The filesystem that shows the Secret.
-    pub(crate) filesystem: String,
     /// The certificate that a new connection is shown.
     pub(crate) served: &'a dyn Fn() -> Result<String>,
 }
 
 impl Database<'_> {
-    /// `first` are the Secrets that the guest was started with. Has the Secret renewed, and changed in the guest's filesystem as the kubelet changes it: the new certificate is
+    /// Has the Secret renewed, and changed in the guest's filesystem as the kubelet changes it: the new certificate is
     /// served, and no connection was dropped. Then a Secret whose key is another certificate's: the guest says so, and
     /// serves what it served. `ask` uses a connection that was open before, and says which one it is.
     pub(crate) fn assert_follows(
         &self,
         scenario: &Scenario,
-        first: &Secrets,
-        machine: &mut Machine,
+        guest: &mut Guest,
         mut ask: impl FnMut() -> Result<String>,
     ) -> Result<()> {
         const JOURNAL: &str = "journalctl --no-pager --output cat --unit 'tandem-tls*'";
-        let mounted = machine.mounted(&self.filesystem);
+        let Guest { machine, vm, secrets: first, .. } = guest;
+        let mounted = machine.mounted(&filesystem(vm)?);
         ensure!((self.served)()? == leaf(first, self.secret)?, "another certificate is served at first");
         let connection = ask()?;
 
@@ -76,7 +71,7 @@ impl Database<'_> {
         })?;
         ensure!(ask()? == connection, "the connection was dropped");
         let told = machine.shell("journalctl --no-pager")?;
-        for secrets in [first, &second, &third] {
+        for secrets in [&*first, &second, &third] {
             let key = std::str::from_utf8(entry(secrets, self.secret, "tls.key")?)?;
             let line = key.lines().find(|line| !line.starts_with('-')).context("a key without lines")?;
             ensure!(!told.contains(line), "the journal tells a line of a private key");

@@ -6,7 +6,7 @@ use std::{
     sync::LazyLock,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::json;
@@ -14,7 +14,7 @@ use tandem_tests::{
     ControlPlane, IssuerProcess, Space,
     certificates::root_ca,
     cluster::{CERTIFICATE, CLUSTER_ISSUER, is_ready},
-    guests::{self, Parts, clients::first_certificate},
+    guests::{self, Machine, Parts, clients::first_certificate},
     issuer,
     sharing::rendered::{self, Secrets},
     tools::{self, root},
@@ -24,6 +24,26 @@ use tokio::runtime::Runtime;
 
 /// The name of every scenario's TandemClusterIssuer, and of its CA's Secret.
 const ISSUER: &str = "internal-ca";
+
+/// A document of `examples`, with some of its lines changed: a guest here has no network, and no registry has mongod.
+pub(crate) fn example(path: &str, changes: &[(&str, &str)]) -> Result<String> {
+    let mut document = std::fs::read_to_string(root().join("examples").join(path))?;
+    for (theirs, ours) in changes {
+        ensure!(document.contains(theirs), "{path} has no {theirs}");
+        document = document.replace(theirs, ours);
+    }
+    Ok(document)
+}
+
+/// A guest that has booted, and what those who connect to it have.
+pub(crate) struct Guest {
+    pub(crate) machine: Machine,
+    pub(crate) vm: DynamicObject,
+    /// Those that it was started with.
+    pub(crate) secrets: Secrets,
+    /// The authority in its Secret.
+    pub(crate) ca: PathBuf,
+}
 
 /// A namespace with what was rendered, on a control plane where it is signed.
 pub(crate) struct Scenario {
@@ -95,6 +115,27 @@ impl Scenario {
             }
             Ok(objects)
         })
+    }
+
+    /// Boots the only VirtualMachine of these objects, which has its certificate from `secret`.
+    pub(crate) fn boot(&self, objects: &[DynamicObject], secret: &str) -> Result<Guest> {
+        let vm = rendered::find(objects, "VirtualMachine")?.clone();
+        let secrets = self.secrets()?;
+        let mut machine = Machine::start(&self.parts, &vm, &secrets, self.home(), None)?;
+        machine.wait_booted()?;
+        let ca = self.file("ca.crt", &[entry(&secrets, secret, "ca.crt")?])?;
+        Ok(Guest { machine, vm, secrets, ca })
+    }
+
+    /// An authority that is nobody's here.
+    pub(crate) fn strange_ca(&self) -> Result<PathBuf> {
+        let stranger = root_ca("A stranger", &PKCS_ECDSA_P256_SHA256)?.as_ref().pem();
+        self.file("stranger.crt", &[stranger.as_bytes()])
+    }
+
+    /// A client's certificate and key of a Secret, in one file.
+    pub(crate) fn client_certificate(&self, secrets: &Secrets, secret: &str) -> Result<PathBuf> {
+        self.file("app.pem", &[entry(secrets, secret, "tls.key")?, entry(secrets, secret, "tls.crt")?])
     }
 
     /// All Secrets as they are now.
