@@ -64,8 +64,9 @@ guests: tools go-tests ## Real guests under QEMU alone (some 15 minutes); `make 
 deny: $(CARGO_DENY) ## Licences, sources and banned crates of all dependencies
 	$(CARGO_DENY) --locked check bans licenses sources
 
-# Static programs and the image that is made of them; ARCHES='amd64 arm64' for both. TARGET is where cargo puts what it builds.
-ARCHES ?= amd64
+# Static programs and the image that is made of them, for arm64 as well where its compiler is; ARCHES=amd64 for that alone.
+# TARGET is where cargo puts what it builds.
+ARCHES ?= amd64 $(shell command -v aarch64-linux-gnu-gcc >/dev/null && echo arm64)
 TARGET ?= $(CURDIR)/target
 IMAGE := $(TARGET)/image/tandem-issuer.oci.tar
 .PHONY: binaries image image-check
@@ -112,7 +113,8 @@ measure: control-plane ## Time to the first certificate and idle memory of the i
 
 .PHONY: bench
 # What is measured is the program that is released.
-bench: control-plane binaries ## What a certificate costs, beside cert-manager's CA issuer and the ceiling; BENCH=--help for less
+bench: control-plane ## What a certificate costs, beside cert-manager's CA issuer and the ceiling; BENCH=--help for less
+	@$(MAKE) --no-print-directory binaries ARCHES=amd64
 	@$(CARGO) build --locked --release --workspace
 	@target/release/bench --issuer $(TARGET)/x86_64-unknown-linux-musl/release/tandem-issuer $(BENCH)
 	@$(MAKE) --no-print-directory bench-core
@@ -165,7 +167,8 @@ tools:
 	    pkg-config:pkg-config /usr/include/cap-ng.h:libcap-ng-dev /usr/include/seccomp.h:libseccomp-dev \
 	    python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
 	@$(MAKE) --no-print-directory tools-image $(MONGOSH)
-	@tests/tools.sh bwrap:bubblewrap setpriv:util-linux readelf:binutils
+	@tests/tools.sh bwrap:bubblewrap setpriv:util-linux readelf:binutils aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+	    /usr/aarch64-linux-gnu/include/stdlib.h:libc6-dev-arm64-cross qemu-aarch64-static:qemu-user-static
 tools-image:
 	@tests/tools.sh cc:gcc /usr/include/stdlib.h:libc6-dev musl-gcc:musl-tools buildah:buildah
 	@case ' $(ARCHES) ' in *' arm64 '*) tests/tools.sh aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \

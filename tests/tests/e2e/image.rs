@@ -9,13 +9,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use pem::Pem;
+use rcgen::PKCS_ECDSA_P384_SHA384;
 use rustix::process::{Pid, Signal, getuid, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tandem_tests::{
     ControlPlane,
-    certificates::OpenSsl,
+    certificates::{OpenSsl, root_ca},
     issuer,
     process::Process,
     tools::{available, image, output, root, run, target},
@@ -29,15 +31,74 @@ use crate::{
 
 /// Where the kubelet puts a pod's ServiceAccount.
 const ACCOUNT: &str = "var/run/secrets/kubernetes.io/serviceaccount";
-/// Where the static programs are, beneath the target folder.
-const PROGRAMS: &str = "x86_64-unknown-linux-musl/release";
+
+/// An architecture that images are built for.
+struct Architecture {
+    /// As images call it.
+    name: &'static str,
+    /// As Rust calls it.
+    triple: &'static str,
+    /// As readelf calls it.
+    machine: &'static str,
+    /// What runs its programs here, if the machine itself does not.
+    emulator: Option<&'static str>,
+}
+
+const AMD64: Architecture = Architecture {
+    name: "amd64",
+    triple: "x86_64-unknown-linux-musl",
+    machine: "Advanced Micro Devices X86-64",
+    emulator: None,
+};
+const ARM64: Architecture = Architecture {
+    name: "arm64",
+    triple: "aarch64-unknown-linux-musl",
+    machine: "AArch64",
+    emulator: Some("qemu-aarch64-static"),
+};
+
+impl Architecture {
+    /// Those that are built for and can be run here.
+    fn all() -> Result<Vec<Self>> {
+        let arm64 = available("aarch64-linux-gnu-gcc")? && available("qemu-aarch64-static")?;
+        Ok([Some(AMD64), arm64.then_some(ARM64)].into_iter().flatten().collect())
+    }
+
+    /// A static program, as `release/binaries.sh` leaves it.
+    fn program(&self, name: &str) -> PathBuf {
+        target().join(self.triple).join("release").join(name)
+    }
+
+    /// A command that runs a program of it.
+    fn command(&self, program: &Path) -> Command {
+        self.emulator.map_or_else(
+            || Command::new(program),
+            |emulator| {
+                let mut command = Command::new(emulator);
+                command.arg(program);
+                command
+            },
+        )
+    }
+
+    /// For this machine, without a program that the kernel would have to load for it, and without a library.
+    fn ensure_static(&self, program: &Path) -> Result<()> {
+        let mut readelf = Command::new("readelf");
+        let headers = output(readelf.args(["--wide", "--file-header", "--program-headers", "--dynamic"]).arg(program))?;
+        ensure!(headers.contains(self.machine), "{}: not for {}:\n{headers}", program.display(), self.name);
+        for needed in ["INTERP", "NEEDED"] {
+            ensure!(!headers.contains(needed), "{}: {needed} in\n{headers}", program.display());
+        }
+        Ok(())
+    }
+}
 
 /// Whether images can be built and run here.
 fn possible() -> Result<bool> {
     Ok(available("buildah")? && available("musl-gcc")? && available("bwrap")? && available("setpriv")?)
 }
 
-/// The image for this machine's architecture, unpacked.
+/// The image for one architecture, unpacked.
 struct Image {
     folder: TempDir,
     /// The OCI configuration, under the names of the image specification.
@@ -45,7 +106,7 @@ struct Image {
 }
 
 impl Image {
-    fn unpack(archive: &Path) -> Result<Self> {
+    fn unpack(archive: &Path, architecture: &Architecture) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // The image's user has to get there.
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
@@ -58,9 +119,10 @@ impl Image {
         };
         let read = |path: PathBuf| -> Result<Value> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
         let index = read(blob(&read(layout.join("index.json"))?["manifests"][0])?)?;
-        let here = |manifest: &&Value| manifest["platform"]["architecture"] == "amd64";
+        let wanted = |manifest: &&Value| manifest["platform"]["architecture"] == architecture.name;
         let manifests = index["manifests"].as_array().context("no index")?;
-        let manifest = read(blob(manifests.iter().find(here).context("no image for amd64")?)?)?;
+        let manifest = manifests.iter().find(wanted).with_context(|| format!("no image for {}", architecture.name))?;
+        let manifest = read(blob(manifest)?)?;
         let config = read(blob(&manifest["config"])?)?["config"].clone();
         let layers = manifest["layers"].as_array().context("no layers")?;
         ensure!(layers.len() == 1, "{} layers", layers.len());
@@ -112,38 +174,41 @@ impl Image {
     }
 }
 
-/// No program that the kernel would have to load for it, and no library.
-fn ensure_static(program: &Path) -> Result<()> {
-    let headers = output(Command::new("readelf").args(["--wide", "--program-headers", "--dynamic"]).arg(program))?;
-    for needed in ["INTERP", "NEEDED"] {
-        ensure!(!headers.contains(needed), "{}: {needed} in\n{headers}", program.display());
-    }
-    Ok(())
-}
-
 #[test]
 fn the_image_holds_one_static_program_and_says_what_it_is() -> Result<()> {
     if !possible()? {
         return Ok(());
     }
     let archive = image()?;
-    let image = Image::unpack(&archive)?;
-    ensure!(image.content()? == ["-rwxr-xr-x 0/0 tandem-issuer"], "{:?}", image.content()?);
-    ensure_static(&image.folder.path().join("root/tandem-issuer"))?;
-    ensure_static(&target().join(PROGRAMS).join("tandem-vm"))?;
+    for architecture in Architecture::all()? {
+        let image = Image::unpack(&archive, &architecture)?;
+        ensure!(image.content()? == ["-rwxr-xr-x 0/0 tandem-issuer"], "{:?}", image.content()?);
+        let issuer = image.folder.path().join("root/tandem-issuer");
+        let vm = architecture.program("tandem-vm");
+        architecture.ensure_static(&issuer)?;
+        architecture.ensure_static(&vm)?;
 
-    let label = |name: &str| image.config["Labels"][format!("org.opencontainers.image.{name}")].as_str();
-    let (version, revision) = (label("version").context("no version")?, label("revision").context("no revision")?);
-    ensure!(label("licenses") == Some("Apache-2.0") && label("title") == Some("tandem-issuer"), "{:?}", image.config);
-    let number = env!("CARGO_PKG_VERSION");
-    // `0.1.0+f2a9c1d04e6b`, with `.dirty` behind it where files were changed; without a repository the number alone.
-    let from =
-        version.strip_prefix(number).context("another version")?.trim_end_matches(".dirty").trim_start_matches('+');
-    ensure!(revision.starts_with(from) && from.is_empty() == (revision == "unknown"), "{version} {revision}");
-    let told = output(&mut image.command(&["--version"], &[], None)?)?;
-    ensure!(told.trim_end() == format!("tandem-issuer {version}"), "{told}");
-    let told = output(Command::new(target().join(PROGRAMS).join("tandem-vm")).arg("--version"))?;
-    ensure!(told.trim_end() == format!("tandem-vm {version}"), "{told}");
+        let label = |name: &str| image.config["Labels"][format!("org.opencontainers.image.{name}")].as_str();
+        let (version, revision) = (label("version").context("no version")?, label("revision").context("no revision")?);
+        ensure!(
+            label("licenses") == Some("Apache-2.0") && label("title") == Some("tandem-issuer"),
+            "{:?}",
+            image.config
+        );
+        let number = env!("CARGO_PKG_VERSION");
+        // `0.1.0+f2a9c1d04e6b`, with `.dirty` behind it where files were changed; without a repository the number alone.
+        let from =
+            version.strip_prefix(number).context("another version")?.trim_end_matches(".dirty").trim_start_matches('+');
+        ensure!(revision.starts_with(from) && from.is_empty() == (revision == "unknown"), "{version} {revision}");
+        for (name, program) in [("tandem-issuer", &issuer), ("tandem-vm", &vm)] {
+            let told = output(architecture.command(program).arg("--version"))?;
+            ensure!(told.trim_end() == format!("{name} {version}"), "{}: {told}", architecture.name);
+        }
+        if architecture.emulator.is_none() {
+            let told = output(&mut image.command(&["--version"], &[], None)?)?;
+            ensure!(told.trim_end() == format!("tandem-issuer {version}"), "{told}");
+        }
+    }
     // Whoever runs containers can read it: every digest is what it should be.
     let store = tempfile::tempdir()?;
     let mut pull = Command::new("buildah");
@@ -163,9 +228,10 @@ fn the_image_and_the_programs_know_nothing_of_where_and_when_they_were_built() -
     let home = std::env::var("HOME")?;
     let cargo = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
     let target = target();
-    for name in ["tandem-issuer", "tandem-vm"] {
-        let program = fs::read(target.join(PROGRAMS).join(name))?;
-        let text = String::from_utf8_lossy(&program);
+    let architectures = Architecture::all()?;
+    for program in architectures.iter().flat_map(|one| ["tandem-issuer", "tandem-vm"].map(|name| one.program(name))) {
+        let bytes = fs::read(&program)?;
+        let (text, name) = (String::from_utf8_lossy(&bytes), program.display());
         // The remapped form is there, so that the search is known to find paths.
         ensure!(text.contains("/cargo/registry/src/"), "{name}: where are the paths of its sources?");
         for path in [root(), target.as_path(), Path::new(&cargo), Path::new(&format!("{home}/.rustup"))] {
@@ -176,8 +242,39 @@ fn the_image_and_the_programs_know_nothing_of_where_and_when_they_were_built() -
     let again = folder.path().join("again.tar");
     let mut assemble = Command::new("sh");
     assemble.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(root().join("release/image.sh"));
-    run(assemble.arg(&again).arg(&target).arg("amd64").env("TZ", "Pacific/Auckland"))?;
+    let names = architectures.iter().map(|architecture| architecture.name);
+    run(assemble.arg(&again).arg(&target).args(names).env("TZ", "Pacific/Auckland"))?;
     ensure!(fs::read(&archive)? == fs::read(&again)?, "the image is another one when it is put together again");
+    Ok(())
+}
+
+/// What is built for other processors has other cryptography in it, written for them: OpenSSL judges what it signs.
+#[test]
+fn what_is_built_for_each_processor_signs() -> Result<()> {
+    if !possible()? {
+        return Ok(());
+    }
+    image()?;
+    let openssl = OpenSsl::new()?;
+    let ca = root_ca("Internal CA", &PKCS_ECDSA_P384_SHA384)?;
+    let input = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "internal-ca", "namespace": "tandem"},
+         "stringData": {"tls.crt": ca.as_ref().pem(), "tls.key": ca.key().serialize_pem()}},
+        {"apiVersion": "pki.tandem.internal/v1alpha1", "kind": "TandemClusterIssuer", "metadata": {"name": "internal-ca"},
+         "spec": {"ca": {"secretName": "internal-ca"}}},
+    ]});
+    fs::write(openssl.folder().join("issuer.json"), input.to_string())?;
+    for architecture in Architecture::all()? {
+        let mut sign = architecture.command(&architecture.program("tandem-issuer"));
+        sign.args(["sign", "--output", "json"]).arg(openssl.folder().join("issuer.json"));
+        let signed = output(sign.arg(root().join("examples/offline/certificate.yaml")))?;
+        let secret: Secret = serde_json::from_value(serde_json::from_str::<Value>(&signed)?["items"][0].take())?;
+        let data = secret.data.context("a Secret without data")?;
+        let chain = data.get("tls.crt").context("a Secret without tls.crt")?;
+        openssl
+            .verify(str::from_utf8(&chain.0)?, &ca.as_ref().pem(), &["-verify_hostname", "orders.default.svc"])
+            .with_context(|| format!("signed by the program for {}", architecture.name))?;
+    }
     Ok(())
 }
 
@@ -206,7 +303,7 @@ async fn in_a_pod_the_image_finds_the_cluster_by_its_service_account_signs_and_s
     if !possible()? {
         return Ok(());
     }
-    let image = Image::unpack(&image()?)?;
+    let image = Image::unpack(&image()?, &AMD64)?;
     let control_plane = ControlPlane::start()?;
     let cluster = control_plane.cluster().await?;
     issuer::install(&cluster).await?;
