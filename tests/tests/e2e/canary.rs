@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::{certificates::v1::CertificateSigningRequest, events::v1::Event};
+use k8s_openapi::{
+    ByteString,
+    api::{certificates::v1::CertificateSigningRequest, events::v1::Event},
+};
 use kube::{
     Api,
     api::{DynamicObject, ListParams},
@@ -143,6 +146,11 @@ async fn no_piece_of_a_key_is_told_in_whatever_way() -> Result<()> {
     ask(&unchecked, "behind", &(csr(&["leaf.test"])? + &pasted), json!({})).await?;
     failed(&unchecked, "behind").await?;
     unchecked.event((CERTIFICATE_REQUEST.1, "behind"), "SigningError", "").await?;
+    // Kubernetes looks at the first document of a request alone.
+    let behind = ByteString((csr(&["leaf.test"])? + &pasted).into_bytes());
+    let refused = named(&space, "refused");
+    ask_approved(&space, &refused, &signer(&space), &json!({"request": behind}), &json!({})).await?;
+    signing_requests::failed(&space, &refused).await?;
 
     let metrics = admin.metrics().await?;
     let readiness = admin.ask("GET", "/readyz?verbose").await?.1;

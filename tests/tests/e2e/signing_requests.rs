@@ -97,7 +97,7 @@ pub(crate) async fn issued(space: &Space, name: &str) -> Result<String> {
     end(space, name).await?.map_err(|(reason, message)| anyhow::anyhow!("{name} failed: {reason}: {message}"))
 }
 
-async fn failed(space: &Space, name: &str) -> Result<(String, String)> {
+pub(crate) async fn failed(space: &Space, name: &str) -> Result<(String, String)> {
     end(space, name).await?.err().with_context(|| format!("{name} was signed"))
 }
 
