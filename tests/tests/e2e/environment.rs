@@ -70,6 +70,14 @@ impl Environment {
     }
 }
 
+/// A control plane with an audit log and what the issuer has to find there, for a test that starts issuers by itself.
+pub(crate) async fn without_issuer() -> Result<ControlPlane> {
+    // Starting takes seconds, in which this thread's runtime would stand still.
+    let control_plane = tokio::task::spawn_blocking(|| ControlPlane::start_with(&[AUDIT])).await??;
+    issuer::install(&control_plane.cluster().await?).await?;
+    Ok(control_plane)
+}
+
 type Shared = LazyLock<Result<Environment, String>>;
 
 fn start(arguments: &'static [&'static str]) -> Result<Environment, String> {

@@ -10,15 +10,15 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use hyper::Method;
 use tandem_tests::{
-    ControlPlane, IssuerProcess,
+    IssuerProcess,
     faults::{FaultProxy, Trouble, WatchTrouble, trouble},
-    issuer, tools,
+    tools,
 };
 use tokio::time::timeout;
 
 use crate::{
     chaos_load::assert_one_certificate_each,
-    environment::{AUDIT, Environment},
+    environment::{Environment, without_issuer},
     faults_round::{Column, Round},
     load::Progress,
 };
@@ -147,17 +147,15 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Result<Self> {
-        let control_plane = tokio::task::spawn_blocking(|| ControlPlane::start_with(&[AUDIT])).await??;
-        let cluster = control_plane.cluster().await?;
-        issuer::install(&cluster).await?;
         let active: Arc<Mutex<Option<Active>>> = Arc::default();
         let fault = {
             let active = active.clone();
             move |method: &Method, url: &str| active.lock().ok()?.as_mut()?.trouble(method, url)
         };
+        let control_plane = without_issuer().await?;
         let proxy = FaultProxy::start(&control_plane, Box::new(fault)).await?;
         let issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
-        let progress = Progress::follow(&cluster)?;
+        let progress = Progress::follow(&control_plane.cluster().await?)?;
         Ok(Self { environment: Environment { control_plane, issuer }, proxy, active, progress })
     }
 

@@ -5,10 +5,9 @@ use kube::api::DeleteParams;
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::{Value, json};
 use tandem_tests::{
-    ControlPlane, IssuerProcess,
+    IssuerProcess,
     certificates::root_ca,
     cluster::{ISSUER, PATIENCE, is_ready},
-    issuer,
     toxiproxy::{
         Stream::{self, Down, Up},
         Toxiproxy,
@@ -18,7 +17,7 @@ use tokio::time::{Duration, interval, timeout};
 
 use crate::{
     chaos_load::assert_one_certificate_each,
-    environment::{AUDIT, AUDIT_LOG, Environment, ISSUER_ACCOUNT},
+    environment::{AUDIT_LOG, Environment, ISSUER_ACCOUNT, without_issuer},
     faults_round::{Column, Round},
     load::{Progress, Step, accepted, ask_for_many},
     waiting::put,
@@ -94,12 +93,10 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Result<Self> {
-        let control_plane = tokio::task::spawn_blocking(|| ControlPlane::start_with(&[AUDIT])).await??;
-        let cluster = control_plane.cluster().await?;
-        issuer::install(&cluster).await?;
+        let control_plane = without_issuer().await?;
         let proxy = Toxiproxy::start(&control_plane).await?;
         let issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
-        let progress = Progress::follow(&cluster)?;
+        let progress = Progress::follow(&control_plane.cluster().await?)?;
         Ok(Self { environment: Environment { control_plane, issuer }, proxy, progress })
     }
 

@@ -26,11 +26,11 @@ use tokio::{sync::oneshot, task::block_in_place, time::interval};
 
 use self::replicas::{
     BUSY, DEADLINE, LASTS, TIMES, about_lease, accepted, acts, asked, assert_all_served, environment, follower, leader,
-    received, reference, says, start, told, until,
+    received, reference, says, told, until,
 };
 use crate::{
     chaos_load::names,
-    environment::{Environment, with_issuer},
+    environment::{Environment, with_issuer, without_issuer},
     load::{Progress, Step, ask_for_many},
     requests::{ask_plainly, issued},
 };
@@ -142,7 +142,7 @@ fn lease_hangs(on: Arc<AtomicBool>) -> Box<tandem_tests::faults::Fault> {
 /// It hears of requests and could write, but not renew its lease: only its own clock tells it to stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_cannot_renew_its_lease_stops_signing_before_it_ends() -> Result<()> {
-    let control_plane = start().await?;
+    let control_plane = without_issuer().await?;
     let hangs = Arc::new(AtomicBool::new(false));
     let proxy = FaultProxy::start(&control_plane, lease_hangs(hangs.clone())).await?;
     let mut environment = environment(Some(&proxy.url), Some(control_plane), &TIMES).await?;
@@ -233,7 +233,7 @@ async fn silent(environment: &mut Environment, silence: impl Fn(&mut IssuerProce
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_connection_hangs_gives_way_and_follows_when_it_is_mended() -> Result<()> {
-    let control_plane = start().await?;
+    let control_plane = without_issuer().await?;
     let proxy = FaultProxy::start(&control_plane, Box::new(|_: &Method, _: &str| None)).await?;
     let cable = Cable::to(proxy.url.trim_start_matches("http://").parse()?).await?;
     let url = format!("http://{}", cable.address);

@@ -14,10 +14,10 @@ use tandem_tests::{IssuerProcess, faults::FaultProxy, issuer, tools};
 use tokio::{task::block_in_place, time::interval};
 
 use super::replicas::{
-    BUSY, LASTS, LEASE, LEASE_NAME, TIMES, acts, assert_all_served, environment, follower, leader, says, start, told,
+    BUSY, LASTS, LEASE, LEASE_NAME, TIMES, acts, assert_all_served, environment, follower, leader, says, told,
 };
 use crate::{
-    environment::with_issuer,
+    environment::{with_issuer, without_issuer},
     load::Progress,
     requests::{ask_plainly, issued},
 };
@@ -28,7 +28,7 @@ use crate::{
 async fn clocks_that_are_ten_minutes_off_neither_rob_a_holder_nor_keep_a_dead_one_in_office() -> Result<()> {
     const OTHER: &str = "another_with_a_clock_of_its_own";
     const OFF: SignedDuration = SignedDuration::from_mins(10);
-    let control_plane = start().await?;
+    let control_plane = without_issuer().await?;
     let cluster = control_plane.cluster().await?;
     let leases = cluster.api(&TypeMeta { api_version: LEASE.0.into(), kind: LEASE.1.into() }, issuer::NAMESPACE)?;
     let renew = |off: SignedDuration| {

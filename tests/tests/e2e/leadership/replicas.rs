@@ -15,7 +15,7 @@ use tokio::time::{interval, timeout};
 
 use crate::{
     chaos_load::assert_one_certificate_each,
-    environment::{AUDIT, AUDIT_LOG, Environment},
+    environment::{AUDIT_LOG, Environment, without_issuer},
     load::{Progress, Step},
 };
 
@@ -42,18 +42,12 @@ pub(crate) async fn environment(
 ) -> Result<Environment> {
     let control_plane = match control_plane {
         Some(control_plane) => control_plane,
-        None => start().await?,
+        None => without_issuer().await?,
     };
     let issuer = IssuerProcess::start_replica(&control_plane, "first", url, arguments).await?;
     let environment = Environment { control_plane, issuer };
     leader(&environment.control_plane.cluster().await?, None).await.with_context(|| told(&environment.issuer))?;
     Ok(environment)
-}
-
-pub(crate) async fn start() -> Result<ControlPlane> {
-    let control_plane = tokio::task::spawn_blocking(|| ControlPlane::start_with(&[AUDIT])).await??;
-    issuer::install(&control_plane.cluster().await?).await?;
-    Ok(control_plane)
 }
 
 pub(crate) fn told(issuer: &IssuerProcess) -> String {
