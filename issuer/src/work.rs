@@ -198,5 +198,9 @@ mod tests {
         let first = |name: &str| when_again(&ObjectRef::<ConfigMap>::new(name), Err(failure(0)), &mut HashMap::new());
         let firsts: std::collections::HashSet<_> = (0..50).map(|index| first(&index.to_string())).collect();
         assert!(firsts.len() > 1, "no jitter");
+        // Each is counted.
+        let counted = METRICS.text(true).unwrap();
+        let series = format!("tandem_issuer_retries_total{{resource=\"configmaps\",reason=\"api\"}} {}\n", 41 + 50);
+        assert!(counted.contains(&series), "no {series} in\n{counted}");
     }
 }

@@ -1,6 +1,6 @@
 //! Asks an issuer for its probes and metrics.
 
-use std::{path::Path, time::Duration};
+use std::{ops::RangeInclusive, path::Path, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use http_body_util::BodyExt;
@@ -76,6 +76,31 @@ impl Admin {
         }
     }
 
+    /// Waits until all of these series, written as in [`Admin::wait`], are within their ranges at the same time; returns all
+    /// metrics as they are then.
+    ///
+    /// # Errors
+    /// Where that does not come; then with what each of the others is.
+    pub async fn settle(&self, expected: &[(String, RangeInclusive<f64>)]) -> Result<String> {
+        let mut look = interval(Duration::from_millis(50));
+        let settled = async {
+            loop {
+                look.tick().await;
+                let metrics = self.metrics().await?;
+                if beyond(&metrics, expected).is_empty() {
+                    return Ok(metrics);
+                }
+            }
+        };
+        match timeout(PATIENCE, settled).await {
+            Ok(metrics) => metrics,
+            Err(_) => {
+                let metrics = self.metrics().await?;
+                bail!("{}\nin\n{metrics}", beyond(&metrics, expected).join("\n"))
+            }
+        }
+    }
+
     /// Waits until it is ready; returns what it says then.
     ///
     /// # Errors
@@ -101,6 +126,18 @@ impl Admin {
 #[must_use]
 pub fn value(metrics: &str, series: &str) -> Option<f64> {
     metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// What is not as expected, a line each.
+fn beyond(metrics: &str, expected: &[(String, RangeInclusive<f64>)]) -> Vec<String> {
+    let wrong = |(series, range): &(String, RangeInclusive<f64>)| match value(metrics, series) {
+        Some(value) if range.contains(&value) => None,
+        found => {
+            let found = found.map_or_else(|| "missing".to_owned(), |value| value.to_string());
+            Some(format!("{series} is {found}, and should be within {range:?}"))
+        }
+    };
+    expected.iter().filter_map(wrong).collect()
 }
 
 async fn address(log: &Path) -> Result<String> {

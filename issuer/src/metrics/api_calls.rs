@@ -65,7 +65,31 @@ fn class(status: StatusCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tower::service_fn;
+
     use super::*;
+
+    /// By a verb that nothing else uses: the numbers are the process's.
+    #[tokio::test]
+    async fn each_call_is_counted_once_by_its_answer() {
+        for (answer, class) in [
+            (Some(200), "2xx"),
+            (Some(404), "4xx"),
+            (Some(409), "409"),
+            (Some(429), "429"),
+            (Some(503), "5xx"),
+            (None, "none"),
+        ] {
+            let mut service = Counted::new(service_fn(move |_: Request<()>| async move {
+                let code = answer.ok_or("nobody answers")?;
+                Ok::<_, &str>(Response::builder().status(code).body(()).unwrap())
+            }));
+            let before = METRICS.api_requests.of(["other", class]).get();
+            let answered = service.call(Request::delete("/").body(()).unwrap()).await;
+            assert_eq!(answered.is_ok(), answer.is_some());
+            assert_eq!(METRICS.api_requests.of(["other", class]).get(), before + 1, "{answer:?}");
+        }
+    }
 
     #[test]
     fn verbs_and_codes_are_few() {

@@ -7,6 +7,8 @@ pub(crate) mod api_calls;
 pub(crate) mod catalog;
 mod process;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -114,7 +116,7 @@ impl Metrics {
             api_requests: all.counter(
                 "api_requests",
                 ["verb", "code"],
-                "Calls of the API server by verb (read, watch, create, patch, other) and answer: 2xx, 3xx, 4xx, 409, 429, 5xx, or none",
+                "Calls of the API server by verb (read, watch, create, patch, other) and last answer (429, 503 and 504 are asked again for some minutes before they count): 2xx, 3xx, 4xx, 409, 429, 5xx, or none",
             ),
             watch_errors: all.counter("watch_errors", ["resource"], "Watches that broke, or that the server refused"),
             watch_lists: all.counter(
@@ -247,80 +249,4 @@ fn labels(id: &IssuerId) -> [&str; 3] {
 /// Never negative: clocks may differ.
 fn seconds_since(since: Option<Timestamp>, now: Timestamp) -> f64 {
     since.map_or(0.0, |since| now.duration_since(since).as_secs_f64().max(0.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::IssuerKind;
-
-    /// Between these lines of `docs/metrics.md` is what the code says.
-    const BEGIN: &str = "<!-- from here on made from the code -->\n";
-    const END: &str = "<!-- to here -->\n";
-
-    #[test]
-    fn the_page_lists_the_metrics_that_are_made() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
-        let page = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = page.split_once(BEGIN).unwrap();
-        let (_, after) = rest.split_once(END).unwrap();
-        let current = format!("{before}{BEGIN}\n{}\n{END}{after}", METRICS.table());
-        if std::env::var_os("TANDEM_UPDATE").is_some() {
-            std::fs::write(path, &current).unwrap();
-        }
-        assert!(page == current, "docs/metrics.md differs from the code: run this test with TANDEM_UPDATE=1");
-    }
-
-    fn id(name: &str) -> IssuerId {
-        IssuerId { kind: IssuerKind::Namespaced, namespace: Some("shop".to_owned()), name: name.to_owned() }
-    }
-
-    #[test]
-    fn an_issuers_series_end_with_it() {
-        let metrics = Metrics::new();
-        metrics.issuer(&id("ca"), true, Some(Timestamp::UNIX_EPOCH));
-        metrics.issuer(&id("other"), false, None);
-        let text = metrics.text(true).unwrap();
-        let labels = r#"{issuer_kind="TandemIssuer",issuer_namespace="shop",issuer_name="ca"}"#;
-        for line in [
-            format!("tandem_issuer_issuer_ready{labels} 1\n"),
-            format!("tandem_issuer_certificates_issued_total{labels} 0\n"),
-            format!("tandem_issuer_ca_not_after_timestamp_seconds{labels} 0\n"),
-            "tandem_issuer_leader 1\n".to_owned(),
-        ] {
-            assert!(text.contains(&line), "no {line} in {text}");
-        }
-        metrics.forget_issuer(&id("ca"));
-        let text = metrics.text(false).unwrap();
-        assert!(!text.contains(r#"issuer_name="ca""#), "{text}");
-        assert!(text.contains(r#"issuer_name="other""#) && text.contains("tandem_issuer_leader 0\n"), "{text}");
-    }
-
-    /// An age is never negative, and the oldest counts.
-    #[test]
-    fn what_waits_is_counted_by_kind_and_approval() {
-        let metrics = Metrics::new();
-        let at = |second| Some(Timestamp::from_second(second).unwrap());
-        let waits = move || {
-            let kind = || "certificaterequests".to_owned();
-            vec![
-                (kind(), Approval::Approved, at(100)),
-                (kind(), Approval::Approved, at(70)),
-                (kind(), Approval::Undecided, at(500)),
-                (kind(), Approval::Denied, at(1)),
-            ]
-        };
-        metrics.waits.lock().unwrap().push(Box::new(waits));
-        metrics.look_at_waits(Timestamp::from_second(100).unwrap());
-        let text = metrics.catalog.text().unwrap();
-        for line in [
-            r#"requests_waiting{kind="certificaterequests",approval="approved"} 2"#,
-            r#"requests_waiting{kind="certificaterequests",approval="undecided"} 1"#,
-            r#"requests_waiting{kind="certificatesigningrequests",approval="approved"} 0"#,
-            r#"request_age_seconds{kind="certificaterequests",approval="approved"} 30"#,
-            r#"request_age_seconds{kind="certificaterequests",approval="undecided"} 0"#,
-        ] {
-            assert!(text.contains(line), "no {line} in {text}");
-        }
-    }
 }

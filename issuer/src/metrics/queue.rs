@@ -61,3 +61,64 @@ impl<K: Resource<DynamicType: Hash + Eq + Clone>> Waiting<K> {
         self.measured = (now[0], now[1]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    fn object(name: &str) -> ObjectRef<ConfigMap> {
+        ObjectRef::new(name)
+    }
+
+    fn queue(resource: &str) -> Waiting<ConfigMap> {
+        Waiting::new(resource, |_| Span::none())
+    }
+
+    /// Each object once, for all queues of a resource.
+    #[test]
+    fn what_waits_and_what_is_in_work_is_counted() {
+        const RESOURCE: &str = "counted";
+        let (mut one, mut other) = (queue(RESOURCE), queue(RESOURCE));
+        let now = || (METRICS.queue_depth.of([RESOURCE]).get(), METRICS.in_work.of([RESOURCE]).get());
+        for name in ["a", "a", "b"] {
+            one.push(&object(name));
+        }
+        other.push(&object("c"));
+        one.measure(0);
+        other.measure(0);
+        assert_eq!(now(), (3, 0));
+        one.begin(&object("a"));
+        one.measure(1);
+        assert_eq!(now(), (2, 1), "one is looked at");
+        one.forget(&object("b"));
+        one.measure(0);
+        assert_eq!(now(), (1, 0), "one is gone, and one is done");
+        other.clear();
+        other.measure(0);
+        assert_eq!(now(), (0, 0));
+    }
+
+    #[test]
+    fn a_wait_is_measured_in_seconds() {
+        const RESOURCE: &str = "measured";
+        let mut queue = queue(RESOURCE);
+        let began = Instant::now();
+        queue.push(&object("a"));
+        while began.elapsed() < Duration::from_millis(20) {
+            std::hint::spin_loop();
+        }
+        queue.begin(&object("a"));
+        let most = began.elapsed().as_secs_f64();
+        let text = METRICS.text(true).unwrap();
+        let series = |name: &str| {
+            let series = format!("tandem_issuer_queue_wait_duration_seconds_{name}{{resource=\"{RESOURCE}\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<f64>().ok()).unwrap()
+        };
+        assert!(series("sum") > 0.0 && series("sum") <= most, "{} s of {most} s", series("sum"));
+        assert!((series("count") - 1.0).abs() < f64::EPSILON, "{} waits", series("count"));
+    }
+}

@@ -10,14 +10,15 @@ use anyhow::{Context, Result, ensure};
 use hyper::Method;
 use serde_json::json;
 use tandem_tests::{
-    ControlPlane, IssuerProcess, Space,
+    IssuerProcess,
+    admin::Admin,
     cluster::CERTIFICATE_REQUEST,
     faults::{Fault, FaultProxy, Passed, trouble},
-    issuer,
 };
 
 use crate::{
-    environment::with_issuer,
+    admin::ADDRESS,
+    environment::{Environment, with_issuer, without_issuer},
     requests::{ask_plainly, issued},
     signing_requests::{self, ask_approved, named, signer},
 };
@@ -50,13 +51,12 @@ fn troubles() -> Box<Fault> {
     })
 }
 
-/// A control plane, and an issuer that reaches it through a proxy with this fault.
-async fn behind(fault: Box<Fault>) -> Result<(ControlPlane, FaultProxy, IssuerProcess)> {
-    let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
-    issuer::install(&control_plane.cluster().await?).await?;
+/// An issuer that reaches its API server through a proxy with this fault.
+async fn behind(fault: Box<Fault>) -> Result<(Environment, FaultProxy)> {
+    let control_plane = without_issuer().await?;
     let proxy = FaultProxy::start(&control_plane, fault).await?;
-    let issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
-    Ok((control_plane, proxy, issuer))
+    let issuer = IssuerProcess::start_as(&control_plane, "issuer", Some(&proxy.url), &[], &[ADDRESS]).await?;
+    Ok((Environment { control_plane, issuer }, proxy))
 }
 
 fn all_passed(proxy: &mut FaultProxy) -> Vec<Passed> {
@@ -66,14 +66,15 @@ fn all_passed(proxy: &mut FaultProxy) -> Vec<Passed> {
 /// Facts 5, 17: a fault of the API server fails nobody; where even the status cannot be written, an event tells the cause.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_in_trouble_is_tried_again_in_its_time_and_nobody_fails() -> Result<()> {
-    let (control_plane, mut proxy, issuer) = behind(troubles()).await?;
-    let space: Space = control_plane.cluster().await?.space("faults").await?;
-    with_issuer(&space).await.with_context(|| issuer.log().unwrap_or_default())?;
+    let (mut environment, mut proxy) = behind(troubles()).await?;
+    let log = || environment.issuer.log().unwrap_or_default();
+    let space = environment.space("faults").await?;
+    with_issuer(&space).await.with_context(log)?;
     for (name, ..) in TROUBLES {
         ask_plainly(&space, name).await?;
     }
     for (name, ..) in TROUBLES {
-        issued(&space, name).await.with_context(|| issuer.log().unwrap_or_default())?;
+        issued(&space, name).await.with_context(log)?;
     }
     space.event((CERTIFICATE_REQUEST.1, "broken"), "SigningError", "in trouble").await?;
 
@@ -93,7 +94,22 @@ async fn a_server_in_trouble_is_tried_again_in_its_time_and_nobody_fails() -> Re
         let least = named.unwrap_or(Duration::from_millis(800));
         ensure!(waits[0] >= Duration::from_millis(100) && last >= least, "{name}: {waits:?}");
     }
-    Ok(())
+
+    // Each is counted: five answers of 500 and four conflicts. That of 429 was the client's own to wait for.
+    let retries =
+        |reason: &str| format!(r#"tandem_issuer_retries_total{{resource="certificaterequests",reason="{reason}"}}"#);
+    let patches = |code: &str| format!(r#"tandem_issuer_api_requests_total{{verb="patch",code="{code}"}}"#);
+    let few = 10.0;
+    Admin::of(&environment.issuer.process().log, None)
+        .await?
+        .settle(&[
+            (retries("api"), 5.0..=few),
+            (retries("changed"), 4.0..=few),
+            (patches("5xx"), 5.0..=few),
+            (patches("409"), 4.0..=few),
+        ])
+        .await
+        .map(|_| ())
 }
 
 /// What kind of call it is, whatever object it is about.
@@ -123,14 +139,15 @@ async fn every_kind_of_call_waits_for_the_time_that_the_server_names() -> Result
         let kind = kind_of_call(&format!("{method} {path}"))?;
         refused.lock().ok()?.insert(kind).then(|| trouble(429, Some(TIME)).ok())?
     };
-    let (control_plane, mut proxy, issuer) = behind(Box::new(first)).await?;
-    let space = control_plane.cluster().await?.space("every-call").await?;
-    with_issuer(&space).await.with_context(|| issuer.log().unwrap_or_default())?;
+    let (environment, mut proxy) = behind(Box::new(first)).await?;
+    let log = || environment.issuer.log().unwrap_or_default();
+    let space = environment.space("every-call").await?;
+    with_issuer(&space).await.with_context(log)?;
     ask_plainly(&space, "leaf").await?;
-    issued(&space, "leaf").await.with_context(|| issuer.log().unwrap_or_default())?;
+    issued(&space, "leaf").await.with_context(log)?;
     let name = named(&space, "leaf");
     ask_approved(&space, &name, &signer(&space), &json!({}), &json!({})).await?;
-    signing_requests::issued(&space, &name).await.with_context(|| issuer.log().unwrap_or_default())?;
+    signing_requests::issued(&space, &name).await.with_context(log)?;
     // Sent after everything else has been answered.
     space.cluster.event("default", (signing_requests::KIND.1, &name), "CertificateIssued", "").await?;
 
@@ -171,12 +188,13 @@ async fn a_review_that_fails_is_told_and_tried_again() -> Result<()> {
         *left = left.checked_sub(1)?;
         trouble(500, None).ok()
     };
-    let (control_plane, mut proxy, issuer) = behind(Box::new(reviews)).await?;
-    let space = control_plane.cluster().await?.space("reviews").await?;
-    with_issuer(&space).await.with_context(|| issuer.log().unwrap_or_default())?;
+    let (environment, mut proxy) = behind(Box::new(reviews)).await?;
+    let log = || environment.issuer.log().unwrap_or_default();
+    let space = environment.space("reviews").await?;
+    with_issuer(&space).await.with_context(log)?;
     let name = named(&space, "leaf");
     ask_approved(&space, &name, &signer(&space), &json!({}), &json!({})).await?;
-    signing_requests::issued(&space, &name).await.with_context(|| issuer.log().unwrap_or_default())?;
+    signing_requests::issued(&space, &name).await.with_context(log)?;
     let about = (signing_requests::KIND.1, name.as_str());
     space.cluster.event("default", about, "SigningError", "in trouble (500 InternalError); it is tried again").await?;
     ensure!(

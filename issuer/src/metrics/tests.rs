@@ -1,0 +1,162 @@
+//! Each metric has the value that it should, by what `/metrics` shows.
+
+use serde_json::json;
+use tandem_issuer_core::{Error as CoreError, Issued};
+
+use super::*;
+use crate::api::{CertificateRequest, IssuerKind};
+
+/// Between these lines of `docs/metrics.md` is what the code says.
+const BEGIN: &str = "<!-- from here on made from the code -->\n";
+const END: &str = "<!-- to here -->\n";
+
+#[test]
+fn the_page_lists_the_metrics_that_are_made() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let current = format!("{before}{BEGIN}\n{}\n{END}{after}", METRICS.table());
+    if std::env::var_os("TANDEM_UPDATE").is_some() {
+        std::fs::write(path, &current).unwrap();
+    }
+    assert!(page == current, "docs/metrics.md differs from the code: run this test with TANDEM_UPDATE=1");
+}
+
+fn id(name: &str) -> IssuerId {
+    IssuerId { kind: IssuerKind::Namespaced, namespace: Some("shop".to_owned()), name: name.to_owned() }
+}
+
+#[test]
+fn an_issuers_series_end_with_it() {
+    let metrics = Metrics::new();
+    metrics.issuer(&id("ca"), true, Some(Timestamp::UNIX_EPOCH));
+    metrics.issuer(&id("other"), false, None);
+    let text = metrics.text(true).unwrap();
+    let labels = r#"{issuer_kind="TandemIssuer",issuer_namespace="shop",issuer_name="ca"}"#;
+    for line in [
+        format!("tandem_issuer_issuer_ready{labels} 1\n"),
+        format!("tandem_issuer_certificates_issued_total{labels} 0\n"),
+        format!("tandem_issuer_ca_not_after_timestamp_seconds{labels} 0\n"),
+        format!("tandem_issuer_issuer_ready{} 0\n", labels.replace("\"ca\"", "\"other\"")),
+        "tandem_issuer_leader 1\n".to_owned(),
+    ] {
+        assert!(text.contains(&line), "no {line} in {text}");
+    }
+    metrics.forget_issuer(&id("ca"));
+    let text = metrics.text(false).unwrap();
+    assert!(!text.contains(r#"issuer_name="ca""#), "{text}");
+    assert!(text.contains(r#"issuer_name="other""#) && text.contains("tandem_issuer_leader 0\n"), "{text}");
+}
+
+fn assert_lines(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.contains(&format!("{line}\n")), "no {line} in\n{text}");
+    }
+}
+
+/// Each once, by its own name. Only certificates count as issued, and times are seconds since the approval.
+#[test]
+fn each_outcome_is_counted_as_what_it_is() {
+    let metrics = Metrics::new();
+    let request: CertificateRequest = serde_json::from_value(json!({
+        "metadata": {"name": "leaf", "namespace": "shop", "creationTimestamp": "2026-11-21T12:00:00Z"},
+        "spec": {"request": "", "issuerRef": {"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "ca"}},
+        "status": {"conditions": [{"type": "Approved", "status": "True", "lastTransitionTime": "2026-11-21T12:00:30Z"}]},
+    }))
+    .unwrap();
+    let now = "2026-11-21T12:01:40Z".parse().unwrap();
+    let issued = Issued { certificate: String::new(), ca: String::new(), leaf: Vec::new() };
+    for outcome in [
+        Outcome::Unapproved,
+        Outcome::Waiting("SecretMissing", String::new()),
+        Outcome::Retrying(Error::Random),
+        Outcome::Denied,
+        Outcome::Failed(CoreError::NoNames),
+        Outcome::Issued(Box::new(issued), None),
+    ] {
+        metrics.told(&request, &outcome, &outcome.event::<CertificateRequest>().reason, now);
+    }
+    metrics.signed("certificaterequests", Duration::from_millis(250));
+    let told = |outcome: &str, reason: &str| {
+        format!(r#"tandem_issuer_requests_total{{kind="certificaterequests",outcome="{outcome}",reason="{reason}"}} 1"#)
+    };
+    let text = metrics.text(true).unwrap();
+    for (outcome, reason) in [
+        ("unapproved", "WaitingForApproval"),
+        ("waiting", "SecretMissing"),
+        ("retrying", "SigningError"),
+        ("denied", "Denied"),
+        ("failed", CoreError::NoNames.reason()),
+        ("issued", "CertificateIssued"),
+    ] {
+        assert_lines(&text, &[&told(outcome, reason)]);
+    }
+    assert_lines(
+        &text,
+        &[
+            r#"certificates_issued_total{issuer_kind="TandemIssuer",issuer_namespace="shop",issuer_name="ca"} 1"#,
+            r#"tandem_issuer_request_duration_seconds_sum{kind="certificaterequests"} 70.0"#,
+            r#"tandem_issuer_request_duration_seconds_count{kind="certificaterequests"} 1"#,
+            r#"tandem_issuer_signing_duration_seconds_sum{kind="certificaterequests"} 0.25"#,
+        ],
+    );
+}
+
+#[test]
+fn what_is_tried_again_and_what_is_watched_is_counted_by_its_name() {
+    let metrics = Metrics::new();
+    let api = kube::Error::Api(Box::new(serde_json::from_value(json!({"code": 500})).unwrap()));
+    for error in [
+        Error::Api(api),
+        Error::Changed,
+        Error::Sign(CoreError::Signer("busy".to_owned())),
+        Error::Random,
+        Error::Panicked,
+    ] {
+        metrics.retry("tandemissuers", &error);
+    }
+    metrics.watch_error("secrets");
+    metrics.watch_list("tandemissuers");
+    let text = metrics.text(true).unwrap();
+    for reason in ["api", "changed", "signing", "random", "panicked"] {
+        let line = format!(r#"tandem_issuer_retries_total{{resource="tandemissuers",reason="{reason}"}} 1"#);
+        assert_lines(&text, &[&line]);
+    }
+    assert_lines(
+        &text,
+        &[
+            r#"tandem_issuer_watch_errors_total{resource="secrets"} 1"#,
+            r#"tandem_issuer_watch_lists_total{resource="tandemissuers"} 1"#,
+        ],
+    );
+}
+
+/// An age is never negative, and the oldest counts.
+#[test]
+fn what_waits_is_counted_by_kind_and_approval() {
+    let metrics = Metrics::new();
+    let at = |second| Some(Timestamp::from_second(second).unwrap());
+    let waits = move || {
+        let kind = || "certificaterequests".to_owned();
+        vec![
+            (kind(), Approval::Approved, at(100)),
+            (kind(), Approval::Approved, at(70)),
+            (kind(), Approval::Undecided, at(500)),
+            (kind(), Approval::Denied, at(1)),
+        ]
+    };
+    metrics.waits.lock().unwrap().push(Box::new(waits));
+    metrics.look_at_waits(Timestamp::from_second(100).unwrap());
+    let text = metrics.catalog.text().unwrap();
+    assert_lines(
+        &text,
+        &[
+            r#"requests_waiting{kind="certificaterequests",approval="approved"} 2"#,
+            r#"requests_waiting{kind="certificaterequests",approval="undecided"} 1"#,
+            r#"requests_waiting{kind="certificatesigningrequests",approval="approved"} 0"#,
+            r#"request_age_seconds{kind="certificaterequests",approval="approved"} 30.0"#,
+            r#"request_age_seconds{kind="certificaterequests",approval="undecided"} 0.0"#,
+        ],
+    );
+}
