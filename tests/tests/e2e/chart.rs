@@ -148,14 +148,17 @@ fn every_value_has_its_type_and_its_explanation() -> Result<()> {
         let names = |map: &serde_json::Map<String, Value>| -> BTreeSet<_> {
             map.keys().filter(|key| *key != "global").cloned().collect()
         };
-        ensure!(schema["additionalProperties"] == false, "{at}: a mistyped name is not noticed");
-        ensure!(names(values) == names(known), "{at}: values {:?}, schema {:?}", names(values), names(known));
+        ensure!(schema["additionalProperties"] == false, "values.schema.json, at {at}: it lets mistyped names pass");
+        let (values_have, schema_has) = (names(values), names(known));
+        let one_has: Vec<_> = values_have.symmetric_difference(&schema_has).collect();
+        ensure!(one_has.is_empty(), "of values.yaml and values.schema.json only one has, at {at}: {one_has:?}");
         values.iter().try_for_each(|(key, value)| compare(value, &known[key], &format!("{at}.{key}")))
     }
-    compare(&yaml(&chart().join("values.yaml"))?, &yaml(&chart().join("values.schema.json"))?, "")?;
+    compare(&yaml(&chart().join("values.yaml"))?, &yaml(&chart().join("values.schema.json"))?, "values")?;
     let reference = std::fs::read_to_string(root().join("docs/chart.md"))?;
     for row in reference.lines().filter(|line| line.starts_with("| `")) {
-        ensure!(row.rsplit(" | ").next().is_some_and(|text| text.trim_end_matches('|').trim().len() > 5), "{row}");
+        let explanation = row.rsplit(" | ").next().unwrap_or_default().trim_end_matches('|').trim();
+        ensure!(explanation.len() > 5, "docs/chart.md, made of values.yaml, does not explain {row}");
     }
     Ok(())
 }
@@ -196,7 +199,8 @@ fn the_program_takes_the_arguments_that_the_chart_gives_it() -> Result<()> {
         let mut issuer = Command::new(tools::program("tandem-issuer")?);
         let done = issuer.env_clear().args(arguments).args(["--kubeconfig", "/nowhere"]).output()?;
         // 2: it does not know an argument.
-        ensure!(done.status.code() == Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+        let said = String::from_utf8_lossy(&done.stderr);
+        ensure!(done.status.code() == Some(1), "with {values:?} the chart's arguments are refused: {said}");
     }
     Ok(())
 }
