@@ -25,6 +25,12 @@ pub enum Error {
     /// The output folder is something else.
     #[error("{}: is not a folder; give a folder", .0.display())]
     NotAFolder(PathBuf),
+    /// What is in a file's place is something else.
+    #[error("{}: is neither a file nor a link to one, and is left alone; name a file, or move it away", .0.display())]
+    NotAFile(PathBuf),
+    /// Somebody else has written a file since it was read.
+    #[error("{}: was changed while this ran; nothing is changed here; run it again", .0.display())]
+    Changed(PathBuf),
     /// A file that is there cannot be replaced.
     #[error("{}: {source}; nothing is changed; run this as the file's owner, who may write to its folder", path.display())]
     Replace {
@@ -63,6 +69,9 @@ pub fn write(dir: &Path, files: &[Wanted]) -> Result<(), Error> {
         if path.is_dir() {
             return Err(failed(&path)(io::ErrorKind::IsADirectory.into()));
         }
+        if special(&path) {
+            return Err(Error::NotAFile(path));
+        }
         if unchanged(&path, file) {
             continue;
         }
@@ -87,6 +96,9 @@ pub fn write_one(path: &Path, content: &[u8], mode: u32, replace: bool) -> io::R
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // So that what is wrong with the folder is not told of a temporary file.
     fs::metadata(folder)?;
+    if replace && special(path) {
+        return Err(io::Error::other("is neither a file nor a link to one, and is left alone"));
+    }
     let mut temporary = NamedTempFile::new_in(folder)?;
     temporary.write_all(content)?;
     temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
@@ -95,21 +107,48 @@ pub fn write_one(path: &Path, content: &[u8], mode: u32, replace: bool) -> io::R
     done.map(drop).map_err(|error| error.error)
 }
 
+/// A file that is there, and what it is to hold.
+#[derive(Clone, Copy)]
+pub struct Replacement<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// What was read there.
+    pub before: &'a str,
+    /// What is to be there.
+    pub after: &'a str,
+}
+
 /// Puts other contents in place of those of files that are there: of all, or of none. Mode and owner stay; of a link, what it
 /// leads to is replaced.
 ///
 /// # Errors
-/// [`Error::Replace`]; all files are then as they were, unless it is a rename that failed. One is that the owner is another
-/// and cannot be given back.
-pub fn replace(files: &[(&Path, &str)]) -> Result<(), Error> {
-    let staged = files.iter().map(|(path, content)| {
-        let staged = stage(path, content.as_bytes());
-        staged.map_err(|source| Error::Replace { path: (*path).to_owned(), source })
-    });
-    for (temporary, path) in staged.collect::<Result<Vec<_>, _>>()? {
-        temporary.persist(&path).map_err(|error| Error::Replace { path, source: error.error })?;
+/// [`Error::NotAFile`], [`Error::Changed`], so that of two who change a file neither undoes what the other did, and
+/// [`Error::Replace`], also where the owner is another and cannot be given back. All files are then as they were, unless it is a
+/// rename that failed.
+pub fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Replace { path, source }
+    };
+    if let Some(file) = files.iter().find(|file| fs::metadata(file.path).is_ok_and(|found| !found.is_file())) {
+        return Err(Error::NotAFile(file.path.to_owned()));
+    }
+    let staged = files.iter().map(|file| stage(file.path, file.after.as_bytes()).map_err(failed(file.path)));
+    let staged = staged.collect::<Result<Vec<_>, _>>()?;
+    for file in files {
+        if fs::read(file.path).map_err(failed(file.path))? != file.before.as_bytes() {
+            return Err(Error::Changed(file.path.to_owned()));
+        }
+    }
+    for (temporary, path) in staged {
+        temporary.persist(&path).map_err(|error| failed(&path)(error.error))?;
     }
     Ok(())
+}
+
+/// Whether something is there that is no plain file, nor a link: a folder, a pipe, a device.
+fn special(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() && !found.is_symlink())
 }
 
 /// The new content beside the old, with the same rights, and the place where it is to be.

@@ -92,7 +92,7 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = path.read_dir().and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.map_err(|error| format!("{}: {error}; give a folder that can be read", path.display()))?;
     let paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
-    let mut files: Vec<_> = paths.iter().filter(|path| manifest(path)).cloned().collect();
+    let mut files: Vec<_> = paths.iter().filter(|path| manifest(path) && !path.is_dir()).cloned().collect();
     files.sort();
     if files.is_empty() {
         let remedy = match paths.iter().any(|path| path.is_dir()) {
@@ -113,7 +113,8 @@ fn read_file(path: &Path, stdin: &mut dyn Read, all: &mut Vec<Document>) -> Resu
     for (index, value) in yaml::documents(&text, budget).enumerate() {
         let place = Place { file: name.clone(), document: index + 1, item: None };
         match value {
-            Ok(value) => take_apart(place, value, all),
+            Ok(Value::Null) => {}
+            Ok(value) => take_apart(place, value, all)?,
             Err(error) => return Err(format!("{place}: not readable as YAML or JSON: {}", reason(&error.to_string()))),
         }
     }
@@ -123,16 +124,38 @@ fn read_file(path: &Path, stdin: &mut dyn Read, all: &mut Vec<Document>) -> Resu
     Ok(())
 }
 
-/// A document, or the entries of one that is a List, as `kubectl get --output yaml` prints.
-fn take_apart(place: Place, value: Value, all: &mut Vec<Document>) {
+/// The entries of a List, as `kubectl get --output yaml` prints, and of lists of one kind, such as a VirtualMachineList.
+#[must_use]
+pub fn items(value: &Value) -> Option<&Vec<Value>> {
+    let kind = value.get("kind").and_then(Value::as_str)?;
+    value.get("items").and_then(Value::as_sequence).filter(|_| kind.ends_with("List"))
+}
+
+/// A document, or the entries of one that is a list, and of lists within it, as kubectl takes them. A list within another counts as
+/// the entry that it is of the outermost.
+fn take_apart(place: Place, value: Value, all: &mut Vec<Document>) -> Result<(), String> {
     let text = |key: &str| value.get(key).and_then(Value::as_str);
-    match (text("apiVersion"), text("kind"), value.get("items").and_then(Value::as_sequence)) {
-        (Some("v1"), Some("List"), Some(items)) => {
-            for (index, item) in items.iter().enumerate() {
-                all.push(Document { place: Place { item: Some(index + 1), ..place.clone() }, value: item.clone() });
-            }
+    let Some(items) = items(&value) else {
+        if (text("apiVersion"), text("kind")) == (Some("v1"), Some("List")) {
+            return Err(format!("{place}: is a List whose items are no list; begin each of them with -"));
         }
-        _ if value.is_null() => {}
-        _ => all.push(Document { place, value }),
+        all.push(Document { place, value });
+        return Ok(());
+    };
+    for (index, item) in items.iter().enumerate() {
+        let place = Place { item: place.item.or(Some(index + 1)), ..place.clone() };
+        let mut item = item.clone();
+        // The API server writes what the entries of a list are only once.
+        if let (Some(fields), Some(kind)) =
+            (item.as_mapping_mut(), text("kind").and_then(|kind| kind.strip_suffix("List")))
+            && !kind.is_empty()
+            && !fields.contains_key("kind")
+            && !fields.contains_key("apiVersion")
+        {
+            fields.insert("kind".into(), kind.into());
+            fields.insert("apiVersion".into(), value.get("apiVersion").cloned().unwrap_or_default());
+        }
+        take_apart(place, item, all)?;
     }
+    Ok(())
 }

@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, fmt};
 
 use aws_lc_rs::{error::Unspecified, rand::SecureRandom};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use serde_yaml::Value;
 use zeroize::Zeroizing;
 
+use crate::encoding::to_base64;
 use crate::names::MANAGED_BY;
 
 /// Random bytes in a key: in base64 they give 1008 characters, which is what MongoDB's manual makes.
@@ -31,10 +31,7 @@ impl KeyFile {
     pub fn generate(random: &dyn SecureRandom) -> Result<Self, Unspecified> {
         let mut bytes = Zeroizing::new([0; RANDOM_BYTES]);
         random.fill(bytes.as_mut())?;
-        let mut text = Zeroizing::new(String::with_capacity(RANDOM_BYTES.div_ceil(3) * 4 + 1));
-        STANDARD.encode_string(bytes.as_ref(), &mut text);
-        text.push('\n');
-        Ok(Self(text))
+        Ok(Self(Zeroizing::new([to_base64(bytes.as_ref()).as_str(), "\n"].concat())))
     }
 
     /// The file's content: one line of base64.

@@ -16,6 +16,7 @@ mod cloud_config;
 mod machine;
 mod network;
 mod node;
+mod owner;
 mod store;
 mod user_data;
 mod workload;
@@ -32,6 +33,7 @@ pub use machine::{CloudInit, Disk, Filesystem, Machine, Target, Volume, VolumeSo
 pub use network::{NetworkPolicy, Peer, PolicyRule, Selector, Service, ServicePort};
 pub(crate) use node::join;
 pub use node::{At, Node};
+pub(crate) use owner::controller;
 pub use store::{ConfigMap, Content, Secret};
 pub(crate) use user_data::Beginning;
 pub use user_data::{Format, USER_DATA_KEYS, UserData};
@@ -108,7 +110,7 @@ pub struct Stream {
 
 impl Stream {
     /// Reads files, folders and, for `-`, `stdin`. Objects without a namespace are taken to be in `namespace`, as kubectl would
-    /// put them into the namespace of its context.
+    /// put them into the namespace of its context. What a controller has made of another object of the stream is left out.
     ///
     /// # Errors
     /// A line for each file that cannot be read, each document that is no object, and each DatabaseVM that cannot be rendered.
@@ -122,7 +124,8 @@ impl Stream {
     /// As [`Stream::read`].
     pub fn of(documents: Vec<Document>, namespace: &str) -> Result<Self, Vec<String>> {
         let (mut stream, mut problems) = (Self::default(), Vec::new());
-        for Document { place, value } in documents {
+        let repeated = owner::repeated(&documents);
+        for (Document { place, value }, _) in documents.into_iter().zip(repeated).filter(|(_, twice)| !twice) {
             let header = |key: &str| value.get(key).and_then(Value::as_str);
             match (header("apiVersion"), header("kind")) {
                 (Some(spec::API_VERSION), Some(spec::KIND)) => match rendered(&value) {

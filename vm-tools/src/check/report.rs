@@ -161,6 +161,10 @@ tandem-vm render examples/mongodb-vm/databasevm.yaml | tandem-vm check -o sarif 
 tandem-vm check --explain TVM001
 ```
 
+What is in a cluster is looked at by `kubectl get certificate,secret,service,vm --output yaml | tandem-vm check -`. A List is read
+as its entries, and so are lists of one kind. What a controller has made of an object that is there as well, such as a VM's instance or a
+Deployment's pods, is passed over, and so are the pods in which KubeVirt runs its machines.
+
 Exit code 0: no errors (there may be warnings and notes); 1: errors; 2: the input cannot be read.
 
 An object may break a rule where its annotation says so, the machine's counting for its user data as well:

@@ -55,6 +55,10 @@ Examples:
   tandem-vm check databasevm.yaml
   tandem-vm render databasevm.yaml | tandem-vm check -
 
+  # What is in a cluster
+  kubectl --namespace shop get certificates,secrets,services,virtualmachines --output yaml |
+    tandem-vm check -
+
   # What a rule is about; docs/checks.md lists them all
   tandem-vm check --explain TVM001
 

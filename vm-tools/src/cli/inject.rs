@@ -8,11 +8,11 @@ use std::{
 use clap::ValueHint;
 use serde_yaml::Value;
 use similar::TextDiff;
-use tandem_cli::files::{self, Wanted};
+use tandem_cli::files::{self, Replacement, Wanted};
 use tandem_cli::manifests;
 use tandem_cli::{stdio, yaml};
 
-use super::{Done, Streams, one};
+use super::{Done, Streams, note, one};
 use crate::inject::{self, Input, Options};
 
 /// Most bytes of one file. An edit in place holds its text in several copies, and nobody writes this much by hand.
@@ -91,8 +91,8 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     } else {
         stdio::print(streams.stdout, joined(&output.texts).as_bytes()).map_err(one)?;
     }
-    for note in &output.notes {
-        writeln!(streams.stderr, "tandem-vm: {}: {note}", output.machine).map_err(one)?;
+    for told in &output.notes {
+        note(streams, &format!("{}: {told}", output.machine))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -138,7 +138,7 @@ fn write_in_place(sources: &[Source], texts: &[String]) -> Result<(), Vec<String
     for (source, text) in sources.iter().zip(texts) {
         let path = source.path.as_ref().ok_or_else(|| one("standard input cannot be changed in place; name files"))?;
         if *text != source.input.text {
-            changed.push((path.as_path(), text.as_str()));
+            changed.push(Replacement { path, before: &source.input.text, after: text });
         }
     }
     files::replace(&changed).map_err(one)
@@ -162,7 +162,7 @@ fn named(sources: &[Source], texts: &[String]) -> Result<Vec<Wanted>, Vec<String
 fn has_secret(text: &str) -> bool {
     fn is_secret(object: &Value) -> bool {
         let items = object.get("items").and_then(Value::as_sequence);
-        object.get("kind").is_some_and(|kind| kind == "Secret")
+        object.get("kind").is_some_and(|kind| kind == "Secret" || kind == "SecretList")
             || items.is_some_and(|items| items.iter().any(is_secret))
     }
     yaml::documents(text, 2 * MAX_BYTES).any(|document| document.map_or(true, |object| is_secret(&object)))

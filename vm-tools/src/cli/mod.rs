@@ -18,7 +18,7 @@ mod verify;
 
 use std::{
     ffi::OsString,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     process::ExitCode,
 };
 
@@ -149,6 +149,14 @@ fn at_fault(lines: &[String], stderr: &mut dyn Write) -> ExitCode {
     let mut lines = lines.iter().map(|line| tandem_cli::printable(line));
     let shown = lines.try_for_each(|line| writeln!(stderr, "tandem-vm: {line}"));
     ExitCode::from(if shown.is_ok() { AT_FAULT } else { UNHEARD })
+}
+
+/// Says something beside the output, in a line that leaves a terminal alone. That nobody reads it any more is no error.
+fn note(streams: &mut Streams<'_>, line: &str) -> Result<(), Vec<String>> {
+    match writeln!(streams.stderr, "tandem-vm: {}", tandem_cli::printable(line)) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(one(error)),
+        _ => Ok(()),
+    }
 }
 
 /// The value of an option that is a time. The library's own errors name no remedy.

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::{ValueEnum, ValueHint};
 use serde_json::json;
 use similar::TextDiff;
-use tandem_cli::{files, json, stdio};
+use tandem_cli::files::{self, Replacement};
+use tandem_cli::{json, stdio};
 
-use super::{Done, Streams, one};
+use super::{Done, Streams, note, one};
 use crate::mongod_conf::{self, AUTH_MODES, Change, Changed, MODES};
 
 /// Most bytes of a file; one with every option has a few thousand.
@@ -103,7 +104,8 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     let changed = mongod_conf::change(&text, &changes)
         .map_err(|problems| problems.iter().map(|problem| format!("{name}: {problem}")).collect::<Vec<_>>())?;
     if args.in_place && changed.text != text {
-        files::replace(&[(&args.file, &changed.text)]).map_err(one)?;
+        let file = Replacement { path: &args.file, before: &text, after: &changed.text };
+        files::replace(&[file]).map_err(one)?;
     }
     let shown = match (args.diff, args.output, args.in_place) {
         (true, ..) => {
@@ -116,7 +118,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     };
     stdio::print(streams.stdout, shown.as_bytes()).map_err(one)?;
     for warning in changed.warnings {
-        writeln!(streams.stderr, "tandem-vm: warning: {name}: {warning}").map_err(one)?;
+        note(streams, &format!("warning: {name}: {warning}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

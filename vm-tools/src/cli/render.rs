@@ -1,16 +1,16 @@
 //! `tandem-vm render`.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fs, io};
 
 use clap::ValueHint;
 use serde_yaml::Value;
 use tandem_cli::manifests::{self, Place};
 use tandem_cli::stdio;
 
-use super::{Done, Streams, one};
+use super::{Done, Streams, note, one};
 use crate::Rendered;
 use crate::output::{self, Format};
 use crate::spec;
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
             let left = output::write_dir(&manifests, args.output, dir).map_err(one)?;
             for path in left {
                 let done = of_earlier_run(&path, args.prune)?;
-                writeln!(streams.stderr, "tandem-vm: {}: {done}", path.display()).map_err(one)?;
+                note(streams, &format!("{}: {done}", path.display()))?;
             }
         }
         None => {
@@ -91,8 +91,13 @@ fn of_earlier_run(path: &Path, prune: bool) -> Result<&'static str, Vec<String>>
                    with --prune",
         );
     }
-    fs::remove_file(path)
-        .map_err(|error| one(format!("{}: {error}; all else is written: delete this file", path.display())))?;
+    match fs::remove_file(path) {
+        // Another run may have been quicker.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(one(format!("{}: {error}; all else is written: delete this file", path.display())));
+        }
+        _ => {}
+    }
     Ok("deleted, since nothing here renders it; its object stays in a cluster until kubectl deletes it there")
 }
 

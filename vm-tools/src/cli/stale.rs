@@ -8,7 +8,7 @@ use serde_json::json;
 use tandem_cli::{json, stdio};
 
 use super::endpoint::{How, ReportFormat, SecretFrom};
-use super::{Done, NO, Streams, UNKNOWN, duration, one};
+use super::{Done, NO, Streams, UNKNOWN, duration, note, one};
 use crate::cluster;
 use crate::probe::secret::Material;
 use crate::probe::{Endpoint, Target};
@@ -85,7 +85,7 @@ fn report(args: &Args, streams: &mut Streams<'_>, secret: &Material, seen: &Seen
 }
 
 fn unknown(streams: &mut Streams<'_>, why: &str) -> Done {
-    writeln!(streams.stderr, "tandem-vm: {why}").map(|()| ExitCode::from(UNKNOWN)).map_err(one)
+    note(streams, why).map(|()| ExitCode::from(UNKNOWN))
 }
 
 /// How it ended, before it is told.
@@ -126,7 +126,7 @@ fn of_vms(args: &Args, streams: &mut Streams<'_>, timeout: Duration) -> Done {
         End::Known(all) => all,
         End::Unknown(why) => return unknown(streams, &why),
         End::Failed(why) => {
-            return writeln!(streams.stderr, "tandem-vm: {why}").map(|()| ExitCode::from(NO)).map_err(one);
+            return note(streams, &why).map(|()| ExitCode::from(NO));
         }
     };
     let stale = all.iter().any(|vm| vm.restarted.as_ref().unwrap_or(&vm.seen).age == Age::Stale);

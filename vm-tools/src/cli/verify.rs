@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tandem_cli::{json, stdio};
 
 use super::endpoint::{ReportFormat, SecretFrom, To};
-use super::{Done, Streams, UNKNOWN, duration, one, time};
+use super::{Done, Streams, UNKNOWN, duration, note, one, time};
 use crate::probe::secret::Material;
 use crate::verify::{ClientAuth, Expected, verify};
 
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     let report = match verify(&target, &expected) {
         Ok(report) => report,
         Err(unreachable) => {
-            return writeln!(streams.stderr, "tandem-vm: {unreachable}").map(|()| ExitCode::from(UNKNOWN)).map_err(one);
+            return note(streams, &unreachable.to_string()).map(|()| ExitCode::from(UNKNOWN));
         }
     };
     let text = match args.output {

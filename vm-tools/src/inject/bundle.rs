@@ -1,9 +1,10 @@
 //! Texts → documents with their editors, and the objects in them.
 
 use serde_yaml::Value;
-use tandem_cli::shown;
+use tandem_cli::{manifests, shown};
 
 use super::{InjectError, Input, MARK};
+use crate::model::controller;
 use crate::yaml_edit::{EditError, Editor, Step, line_break, stream};
 
 /// All files.
@@ -25,6 +26,8 @@ pub(super) struct Object {
     pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,
+    /// Kind and name of what has made it, and makes it anew.
+    controller: Option<String>,
     /// For messages.
     pub(super) place: String,
 }
@@ -91,23 +94,13 @@ impl Bundle {
         inputs.map(|(name, text)| Input { name: name.clone(), text }).collect()
     }
 
-    /// Every object, those in Lists as well.
+    /// Every object, those in lists as well.
     pub(super) fn objects(&self) -> Vec<Object> {
         let mut all = Vec::new();
         for (file, documents) in self.files.iter().enumerate() {
             for (document, editor) in documents.iter().enumerate() {
-                let value = editor.value();
                 let at = format!("{}: document {}", self.names[file], document + 1);
-                let list = matches!(value.get("kind").and_then(Value::as_str), Some("List" | "ResourceList"));
-                match value.get("items").and_then(Value::as_sequence) {
-                    Some(items) if list => {
-                        for (index, item) in items.iter().enumerate() {
-                            let prefix = vec!["items".into(), index.into()];
-                            all.extend(object(item, file, document, prefix, &format!("{at}, item {}", index + 1)));
-                        }
-                    }
-                    _ => all.extend(object(value, file, document, Vec::new(), &at)),
-                }
+                gather(editor.value(), (file, document), &[], &at, &mut all);
             }
         }
         all
@@ -115,7 +108,8 @@ impl Bundle {
 
     /// The machine that is meant.
     pub(super) fn machine(&self, target: Option<&str>) -> Result<Object, InjectError> {
-        let machines: Vec<_> = self.objects().into_iter().filter(|object| !object.instance().is_empty()).collect();
+        let machines = self.objects().into_iter().filter(|object| !object.instance().is_empty());
+        let (made, machines): (Vec<_>, Vec<_>) = machines.partition(|machine| machine.controller.is_some());
         let kinds = KINDS.map(|(kind, _)| kind).join(", ");
         let listed = || machines.iter().map(|machine| shown(&machine.full_name())).collect::<Vec<_>>().join(", ");
         // A VM without a namespace has no other name than that, by which others may be called in theirs.
@@ -147,9 +141,19 @@ impl Bundle {
                 shown(target),
                 listed()
             ))),
-            (None, ..) => {
-                Err(InjectError::general(format!("there is no VM in the input; give manifests with one of {kinds}")))
-            }
+            (None, ..) => Err(match made.first() {
+                Some(machine) => InjectError::new(
+                    machine,
+                    "",
+                    format!(
+                        "is made by {}, which would make it anew without the Secret; give that one's manifest",
+                        shown(machine.controller.as_deref().unwrap_or_default())
+                    ),
+                ),
+                None => {
+                    InjectError::general(format!("there is no VM in the input; give manifests with one of {kinds}"))
+                }
+            }),
         }
     }
 
@@ -177,8 +181,8 @@ impl Bundle {
     /// Writes a document or entry of a List before the object: applied in this order, a VM finds its Secret.
     pub(super) fn insert_before(&mut self, object: &Object, new: &Value, comment: &str) -> Result<(), InjectError> {
         let failed = |error: EditError| InjectError::edit(object, "", error);
-        if let [list @ .., Step::Index(index)] = object.prefix.as_slice() {
-            return self.editor_mut(object).insert(list, *index, new).map_err(failed);
+        if let Some((list, index)) = self.list_around(object) {
+            return self.editor_mut(object).insert(&list, index, new).map_err(failed);
         }
         let text = self.editor(object).text();
         let body = serde_yaml::to_string(new).map_err(|error| InjectError::new(object, "", error.to_string()))?;
@@ -204,6 +208,21 @@ impl Bundle {
         Ok(())
     }
 
+    /// The list of any objects that an object stands in, and its place there. A list of one kind, such as a VirtualMachineList, takes no
+    /// other.
+    fn list_around(&self, object: &Object) -> Option<(Vec<Step>, usize)> {
+        let entries = (0..object.prefix.len()).rev().filter_map(|at| match &object.prefix[at] {
+            Step::Index(index) => Some((&object.prefix[..at], *index)),
+            Step::Key(_) => None,
+        });
+        let of_any = |items: &[Step]| {
+            let kind = [&items[..items.len() - 1], &["kind".into()]].concat();
+            let kind = self.editor(object).get(&kind).and_then(Value::as_str);
+            matches!(kind, Some("List" | "ResourceList"))
+        };
+        entries.filter(|(items, _)| of_any(items)).map(|(items, index)| (items.to_vec(), index)).next()
+    }
+
     /// Takes an object away: undoes [`Self::insert_before`].
     pub(super) fn remove_object(&mut self, object: &Object) -> Result<(), InjectError> {
         let failed = |error: EditError| InjectError::edit(object, "", error);
@@ -227,12 +246,25 @@ impl Bundle {
 
 const BOM: &str = "\u{feff}";
 
-fn object(value: &Value, file: usize, document: usize, prefix: Vec<Step>, at: &str) -> Option<Object> {
+/// The object, or those of a list and of the lists in it.
+fn gather(value: &Value, spot: (usize, usize), prefix: &[Step], at: &str, all: &mut Vec<Object>) {
+    let Some(items) = manifests::items(value) else {
+        all.extend(object(value, spot, prefix.to_vec(), at));
+        return;
+    };
+    for (index, item) in items.iter().enumerate() {
+        let prefix = [prefix, &["items".into(), index.into()]].concat();
+        gather(item, spot, &prefix, &format!("{at}, item {}", index + 1), all);
+    }
+}
+
+fn object(value: &Value, (file, document): (usize, usize), prefix: Vec<Step>, at: &str) -> Option<Object> {
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let (kind, metadata) = (text(value, "kind")?, value.get("metadata")?);
     let name = text(metadata, "name").or_else(|| text(metadata, "generateName"))?;
     let namespace = text(metadata, "namespace").unwrap_or_default();
-    let mut object = Object { file, document, prefix, kind, namespace, name, place: String::new() };
+    let controller = controller(value).map(|owner| format!("{} {}", owner.kind, owner.name));
+    let mut object = Object { file, document, prefix, kind, namespace, name, controller, place: String::new() };
     object.place = format!("{at}: {}", object.shown());
     Some(object)
 }

@@ -1,6 +1,5 @@
 //! Where the user data stands: in the machine, in a Secret of the stream, or nowhere yet.
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_yaml::Value;
 use tandem_cli::shown;
 
@@ -8,6 +7,7 @@ use super::bundle::{Bundle, Object};
 use super::machine::{self, edit};
 use super::user_data::{self, HEADER, Part};
 use super::{CLOUD_INIT, InjectError, ORIGINAL, USER_DATA_OF, map};
+use crate::encoding::{from_base64, to_base64};
 use crate::model::USER_DATA_KEYS;
 use crate::user_data::MAX_INLINE;
 use crate::yaml_edit::{EditError, Editor, Step};
@@ -247,7 +247,7 @@ fn store(bundle: &mut Bundle, secret: &Object, map: &str, key: &str, text: &str)
 fn write(editor: &mut Editor, path: &[Step], text: &str) -> Result<(), EditError> {
     match path {
         [.., Step::Key(map), Step::Key(key)] if map == "data" => {
-            let encoded = BASE64_STANDARD.encode(text).into();
+            let encoded = to_base64(text.as_bytes()).as_str().into();
             // In one line, even where it was wrapped in a block before.
             if editor.get(path).is_some() { editor.exchange(path, key, &encoded) } else { editor.set(path, &encoded) }
         }
@@ -256,8 +256,7 @@ fn write(editor: &mut Editor, path: &[Step], text: &str) -> Result<(), EditError
 }
 
 fn decoded(text: &str) -> Result<String, &'static str> {
-    let bytes: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let bytes = BASE64_STANDARD.decode(bytes).map_err(|_| "is not base64; encode it with `base64 --wrap=0`")?;
+    let bytes = from_base64(text).ok_or("is not base64; encode it with `base64 --wrap=0`")?;
     String::from_utf8(bytes).map_err(|_| "is no text once decoded, perhaps compressed; write it as plain #cloud-config")
 }
 

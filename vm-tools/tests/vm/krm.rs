@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
+use tandem_vm::inject::{Input, Options, inject};
 use tempfile::TempDir;
 
 use crate::command::tandem_vm;
@@ -25,6 +27,13 @@ pub(crate) fn list(stream: &str, spec: &str) -> String {
     format!("{text}functionConfig:\n  {config}  spec: {spec}\n")
 }
 
+/// What `inject` says of its VM.
+fn notes(list: &str, options: &Options) -> Vec<String> {
+    let input = Input { name: "list.yaml".to_owned(), text: list.to_owned() };
+    let done = inject(&[input], options).unwrap_or_else(|error| panic!("{error}"));
+    done.notes.iter().map(|note| format!("{}: {note}", done.machine)).collect()
+}
+
 fn function(list: &str) -> Output {
     output_of(tandem_vm().arg("krm"), list.as_bytes())
 }
@@ -39,7 +48,10 @@ fn a_list_goes_through_with_one_vm_edited_and_what_is_to_be_said() {
         check_injected(&list, &after, &options(vm));
         let (before, results) = after.split_once("\nresults:").unwrap();
         assert_eq!(format!("{before}\n"), injected(&list, &options(vm)));
-        assert!(results.contains("severity: info") && results.contains("systemd"), "{results}");
+        let results: Vec<Value> = serde_yaml::from_str(results).unwrap();
+        let notes = notes(&list, &options(vm));
+        let notes: Vec<_> = notes.iter().map(|note| json!({"message": note, "severity": "info"})).collect();
+        assert!(notes.len() > 1 && results == notes, "{results:?}");
     }
 }
 
@@ -61,8 +73,11 @@ fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
         let after = String::from_utf8(done.stdout).unwrap();
         let (before, results) = after.split_once("\nresults:").unwrap();
         assert_eq!(format!("{before}\n"), list);
-        assert!(results.contains("severity: error"), "{results}");
-        String::from_utf8(done.stderr).unwrap()
+        let stderr = String::from_utf8(done.stderr).unwrap();
+        let message = stderr.strip_prefix("tandem-vm: ").unwrap().trim_end();
+        let results: Vec<Value> = serde_yaml::from_str(results).unwrap();
+        assert_eq!(results, [json!({"message": message, "severity": "error"})]);
+        stderr
     })
     .into();
     insta::assert_snapshot!(told.concat());

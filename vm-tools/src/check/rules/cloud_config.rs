@@ -10,7 +10,8 @@ use super::user_data::each;
 use crate::check::lines::walk;
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
-use crate::model::{At, CloudConfig, Content, Format, KNOWN_KEYS, Machine, Stream, UserData};
+use crate::model::{At, CloudConfig, Content, Format, Machine, Stream, UserData};
+use crate::user_data::{is_known, meant};
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -101,10 +102,8 @@ fn unreadable(stream: &Stream, found: &mut Findings) {
 
 fn unknown_key(stream: &Stream, found: &mut Findings) {
     for (machine, user_data, config) in configs(stream) {
-        for (key, _) in config.root().fields().filter(|(key, _)| !KNOWN_KEYS.contains(key) && !key.starts_with("x-")) {
-            let near = KNOWN_KEYS.iter().min_by_key(|known| strsim::damerau_levenshtein(known, key));
-            let near = near.filter(|known| strsim::damerau_levenshtein(known, key) <= 2);
-            let hint = near.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
+        for (key, _) in config.root().fields().filter(|(key, _)| !is_known(key)) {
+            let hint = meant(key).map(|known| format!("; did you mean {known}?")).unwrap_or_default();
             found.in_user_data(&machine.meta, user_data, "", format!("{} is unknown to cloud-init{hint}", quoted(key)));
         }
     }

@@ -7,11 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, server::WebPkiClientVerifier};
+use rustls::{ServerConnection, StreamOwned};
 
 use super::{
-    servers::{Spoken, ca, client, leaf, secret},
+    servers::{Spoken, ca, client, leaf, secret, server_config},
     verify,
 };
 
@@ -39,20 +38,7 @@ fn hello(stream: &mut (impl Read + Write)) -> std::io::Result<()> {
 
 /// `mode` as in net.tls: requireTLS closes plaintext connections, preferTLS talks to them.
 fn mongod(secret: &Path, mode: &'static str, without_certificates: bool) -> Spoken {
-    let chain = CertificateDer::pem_file_iter(secret.join("tls.crt")).unwrap().map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(secret.join("tls.key")).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(secret.join("ca.crt")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let verifier = if without_certificates { verifier.allow_unauthenticated() } else { verifier }.build().unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .unwrap();
-    let config = Arc::new(config);
+    let config = Arc::new(server_config(secret, !without_certificates, rustls::DEFAULT_VERSIONS));
     Spoken::start(move |mut stream| {
         let mut first = [0];
         if stream.peek(&mut first).is_ok_and(|read| read == 1) {

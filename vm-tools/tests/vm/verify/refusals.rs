@@ -2,11 +2,10 @@
 
 use std::{io::Write, net::TcpStream, sync::Arc};
 
-use pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use rustls::{RootCertStore, ServerConfig, ServerConnection, server::WebPkiClientVerifier};
+use rustls::ServerConnection;
 
 use super::{
-    servers::{Spoken, ca, client, drain, leaf, secret},
+    servers::{Spoken, ca, client, drain, leaf, secret, server_config},
     verify,
 };
 
@@ -18,19 +17,7 @@ fn server(
     required: bool,
     then: impl Fn(ServerConnection, TcpStream) + Send + Sync + 'static,
 ) -> Spoken {
-    let chain = CertificateDer::pem_file_iter(secret.join("tls.crt")).unwrap().map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(secret.join("tls.key")).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(secret.join("ca.crt")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let verifier = if required { verifier } else { verifier.allow_unauthenticated() }.build().unwrap();
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .unwrap();
+    let mut config = server_config(secret, required, &[&rustls::version::TLS13]);
     config.send_tls13_tickets = 0;
     let config = Arc::new(config);
     Spoken::start(move |mut stream| {

@@ -16,10 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, server::WebPkiClientVerifier};
 use tempfile::TempDir;
 
 use crate::support::{LIMIT, end, output, said};
@@ -71,6 +73,28 @@ pub(crate) fn client(ca: &Ca, user: &str) -> TempDir {
     params.distinguished_name.push(DnType::CommonName, user);
     params.extended_key_usages = client_usage();
     secret(ca, &params)
+}
+
+/// How a server in this process serves a Secret's certificate, to clients with one of the same CA and, unless that is required, to
+/// those without.
+pub(crate) fn server_config(
+    secret: &Path,
+    required: bool,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
+    let chain = CertificateDer::pem_file_iter(secret.join("tls.crt")).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(secret.join("tls.key")).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(secret.join("ca.crt")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = if required { verifier } else { verifier.allow_unauthenticated() }.build().unwrap();
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .unwrap()
 }
 
 /// A process that is ended and waited for on drop, with the folder of its files.
