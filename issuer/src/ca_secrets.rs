@@ -24,6 +24,7 @@ use zeroize::Zeroize;
 use crate::{
     api::{IssuerId, IssuerKind},
     client::watched,
+    context::watch_error,
     metrics::METRICS,
     panics::{Panicked, isolate},
 };
@@ -89,7 +90,7 @@ impl Seen {
             return Self::Forbidden(account(&refusal.message).to_owned());
         }
         match self {
-            Self::Nothing | Self::Unreachable(_) => Self::Unreachable(error.to_string()),
+            Self::Nothing | Self::Unreachable(_) => Self::Unreachable(watch_error(error)),
             known => known.clone(),
         }
     }
@@ -210,5 +211,26 @@ mod tests {
         }));
         let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status.unwrap())));
         assert!(matches!(Seen::Nothing.failed(&error), Seen::Forbidden(account) if account == "pki:our-issuer"));
+    }
+
+    /// In the words of one who waits for a certificate: without those of the client.
+    #[test]
+    fn why_a_secret_cannot_be_read_is_told_by_its_cause() {
+        let status: Box<kube::core::Status> = serde_json::from_value(serde_json::json!({
+            "code": 500, "reason": "InternalError", "message": "etcdserver: no leader",
+        }))
+        .unwrap();
+        let refused = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for (error, why) in [
+            (
+                watcher::Error::InitialListFailed(kube::Error::Api(status.clone())),
+                "etcdserver: no leader (500 InternalError)",
+            ),
+            (watcher::Error::WatchError(status), "etcdserver: no leader (500 InternalError)"),
+            (watcher::Error::WatchStartFailed(kube::Error::Service(Box::new(refused()))), "connection refused"),
+        ] {
+            let seen = Seen::Nothing.failed(&error);
+            assert!(matches!(&seen, Seen::Unreachable(told) if told == why), "{seen:?}");
+        }
     }
 }

@@ -7,7 +7,11 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Client, runtime::events::Event};
+use kube::{
+    Client,
+    core::Status,
+    runtime::{events::Event, watcher},
+};
 
 use crate::{announcer::Announcer, issuers::Issuers, leader::Leadership, panics::Panicked};
 
@@ -34,14 +38,29 @@ pub(crate) enum Error {
 /// What the API server said, in the words of one who waits for a certificate.
 fn api_error(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => format!("{} ({} {})", status.message.trim(), status.code, status.reason),
+        kube::Error::Api(status) => said(status),
         other => root_cause(other),
     }
 }
 
+/// The same of a watch.
+pub(crate) fn watch_error(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => api_error(error),
+        watcher::Error::WatchError(status) => said(status),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}
+
+fn said(status: &Status) -> String {
+    format!("{} ({} {})", status.message.trim(), status.code, status.reason)
+}
+
 /// What it comes down to, such as a connection that was refused or timed out. Who called whom until then helps nobody who
 /// waits for a certificate.
-fn root_cause(mut error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(mut error: &dyn std::error::Error) -> String {
     while let Some(cause) = error.source() {
         error = cause;
     }

@@ -49,6 +49,16 @@ pub fn intermediate_ca(name: &str, algorithm: &'static SignatureAlgorithm, above
     Ok(CertifiedIssuer::signed_by(ca_params(name), KeyPair::generate_for(algorithm)?, above)?)
 }
 
+/// A certificate of a CA's for a server with this DNS name or IP address, and its key, both in PEM.
+///
+/// # Errors
+/// Where the name is none.
+pub fn server(name: &str, ca: &Ca) -> Result<(String, String)> {
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new([name.to_owned()])?.signed_by(&key, ca)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
 /// A request (PEM) for DNS names, with a new key and an empty subject.
 ///
 /// # Errors

@@ -46,10 +46,26 @@ impl Collector {
     /// # Errors
     /// Where it cannot be built or does not start.
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::serve(folder, "http", &[])
+    }
+
+    /// The same by TLS, with a certificate for 127.0.0.1 and its key, both in PEM.
+    ///
+    /// # Errors
+    /// As [`Collector::start`].
+    pub fn start_tls(folder: &Path, certificate: &str, key: &str) -> Result<Self> {
+        let files = [folder.join("collector.crt"), folder.join("collector.key")];
+        std::fs::write(&files[0], certificate)?;
+        std::fs::write(&files[1], key)?;
+        Self::serve(folder, "https", &files)
+    }
+
+    fn serve(folder: &Path, scheme: &str, tls: &[PathBuf]) -> Result<Self> {
         let file = folder.join("traces.jsonl");
         let mut command = Command::new(tools::telemetry()?);
-        let mut process = Process::start(command.arg("receive").arg(&file), &folder.join("collector.log"), None)?;
-        let endpoint = format!("http://{}", process.first_line()?);
+        command.arg("receive").arg(&file).args(tls);
+        let mut process = Process::start(&mut command, &folder.join("collector.log"), None)?;
+        let endpoint = format!("{scheme}://{}", process.first_line()?);
         Ok(Self { endpoint, file, _process: process })
     }
 

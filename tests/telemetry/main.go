@@ -1,8 +1,9 @@
 // Command telemetry takes and judges what the issuer tells of its work.
 //
-//	telemetry receive FILE   takes traces by OTLP over HTTP with the receiver of the OpenTelemetry Collector, and appends each
-//	                         batch to FILE, as one line of OTLP's JSON. The first line on standard output is its address; it
-//	                         ends when its standard input does.
+//	telemetry receive FILE [CERTIFICATE KEY]
+//	                         takes traces by OTLP over HTTP with the receiver of the OpenTelemetry Collector, by TLS where files
+//	                         in PEM are given, and appends each batch to FILE, as one line of OTLP's JSON. The first line on
+//	                         standard output is its address; it ends when its standard input does.
 //	telemetry lint           reads metrics from standard input with Prometheus' parser, and judges names, units and help with its
 //	                         linter; each problem is a line on standard output.
 package main
@@ -36,11 +37,13 @@ func main() {
 func run(arguments []string) error {
 	switch {
 	case len(arguments) == 2 && arguments[0] == "receive":
-		return receive(arguments[1])
+		return receive(arguments[1], nil)
+	case len(arguments) == 4 && arguments[0] == "receive":
+		return receive(arguments[1], map[string]any{"cert_file": arguments[2], "key_file": arguments[3]})
 	case len(arguments) == 1 && arguments[0] == "lint":
 		return lint(os.Stdin, os.Stdout)
 	default:
-		return errors.New("usage: telemetry receive FILE | lint")
+		return errors.New("usage: telemetry receive FILE [CERTIFICATE KEY] | lint")
 	}
 }
 
@@ -55,7 +58,7 @@ func lint(metrics io.Reader, problems io.Writer) error {
 	return nil
 }
 
-func receive(path string) error {
+func receive(path string, tls map[string]any) error {
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -66,7 +69,7 @@ func receive(path string) error {
 		return err
 	}
 	ctx := context.Background()
-	address, traces, err := start(ctx, sink)
+	address, traces, err := start(ctx, sink, tls)
 	if err != nil {
 		return err
 	}
@@ -94,14 +97,18 @@ func writeTo(file *os.File) consumer.ConsumeTracesFunc {
 
 // start starts the receiver at a free port. It does not say which one it got, so one is chosen for it; where somebody else
 // takes that meanwhile, another one is.
-func start(ctx context.Context, sink consumer.Traces) (address string, traces receiver.Traces, err error) {
+func start(ctx context.Context, sink consumer.Traces, tls map[string]any) (address string, traces receiver.Traces, err error) {
 	factory := otlpreceiver.NewFactory()
 	for range 20 {
 		if address, err = free(); err != nil {
 			return "", nil, err
 		}
 		config := factory.CreateDefaultConfig()
-		wanted := map[string]any{"protocols": map[string]any{"http": map[string]any{"endpoint": address}}}
+		http := map[string]any{"endpoint": address}
+		if tls != nil {
+			http["tls"] = tls
+		}
+		wanted := map[string]any{"protocols": map[string]any{"http": http}}
 		if err = confmap.NewFromStringMap(wanted).Unmarshal(config); err != nil {
 			return "", nil, err
 		}

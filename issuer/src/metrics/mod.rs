@@ -144,7 +144,7 @@ impl Metrics {
             waits: Mutex::default(),
             catalog: Catalog::default(),
         };
-        all.gauge("build_info", ["version"], "Always 1").of([env!("CARGO_PKG_VERSION")]).set(1);
+        all.gauge("build_info", ["version"], "Always 1").of([tandem_cli::VERSION]).set(1);
         process::describe(&mut all);
         Self { catalog: all, ..metrics }
     }

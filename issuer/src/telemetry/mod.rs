@@ -17,7 +17,13 @@ use opentelemetry::trace::{Status, TraceContextExt, TraceId, TracerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Span, field::Empty, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{EnvFilter, Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, Targets, filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::{
     args::{LogFormat, TelemetryArgs},
@@ -32,7 +38,7 @@ static TRACED: AtomicBool = AtomicBool::new(false);
 
 /// Why there are no traces, where they were asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("--otlp-endpoint: {0}")]
+#[error("{0}")]
 pub(crate) struct Error(String);
 
 /// What has to be ended.
@@ -42,9 +48,9 @@ pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 /// Begins to log, and to trace if the arguments say where to. Within a runtime.
 ///
 /// # Errors
-/// Where the endpoint is none.
+/// Where the endpoint is none, or its certificate cannot be checked.
 pub(crate) fn start(args: &TelemetryArgs) -> Result<Telemetry, Error> {
-    let traces = otlp::provider(args.otlp_endpoint.as_deref().unwrap_or_default())?;
+    let traces = otlp::provider(args)?;
     TRACED.store(traces.is_some(), Ordering::Relaxed);
     log_to_stderr(args.log_format, traces.as_ref());
     Ok(Telemetry(traces))
@@ -72,6 +78,7 @@ pub(crate) fn log_to_stderr(format: LogFormat, traces: Option<&SdkTracerProvider
         LogFormat::Text => false,
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter.and(filter_fn(|line| !is_said_once(line.name())));
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
     let lines = if json {
         // All spans rather than the innermost: the fields are those of the outermost.
@@ -87,6 +94,12 @@ pub(crate) fn log_to_stderr(format: LogFormat, traces: Option<&SdkTracerProvider
         layer.with_filter(own)
     });
     tracing_subscriber::registry().with(spans).with(lines).init();
+}
+
+/// Whether a line of the exporter's is about spans that do not arrive, which [`otlp`] says in its own words: once, rather than
+/// with every batch.
+fn is_said_once(name: &str) -> bool {
+    name == "BatchSpanProcessor.ExportError" || name.starts_with("Export.")
 }
 
 /// Whether there are traces.

@@ -140,8 +140,8 @@ async fn what_happens_is_counted() -> Result<()> {
     Ok(())
 }
 
-/// An issuer whose API server does not answer, with further arguments.
-fn start_alone(folder: &Path, arguments: &[&str]) -> Result<Process> {
+/// An issuer whose API server does not answer, with further arguments, and environment variables.
+fn start_alone(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Process> {
     let kubeconfig = folder.join("kubeconfig");
     let nowhere = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "nowhere",
@@ -151,14 +151,15 @@ fn start_alone(folder: &Path, arguments: &[&str]) -> Result<Process> {
     });
     std::fs::write(&kubeconfig, nowhere.to_string())?;
     let mut command = Command::new(tools::program("tandem-issuer")?);
-    command.env_clear().arg("run").arg("--kubeconfig").arg(kubeconfig).args(arguments);
+    command.env_clear().envs(variables.iter().copied());
+    command.arg("run").arg("--kubeconfig").arg(kubeconfig).args(arguments);
     Process::start(&mut command, &folder.join("issuer.log"), None)
 }
 
 #[tokio::test]
 async fn without_an_api_server_it_lives_but_is_not_ready() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut issuer = start_alone(folder.path(), &[ADDRESS])?;
+    let mut issuer = start_alone(folder.path(), &[ADDRESS], &[])?;
     let admin = Admin::of(&issuer.log, None).await?;
     ensure!(admin.ask("GET", "/livez").await? == (200, "ok\n".to_owned()));
     let (status, text) = admin.ask("GET", "/readyz").await?;
@@ -218,7 +219,7 @@ async fn by_tls_with_a_certificate_that_is_renewed_while_it_runs() -> Result<()>
     write(&certificate, &old.0, 1)?;
     write(&key, &old.2, 1)?;
     let files = [format!("--admin-tls-cert={}", certificate.display()), format!("--admin-tls-key={}", key.display())];
-    let mut issuer = start_alone(folder.path(), &[ADDRESS, &files[0], &files[1]])?;
+    let mut issuer = start_alone(folder.path(), &[ADDRESS, &files[0], &files[1]], &[])?;
     let by_old = Admin::of(&issuer.log, Some(vec![old.1.clone()])).await?;
     let by_new = Admin::of(&issuer.log, Some(vec![new.1.clone()])).await?;
     ensure!(by_old.ask("GET", "/livez").await?.0 == 200);
@@ -241,6 +242,7 @@ async fn by_tls_with_a_certificate_that_is_renewed_while_it_runs() -> Result<()>
 
 #[tokio::test]
 async fn what_it_cannot_serve_it_says_at_its_start() -> Result<()> {
+    const TLS: &str = "--otlp-endpoint=https://127.0.0.1:1";
     let folder = tempfile::tempdir()?;
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = format!("--admin-address={}", taken.local_addr()?);
@@ -249,13 +251,18 @@ async fn what_it_cannot_serve_it_says_at_its_start() -> Result<()> {
     std::fs::write(&certificate, ca.as_ref().pem())?;
     std::fs::write(&key, pair()?.2)?;
     let files = [format!("--admin-tls-cert={}", certificate.display()), format!("--admin-tls-key={}", key.display())];
+    let no_certificate = format!("--otlp-certificate={}", key.display());
     for (arguments, told) in [
         (vec![address.as_str()], "Address already in use"),
         (vec![ADDRESS, &files[0], &files[1]], "--admin-tls-cert and --admin-tls-key: "),
         (vec!["--admin-address=localhost"], "it has to be an IP address and a port"),
         (vec!["--otlp-endpoint=collector:4318"], "such as http://collector:4318"),
+        // In an image there are none of the system.
+        (vec![TLS], "name the CA certificates of its server with --otlp-certificate"),
+        (vec![TLS, "--otlp-certificate=/nowhere"], "--otlp-certificate /nowhere: No such file or directory"),
+        (vec![TLS, &no_certificate], "it has to hold certificates in PEM"),
     ] {
-        let mut issuer = start_alone(folder.path(), &arguments)?;
+        let mut issuer = start_alone(folder.path(), &arguments, &[("SSL_CERT_FILE", "/nowhere")])?;
         let mut look = interval(Duration::from_millis(20));
         let ended = async {
             while issuer.is_running()? {

@@ -1,10 +1,13 @@
 //! Traces, as the OpenTelemetry Collector's own receiver takes them, and the same ids in the log.
 
 use anyhow::{Context, Result, ensure};
+use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::{Value, json};
 use tandem_tests::{
-    certificates::csr,
+    ControlPlane, IssuerProcess, Space,
+    certificates::{Ca, csr, root_ca, server},
     cluster::{CERTIFICATE_REQUEST, ISSUER},
+    issuer,
     telemetry::{Collector, Span},
 };
 
@@ -80,6 +83,75 @@ async fn a_request_is_traced_from_its_observation_to_its_publication() -> Result
     ensure!(fields["trace_id"] == *root.trace, "not of the trace {}: {line}", root.trace);
     ensure!(fields["request"] == name("leaf"), "{line}");
     ensure!(fields["issuer"] == *issuer, "not by {issuer}: {line}");
+    Ok(())
+}
+
+/// Whether a request of this name is in what has arrived.
+fn has(collector: &Collector, space: &Space, name: &str) -> Result<bool> {
+    let name = format!("CertificateRequest.v1.cert-manager.io/{name}.{}", space.name);
+    Ok(!looks(&collector.spans()?, &name, "issued").is_empty())
+}
+
+/// The collector's certificate is checked by the CA of the file, beside which there need be no other, as in the image; or by
+/// the system's. By a wrong one nothing is sent; that is said once, and harms nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_go_by_tls_to_the_collector_whose_ca_is_known_and_to_no_other() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let [ours, another] = ["ours", "another"].map(|name| root_ca(name, &PKCS_ECDSA_P256_SHA256));
+    let (ours, another) = (ours?, another?);
+    let (certificate, key) = server("127.0.0.1", &ours)?;
+    let collector = Collector::start_tls(folder.path(), &certificate, &key)?;
+    let file = |name: &str, ca: &Ca| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, ca.as_ref().pem())?;
+        anyhow::Ok(file.display().to_string())
+    };
+    let (right, wrong) = (file("right.crt", &ours)?, file("wrong.crt", &another)?);
+    let (system, chosen) = ("SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_CERTIFICATE");
+    let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
+    issuer::install(&control_plane.cluster().await?).await?;
+    let endpoint = format!("--otlp-endpoint={}", collector.endpoint);
+    let start = |name: &'static str, variables: Vec<(&'static str, String)>| {
+        let (control_plane, endpoint) = (&control_plane, &endpoint);
+        async move {
+            // Batches as fast as they come, and every failure of one is in the log.
+            let more = [("OTEL_BSP_SCHEDULE_DELAY", "50"), ("RUST_LOG", "info,opentelemetry-otlp=debug")];
+            let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).chain(more).collect();
+            IssuerProcess::start_as(control_plane, name, None, &variables, &[endpoint.as_str()]).await
+        }
+    };
+    let space = control_plane.cluster().await?.space("tls").await?;
+
+    let mut by_file = start("by-file", vec![(system, "/nowhere".to_owned()), (chosen, right.clone())]).await?;
+    with_issuer(&space).await?;
+    ask_plainly(&space, "by-file").await?;
+    issued(&space, "by-file").await?;
+    ensure!(by_file.process().stop()?, "it did not stop cleanly:\n{}", by_file.log()?);
+    ensure!(has(&collector, &space, "by-file")?, "{}", by_file.log()?);
+
+    // An empty variable is none.
+    let mut by_system = start("by-system", vec![(system, right), (chosen, String::new())]).await?;
+    ask_plainly(&space, "by-system").await?;
+    issued(&space, "by-system").await?;
+    ensure!(by_system.process().stop()?, "it did not stop cleanly:\n{}", by_system.log()?);
+    ensure!(has(&collector, &space, "by-system")?, "{}", by_system.log()?);
+
+    let mut by_wrong = start("by-wrong", vec![(chosen, wrong)]).await?;
+    let batches = |log: &str| log.matches("HttpClient.NetworkError").count();
+    for index in 0.. {
+        let name = format!("by-wrong-{index}");
+        ask_plainly(&space, &name).await?;
+        issued(&space, &name).await?;
+        if batches(&by_wrong.log()?) >= 6 {
+            break;
+        }
+    }
+    ensure!(by_wrong.process().stop()?, "it did not stop cleanly:\n{}", by_wrong.log()?);
+    let log = by_wrong.log()?;
+    let said: Vec<_> = log.lines().filter(|line| line.contains("traces do not arrive")).collect();
+    ensure!(said.len() == 1 && said[0].contains("UnknownIssuer"), "{log}");
+    ensure!(!log.contains("BatchSpanProcessor.ExportError") && !log.contains("Export.Failed"), "{log}");
+    ensure!(!has(&collector, &space, "by-wrong-0")?, "sent to somebody unknown");
     Ok(())
 }
 
