@@ -81,7 +81,7 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
         let client = connect(args.kubeconfig.as_deref()).await?;
         let own = client.default_namespace().to_owned();
         let stop = stop_signal()?.boxed().shared();
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, "running");
+        tracing::info!(version = tandem_cli::VERSION, namespaces = ?args.namespaces, "running");
         let (candidate, leadership) = match args.election(&own) {
             Some(election) => {
                 let (candidate, leadership) = Candidate::new(client.clone(), identity()?, election);
@@ -90,7 +90,8 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
             None => (None, Leadership::of_the_only_one()),
         };
         if let Some(admin) = admin {
-            tokio::spawn(admin.serve(leadership.clone()));
+            let stop = stop.clone();
+            tokio::spawn(admin.serve(leadership.clone(), move || stop.peek().is_some()));
         }
         let home = args.cluster_resource_namespace.unwrap_or(own);
         // What is watched in one namespace is a world of its own: a TandemIssuer serves the requests beside it.
@@ -160,25 +161,25 @@ async fn control(
     let (announcer, announcing) = announcer(client.clone(), move || leads.leading() || leaves.peek().is_some());
     let context = Arc::new(Context::new(client, issuers, leadership, announcer));
     let heard_of = context.clone();
-    CACHES.add("secrets", move || heard_of.issuers.are_secrets_known());
+    CACHES.add(within("secrets", only.as_deref()), move || heard_of.issuers.are_secrets_known());
 
     let issuers = flows.into_iter().map(|(kind, writer, secret_changes)| {
         let api = match &only {
             Some(namespace) => Api::namespaced_with(context.client.clone(), namespace, &kind.resource()),
             None => Api::all_with(context.client.clone(), &kind.resource()),
         };
-        run_issuers(kind, api, writer, secret_changes, context.clone(), stop.clone())
+        run_issuers(kind, api, only.clone(), writer, secret_changes, context.clone(), stop.clone())
     });
     let issuers = future::join_all(issuers.collect::<Vec<_>>());
     let requests: Api<CertificateRequest> = match &only {
         Some(namespace) => Api::namespaced(context.client.clone(), namespace),
         None => Api::all(context.client.clone()),
     };
-    let requests = run_requests(requests, woken_requests, context.clone(), stop.clone());
+    let requests = run_requests(requests, only.clone(), woken_requests, context.clone(), stop.clone());
     let signing_requests = async move {
         if only.is_none() {
             let requests: Api<CertificateSigningRequest> = Api::all(context.client.clone());
-            run_requests(requests, woken_signing_requests, context, stop).await;
+            run_requests(requests, only, woken_signing_requests, context, stop).await;
         }
     };
     let all = async {
@@ -192,6 +193,7 @@ async fn control(
 async fn run_issuers(
     kind: IssuerKind,
     api: Api<Issuer>,
+    only: Option<String>,
     writer: Writer<Issuer>,
     secret_changes: mpsc::UnboundedReceiver<IssuerId>,
     context: Arc<Context>,
@@ -199,7 +201,7 @@ async fn run_issuers(
 ) {
     let store = writer.as_reader();
     let listed = store.clone();
-    CACHES.add(kind.plural(), move || is_listed(&listed));
+    CACHES.add(within(kind.plural(), only.as_deref()), move || is_listed(&listed));
     let (forgetful, leadership) = (context.clone(), context.leadership.clone());
     let events = watched(move || watcher(api.clone(), watcher::Config::default()));
     let events = events.modify(strip).default_backoff().reflect(writer);
@@ -208,7 +210,7 @@ async fn run_issuers(
         Ok(Event::InitDone) => forgetful.issuers.forget_missing(kind),
         Ok(Event::Init) => METRICS.watch_list(kind.plural()),
         Ok(_) => {}
-        Err(error) => report(kind.plural(), error),
+        Err(error) => report(kind.plural(), only.as_deref(), error),
     });
     let known = store.clone();
     let changed = events.flat_map(move |event| stream::iter(touched(event, &known, &kind.resource())));
@@ -222,6 +224,7 @@ async fn run_issuers(
 /// as they arrive: what a cluster has issued over the years does not stay in memory.
 async fn run_requests<R: SigningRequest>(
     api: Api<R>,
+    only: Option<String>,
     woken: mpsc::UnboundedReceiver<IssuerId>,
     context: Arc<Context>,
     stop: impl Future<Output = ()> + Clone + Send + 'static,
@@ -229,7 +232,7 @@ async fn run_requests<R: SigningRequest>(
     let writer = Writer::<R>::default();
     let store = writer.as_reader();
     let synced = store.clone();
-    CACHES.add(R::plural(&()), move || is_listed(&synced));
+    CACHES.add(within(&R::plural(&()), only.as_deref()), move || is_listed(&synced));
     METRICS.watch_requests(store.clone());
     // A request must not be told that its issuer is missing before the issuers have been listed.
     let listed = context.issuers.stores.values().map(Store::wait_until_ready);
@@ -239,10 +242,10 @@ async fn run_requests<R: SigningRequest>(
     }
     let kinds: Vec<_> = context.issuers.stores.keys().copied().collect();
     let events = watched(move || watcher(api.clone(), watcher::Config::default().page_size(PAGE)))
-        .inspect(|event| match event {
+        .inspect(move |event| match event {
             Ok(Event::Init) => METRICS.watch_list(&R::plural(&())),
             Ok(_) => {}
-            Err(error) => report(&R::plural(&()), error),
+            Err(error) => report(&R::plural(&()), only.as_deref(), error),
         })
         .modify(R::strip)
         .try_filter_map(move |event| future::ready(Ok(unfinished(event, &kinds))));
@@ -301,16 +304,25 @@ fn channel<T>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> {
     stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) })
 }
 
-fn report(resource: &str, error: &watcher::Error) {
+/// The name of a cache, with the namespace where it is of one alone.
+fn within(resource: &str, only: Option<&str>) -> String {
+    only.map_or_else(|| resource.to_owned(), |namespace| format!("{resource} in {namespace}"))
+}
+
+fn report(resource: &str, namespace: Option<&str>, error: &watcher::Error) {
     METRICS.watch_error(resource);
     let hint = match error {
         // By its code: for a kind that is not there the server answers in plain text, without a reason.
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
             "; is it installed? `tandem-issuer crds` prints ours, cert-manager brings its own"
         }
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_forbidden() => match namespace {
+            Some(_) => "; is there a Role for the issuer? The chart makes one in each of `scope.namespaces`",
+            None => "; is there a ClusterRole for the issuer? The chart makes it",
+        },
         _ => "",
     };
-    tracing::warn!(resource, %error, "watching failed, and is tried again{hint}");
+    tracing::warn!(resource, namespace, %error, "watching failed, and is tried again{hint}");
 }
 
 #[cfg(test)]

@@ -104,12 +104,32 @@ impl IssuerProcess {
         variables: &[(&str, &str)],
         arguments: &[&str],
     ) -> Result<Self> {
+        let arguments: Vec<_> = ["run"].iter().chain(arguments).copied().collect();
+        Self::spawn(program, control_plane, name, url, variables, &arguments).await
+    }
+
+    /// By a name, with these arguments, the command among them, and no others but for the kubeconfig.
+    ///
+    /// # Errors
+    /// As [`IssuerProcess::start`].
+    pub async fn start_exactly(control_plane: &ControlPlane, name: &str, arguments: &[&str]) -> Result<Self> {
+        let program = tools::program("tandem-issuer")?;
+        Self::spawn(&program, control_plane, name, None, &[], arguments).await
+    }
+
+    async fn spawn(
+        program: &Path,
+        control_plane: &ControlPlane,
+        name: &str,
+        url: Option<&str>,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Result<Self> {
         let kubeconfig = control_plane.folder().join(format!("{name}.kubeconfig"));
         write_kubeconfig(control_plane, (NAMESPACE, "tandem-issuer"), url, &kubeconfig).await?;
         let mut command = Command::new(program);
         // Nothing of the caller's surroundings may help it: only its own token counts.
-        command.env_clear().envs(variables.iter().copied()).arg("run").arg("--kubeconfig").arg(kubeconfig);
-        command.args(arguments);
+        command.env_clear().envs(variables.iter().copied()).args(arguments).arg("--kubeconfig").arg(kubeconfig);
         let started = Instant::now();
         let process = Process::start(&mut command, &control_plane.folder().join(format!("{name}.log")), None)?;
         Ok(Self { process, started })

@@ -128,8 +128,7 @@ impl Process {
     /// # Errors
     /// Where the system refuses.
     pub fn pause(&self, paused: bool) -> Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
-        Ok(kill_process(pid, if paused { Signal::STOP } else { Signal::CONT })?)
+        self.signal(if paused { Signal::STOP } else { Signal::CONT })
     }
 
     /// Waits for its end, for which something else has seen to it; kills what does not end.
@@ -148,6 +147,19 @@ impl Process {
         bail!("it did not end within {PATIENCE:?}:\n{}", self.log_tail())
     }
 
+    /// Tells it to stop (SIGTERM), without waiting for that.
+    ///
+    /// # Errors
+    /// Where the system refuses, such as where it has ended and been waited for.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
     /// Sends SIGTERM and waits for the end; kills what does not end. Returns whether it ended with code 0.
     ///
     /// # Errors
@@ -156,9 +168,7 @@ impl Process {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status.success());
         }
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM)?;
-        }
+        self.terminate()?;
         Ok(self.wait().is_ok_and(|status| status.success()))
     }
 }

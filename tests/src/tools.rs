@@ -149,6 +149,21 @@ pub fn available(program: &str) -> Result<bool> {
     Ok(found)
 }
 
+/// Debian's libfaketime, for programs with threads; it is not found by a name alone. None where it is not installed; see
+/// [`available`].
+///
+/// # Errors
+/// Where it is missing and required.
+pub fn libfaketime() -> Result<Option<PathBuf>> {
+    if !available("faketime")? {
+        return Ok(None);
+    }
+    let folders = std::fs::read_dir("/usr/lib")?.filter_map(|folder| Some(folder.ok()?.path()));
+    let mut libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    let found = libraries.find(|library| library.is_file());
+    found.map(Some).context("libfaketime is not beneath /usr/lib; `make tools` installs it")
+}
+
 /// Runs a command to its end.
 ///
 /// # Errors

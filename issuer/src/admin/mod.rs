@@ -2,8 +2,8 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/livez` | 200 while the process works: it is answered by the thread that does everything else |
-//! | `/readyz` | 200 when all caches are synced, whether it leads or follows; else 503. `?verbose` names each of them |
+//! | `/livez` | 200 while the process works, to its end: it is answered by the thread that does everything else |
+//! | `/readyz` | 200 when all caches are synced, whether it leads or follows; else, and from SIGTERM on, 503. `?verbose` names each of them |
 //! | `/metrics` | what [`crate::metrics`] has, for Prometheus |
 //!
 //! Nobody is asked who they are, so nothing is told that is a secret, and little that is of any use to others. A connection
@@ -77,17 +77,18 @@ impl Admin {
         Ok(Some(Self { listener, tls }))
     }
 
-    /// Serves without end.
-    pub(crate) async fn serve(self, leadership: Leadership) {
+    /// Serves without end. `stopping` says whether work in hand is only finished.
+    pub(crate) async fn serve(self, leadership: Leadership, stopping: impl Fn() -> bool + Clone + Send + 'static) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         while let Ok(place) = places.clone().acquire_owned().await {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let acceptor = self.tls.as_ref().map(Tls::acceptor);
-                    let leadership = leadership.clone();
+                    let (leadership, stopping) = (leadership.clone(), stopping.clone());
+                    let state = move || State { leading: leadership.leading(), stopping: stopping() };
                     tokio::spawn(async move {
                         // Whoever hangs up has what he wanted, and whoever is slow does not get it.
-                        let _ = timeout(PATIENCE, converse(stream, acceptor, leadership)).await;
+                        let _ = timeout(PATIENCE, converse(stream, acceptor, state)).await;
                         drop(place);
                     });
                 }
@@ -101,19 +102,27 @@ impl Admin {
     }
 }
 
-async fn converse(stream: TcpStream, acceptor: Option<tokio_rustls::TlsAcceptor>, leadership: Leadership) {
+/// How the process is, beside its caches.
+#[derive(Clone, Copy)]
+struct State {
+    leading: bool,
+    /// It was told to stop, and finishes what it has in hand.
+    stopping: bool,
+}
+
+async fn converse(stream: TcpStream, acceptor: Option<tokio_rustls::TlsAcceptor>, state: impl Fn() -> State) {
     match acceptor {
-        None => answer_one(stream, leadership).await,
+        None => answer_one(stream, state).await,
         Some(acceptor) => match acceptor.accept(stream).await {
-            Ok(stream) => answer_one(stream, leadership).await,
+            Ok(stream) => answer_one(stream, state).await,
             Err(error) => tracing::debug!(%error, "no TLS with whoever asks for probes or metrics"),
         },
     }
 }
 
-async fn answer_one(stream: impl AsyncRead + AsyncWrite + Unpin, leadership: Leadership) {
-    let answer = service_fn(|request: Request<Incoming>| {
-        let answer = answer(&request, &CACHES, leadership.leading());
+async fn answer_one(stream: impl AsyncRead + AsyncWrite + Unpin, state: impl Fn() -> State) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let answer = answer(&request, &CACHES, state());
         async move { Ok::<_, Infallible>(answer) }
     });
     let mut server = http1::Builder::new();
@@ -123,7 +132,7 @@ async fn answer_one(stream: impl AsyncRead + AsyncWrite + Unpin, leadership: Lea
     }
 }
 
-fn answer<B>(request: &Request<B>, caches: &Caches, leading: bool) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, caches: &Caches, state: State) -> Response<Full<Bytes>> {
     let is_known = matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics");
     if !is_known {
         return plain(StatusCode::NOT_FOUND, "not here: /livez, /readyz and /metrics are\n".to_owned());
@@ -138,9 +147,9 @@ fn answer<B>(request: &Request<B>, caches: &Caches, leading: bool) -> Response<F
         "/readyz" => {
             let query = request.uri().query().unwrap_or_default();
             let verbose = query.split('&').any(|part| part == "verbose" || part.starts_with("verbose="));
-            readiness(caches, leading, verbose)
+            readiness(caches, state, verbose)
         }
-        _ => match METRICS.text(leading) {
+        _ => match METRICS.text(state.leading) {
             Ok(text) => {
                 let mut answer = plain(StatusCode::OK, text);
                 let type_ = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -152,13 +161,16 @@ fn answer<B>(request: &Request<B>, caches: &Caches, leading: bool) -> Response<F
     }
 }
 
-fn readiness(caches: &Caches, leading: bool, verbose: bool) -> Response<Full<Bytes>> {
+fn readiness(caches: &Caches, State { leading, stopping }: State, verbose: bool) -> Response<Full<Bytes>> {
     let states = caches.states();
-    let ready = !states.is_empty() && states.values().all(|synced| *synced);
+    let ready = !stopping && !states.is_empty() && states.values().all(|synced| *synced);
     let role = if leading { "leading" } else { "following" };
     let mut text = String::new();
     for (name, synced) in states.iter().filter(|(_, synced)| verbose || !**synced) {
         text.push_str(&if *synced { format!("[+]{name} ok\n") } else { format!("[-]{name} not synced yet\n") });
+    }
+    if stopping {
+        text.push_str("[-]shutdown: work in hand is finished\n");
     }
     text.push_str(&if ready { format!("ok: {role}\n") } else { format!("not ready; {role}\n") });
     plain(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
@@ -178,8 +190,12 @@ mod tests {
     use super::*;
 
     async fn ask(method: &str, path: &str, caches: &Caches, leading: bool) -> (u16, String) {
+        ask_while(method, path, caches, State { leading, stopping: false }).await
+    }
+
+    async fn ask_while(method: &str, path: &str, caches: &Caches, state: State) -> (u16, String) {
         let request = Request::builder().method(method).uri(path).body(()).unwrap();
-        let answer = answer(&request, caches, leading);
+        let answer = answer(&request, caches, state);
         let status = answer.status().as_u16();
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(text.to_vec()).unwrap())
@@ -206,6 +222,18 @@ mod tests {
         synced.store(false, stop);
         assert_eq!(ready("", true).await, (200, "ok: leading\n".to_owned()));
         assert_eq!(ask("GET", "/livez", &Caches::default(), false).await, (200, "ok\n".to_owned()));
+    }
+
+    /// It lives to its end, but nobody is sent to it any more.
+    #[tokio::test]
+    async fn it_is_not_ready_any_more_when_it_was_told_to_stop() {
+        let caches = Caches::default();
+        caches.add("requests", || true);
+        let stopping = State { leading: true, stopping: true };
+        let (status, text) = ask_while("GET", "/readyz", &caches, stopping).await;
+        assert_eq!((status, &*text), (503, "[-]shutdown: work in hand is finished\nnot ready; leading\n"));
+        assert_eq!(ask_while("GET", "/livez", &caches, stopping).await, (200, "ok\n".to_owned()));
+        assert_eq!(ask_while("GET", "/metrics", &caches, stopping).await.0, 200);
     }
 
     #[tokio::test]

@@ -23,17 +23,6 @@ use crate::{
 
 const OFF: i64 = 600;
 
-/// Where Debian's libfaketime is, for programs with threads; it is not found by a name alone.
-fn libfaketime() -> Result<String> {
-    for folder in std::fs::read_dir("/usr/lib")? {
-        let library = folder?.path().join("faketime/libfaketimeMT.so.1");
-        if library.is_file() {
-            return Ok(library.display().to_string());
-        }
-    }
-    anyhow::bail!("libfaketime is not beneath /usr/lib; `make tools` installs it")
-}
-
 /// A CA that is valid from and until so many seconds after now.
 fn ca_valid(from: i64, until: i64) -> Result<Ca> {
     let now = Timestamp::now().as_second();
@@ -113,16 +102,16 @@ async fn waits_for_a_ca_of_its_own_time(space: &Space, ca: &Ca, off: i64) -> Res
 /// Facts 5, 16, 27: what a clock of the issuer that is off changes is dates, never whether a request ends well.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_whose_clock_is_ten_minutes_off_serves_every_request() -> Result<()> {
-    if !tools::available("faketime")? {
+    let Some(library) = tools::libfaketime()? else {
         println!("skipped: faketime is not installed");
         return Ok(());
-    }
+    };
+    let library = library.display().to_string();
     let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
     let cluster = control_plane.cluster().await?;
     issuer::install(&cluster).await?;
     for off in [OFF, -OFF] {
         let fake_time = format!("{off:+}");
-        let library = libfaketime()?;
         let variables = [("LD_PRELOAD", library.as_str()), ("FAKETIME", &fake_time), ("DONT_FAKE_MONOTONIC", "1")];
         let mut issuer = IssuerProcess::start_with(&control_plane, &variables).await?;
         let space = cluster.space("clock").await?;

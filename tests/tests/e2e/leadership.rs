@@ -2,6 +2,7 @@
 //! replicas differ by their tokens.
 
 mod clocks;
+mod probes;
 mod replicas;
 
 use std::{
@@ -24,9 +25,12 @@ use tandem_tests::{
 };
 use tokio::{sync::oneshot, task::block_in_place, time::interval};
 
-use self::replicas::{
-    BUSY, DEADLINE, LASTS, TIMES, about_lease, accepted, acts, asked, assert_all_served, environment, follower, leader,
-    received, reference, says, told, until,
+use self::{
+    clocks::{Clock, skipped},
+    replicas::{
+        BUSY, DEADLINE, LASTS, TIMES, about_lease, accepted, acts, asked, assert_all_served, environment,
+        environment_with, follower, leader, received, reference, says, told, until,
+    },
 };
 use crate::{
     chaos_load::names,
@@ -139,13 +143,13 @@ fn lease_hangs(on: Arc<AtomicBool>) -> Box<tandem_tests::faults::Fault> {
     })
 }
 
-/// It hears of requests and could write, but not renew its lease: only its own clock tells it to stop.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_cannot_renew_its_lease_stops_signing_before_it_ends() -> Result<()> {
+/// It hears of requests and could write, but not renew its lease: only its own clock, set by these variables, tells it to
+/// stop, after as much time as its deadline is by that clock.
+async fn cannot_renew(clock: &[(&str, &str)], deadline: SignedDuration) -> Result<String> {
     let control_plane = without_issuer().await?;
     let hangs = Arc::new(AtomicBool::new(false));
     let proxy = FaultProxy::start(&control_plane, lease_hangs(hangs.clone())).await?;
-    let mut environment = environment(Some(&proxy.url), Some(control_plane), &TIMES).await?;
+    let mut environment = environment_with(Some(&proxy.url), Some(control_plane), &TIMES, clock).await?;
     let cluster = environment.control_plane.cluster().await?;
     let (first, _) = leader(&cluster, None).await?;
     let mut second = follower(&environment.control_plane, "second", &TIMES, None).await?;
@@ -179,9 +183,9 @@ async fn a_leader_that_cannot_renew_its_lease_stops_signing_before_it_ends() -> 
     let renewed = received(renewals.next_back().context("it was never renewed")?)?;
     let acts = acts(&environment.control_plane, "first")?;
     let last = received(acts.last().context("it never acted")?)?;
-    println!("renewed {renewed}, silenced {silenced}, last act {last}, taken over {since}");
+    let when = format!("renewed {renewed}, silenced {silenced}, last act {last}, taken over {since}");
     ensure!(last > silenced, "it had nothing to do while it could not renew");
-    ensure!(last.duration_since(renewed) < DEADLINE + SignedDuration::from_secs(1), "it acted for too long: {last}");
+    ensure!(last.duration_since(renewed) < deadline + SignedDuration::from_secs(1), "it acted for too long: {last}");
     ensure!(since.duration_since(renewed) >= LASTS, "the other did not wait for the lease's end: {since}");
     ensure!(since.duration_since(renewed) < LASTS + BUSY, "too late: {since}");
 
@@ -193,6 +197,21 @@ async fn a_leader_that_cannot_renew_its_lease_stops_signing_before_it_ends() -> 
     ask_plainly(&space, "again").await?;
     issued(&space, "again").await.with_context(|| told(&environment.issuer))?;
     ensure!(environment.issuer.process().is_running()?, "it died");
+    Ok(when)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_cannot_renew_its_lease_stops_signing_before_it_ends() -> Result<()> {
+    println!("{}", cannot_renew(&[], DEADLINE).await?);
+    Ok(())
+}
+
+/// All its clocks are: they may be so by what the deadline is shorter than the lease, here three tenths.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_clock_is_a_fifth_too_slow_stops_signing_before_its_lease_ends() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Some(clock) = Clock::new(folder.path(), "+0 x0.8")? else { return skipped!() };
+    println!("{}", cannot_renew(&clock.all(), DEADLINE * 5 / 4).await?);
     Ok(())
 }
 

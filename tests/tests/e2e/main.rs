@@ -37,6 +37,7 @@ mod issuers;
 mod judges;
 mod leadership;
 mod names;
+mod namespaces;
 mod offline;
 mod policy;
 mod process;

@@ -40,11 +40,21 @@ pub(crate) async fn environment(
     control_plane: Option<ControlPlane>,
     arguments: &[&str],
 ) -> Result<Environment> {
+    environment_with(url, control_plane, arguments, &[]).await
+}
+
+/// The same with environment variables of the replica.
+pub(crate) async fn environment_with(
+    url: Option<&str>,
+    control_plane: Option<ControlPlane>,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<Environment> {
     let control_plane = match control_plane {
         Some(control_plane) => control_plane,
         None => without_issuer().await?,
     };
-    let issuer = IssuerProcess::start_replica(&control_plane, "first", url, arguments).await?;
+    let issuer = IssuerProcess::start_replica_with(&control_plane, "first", url, arguments, variables).await?;
     let environment = Environment { control_plane, issuer };
     leader(&environment.control_plane.cluster().await?, None).await.with_context(|| told(&environment.issuer))?;
     Ok(environment)
