@@ -5,10 +5,12 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
 
 use crate::{
-    ControlPlane,
+    Cluster, ControlPlane,
     issuer::NAMESPACE,
     tools::{self, root},
 };
@@ -63,6 +65,21 @@ pub fn template(arguments: &[&str]) -> Result<Vec<String>> {
     command.args(["template", RELEASE]).arg(chart()).args(["--namespace", NAMESPACE]).args(arguments);
     let text = tools::output(&mut command)?;
     Ok(text.trim_start_matches("---\n").split("\n---\n").map(|document| document.trim().to_owned()).collect())
+}
+
+/// The arguments that the installed Deployment gives to its pods, with any free port of this machine in place of the pod's
+/// own, and no other change.
+///
+/// # Errors
+/// Where there is no Deployment, or it gives no port.
+pub async fn arguments(cluster: &Cluster) -> Result<Vec<String>> {
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let deployment = serde_json::to_value(deployments.get(RELEASE).await?)?;
+    let arguments = deployment.pointer("/spec/template/spec/containers/0/args").context("no arguments")?;
+    let mut arguments: Vec<String> = serde_json::from_value(arguments.clone())?;
+    let mut ports = arguments.iter_mut().filter(|argument| argument.starts_with("--admin-address=:"));
+    "--admin-address=127.0.0.1:0".clone_into(ports.next().context("no port")?);
+    Ok(arguments)
 }
 
 /// What helm says of a command that it must refuse.

@@ -80,6 +80,12 @@ impl Life {
         Ok(space.api(kind)?.get_opt(name).await?.and_then(|object| object.metadata.uid))
     }
 
+    /// A process in place of the Deployment's pods, with their arguments.
+    async fn pods(&self, name: &str, arguments: &[String]) -> Result<IssuerProcess> {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        IssuerProcess::start_exactly(&self.control_plane, name, &arguments).await
+    }
+
     async fn knows_refused_keys(&self) -> Result<bool> {
         let crd = self.home.api(CRD)?.get("tandemclusterissuers.pki.tandem.internal").await?;
         let fields = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
@@ -157,6 +163,44 @@ async fn certificates_outlive_upgrade_rollback_and_uninstallation() -> Result<()
         "the issuer was made anew"
     );
     Ok(())
+}
+
+/// From the first chart that there was, with values of its own that stay. The program of today runs under the arguments of
+/// that chart as well, as where an image is replaced before the chart. Allowed to differ is what the later chart adds.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_chart_is_upgraded_with_the_values_it_was_installed_with() -> Result<()> {
+    let control_plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
+    let cluster = control_plane.cluster().await?;
+    let space = |name: &str| Space { cluster: cluster.clone(), name: name.to_owned() };
+    let life =
+        Life { home: space(NAMESPACE), shop: cluster.space("shop").await?, cluster: cluster.clone(), control_plane };
+    let first = tools::root().join("tests/data/charts/tandem-issuer-c0a57e2.tgz").display().to_string();
+    let secrets = format!("--set=secretNamespaces={{{}}}", life.shop.name);
+    let values = ["--set=firstIssuer.enabled=true,replicaCount=3,logLevel=debug", &secrets];
+    life.helm(&[&["install", RELEASE, &first, "--create-namespace"][..], &values].concat())?;
+    let (text, before) = (life.helm(&["get", "manifest", RELEASE])?, helm::arguments(&life.cluster).await?);
+    ensure!(text.contains("helm.sh/chart: tandem-issuer-0.1.0"), "{text}");
+    let mut pods = life.pods("before", &before).await?;
+    life.cluster.wait(CLUSTER_ISSUER, "", "internal-ca", |o| is_ready(o, "True", "")).await?;
+    let certificate = life.certificate("before").await?;
+
+    // What is new has its default, although the values of before say nothing of it.
+    life.helm(&["upgrade", RELEASE, &chart().display().to_string(), "--reuse-values"])?;
+    let after = helm::arguments(&life.cluster).await?;
+    ensure!(before.iter().all(|argument| after.contains(argument)), "arguments are gone: {before:?} {after:?}");
+    ensure!(life.replicas().await? == 3, "a value is gone");
+    life.identity(&life.shop, ("rbac.authorization.k8s.io/v1", "Role"), "tandem-issuer-ca")
+        .await?
+        .context("no Role")?;
+    ensure!(pods.process().stop()?, "it did not stop cleanly:\n{}", pods.log()?);
+    let _pods = life.pods("after", &after).await?;
+    life.certificate("after").await?;
+    ensure!(life.version(&life.shop, SECRET, "before").await? == certificate, "a certificate was issued anew");
+
+    // And back, once more under the arguments of before.
+    life.helm(&["rollback", RELEASE, "1"])?;
+    ensure!(helm::arguments(&life.cluster).await? == before, "it was not rolled back");
+    life.certificate("back").await.map(|_| ())
 }
 
 /// By admission's own answer: with the controllers of Deployments and ReplicaSets, pods are really made. One more right

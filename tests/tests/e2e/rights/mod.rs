@@ -22,7 +22,8 @@ async fn every_right_is_used_and_missed_where_it_is_gone() -> Result<()> {
         let secrets = right.resource == "secrets" && right.role.namespace.is_none();
         ensure!(!secrets, "{right}: Secrets of all namespaces");
     }
-    let replicas = scene.replicas().await?;
+    let mut replicas = scene.replicas().await?;
+    Scene::ready(&mut replicas).await?;
     let requests = scene.ask("all", true).await?;
     scene.issued(&requests).await?;
     scene.all_used(&granted).await?;
@@ -53,7 +54,8 @@ async fn with_namespaces_named_nothing_is_granted_or_done_beyond_them() -> Resul
     ensure!(all == granted.len() && of("shop").len() == of("billing").len(), "{granted:#?}");
     ensure!(of("tandem").iter().all(|right| right.resource == "leases"), "{granted:#?}");
 
-    let _replicas = scene.replicas().await?;
+    let mut replicas = scene.replicas().await?;
+    Scene::ready(&mut replicas).await?;
     scene.ask_of("elsewhere", &elsewhere, "TandemIssuer", "elsewhere").await?;
     let shop = scene.spaces[0].clone();
     scene.ask_of("of-the-cluster", &shop, "TandemClusterIssuer", "any").await?;

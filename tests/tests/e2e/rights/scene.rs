@@ -6,9 +6,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use k8s_openapi::api::{
-    apps::v1::Deployment,
     authorization::v1::SubjectAccessReview,
     coordination::v1::Lease,
     rbac::v1::{ClusterRole, PolicyRule, Role},
@@ -22,6 +21,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tandem_tests::{
     Cluster, ControlPlane, IssuerProcess, Space,
+    admin::Admin,
     certificates::{csr, root_ca},
     cluster::{CLUSTER_ISSUER, ISSUER, PATIENCE},
     helm,
@@ -42,8 +42,10 @@ pub(super) struct Scene {
     pub(super) cluster: Cluster,
     /// The namespaces with TandemIssuers.
     pub(super) spaces: Vec<Space>,
-    /// The arguments that the chart gives to its pods.
+    /// The arguments that the chart gives to its pods, but for the port, which here is any free one.
     arguments: Vec<String>,
+    /// How many replicas have been started.
+    started: usize,
     audit: File,
     used: Vec<Right>,
     refused: Vec<(Right, String)>,
@@ -70,12 +72,9 @@ impl Scene {
             space.put_tls(CA, &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
         }
         helm::install(&control_plane, values)?;
-        let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), NAMESPACE);
-        let deployment = serde_json::to_value(deployments.get(helm::RELEASE).await?)?;
-        let arguments = deployment.pointer("/spec/template/spec/containers/0/args").context("no arguments")?;
+        let arguments = helm::arguments(&cluster).await?;
         let audit = File::open(control_plane.folder().join(AUDIT_LOG))?;
-        let arguments = serde_json::from_value(arguments.clone())?;
-        Ok(Self { control_plane, cluster, spaces, arguments, audit, used: Vec::new(), refused: Vec::new() })
+        Ok(Self { control_plane, cluster, spaces, arguments, started: 0, audit, used: Vec::new(), refused: Vec::new() })
     }
 
     /// Two replicas with the chart's rights and arguments, neither of which finds a lease that is already there.
@@ -88,12 +87,33 @@ impl Scene {
         // What was heard of earlier replicas is over.
         self.listen()?;
         (self.used, self.refused) = (Vec::new(), Vec::new());
-        // They share one machine: its port cannot be that of both.
-        let own = ["run", "--leader-elect=true"];
-        let arguments = self.arguments.iter().map(String::as_str);
-        let arguments: Vec<_> = arguments.filter(|a| !own.contains(a) && !a.starts_with("--admin-address=")).collect();
-        let start = |name| IssuerProcess::start_replica(&self.control_plane, name, None, &arguments);
-        Ok([start("first").await?, start("second").await?])
+        Ok([self.replica().await?, self.replica().await?])
+    }
+
+    /// One more, with a log and a token of its own.
+    async fn replica(&mut self) -> Result<IssuerProcess> {
+        self.started += 1;
+        let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
+        let name = format!("replica-{}", self.started);
+        IssuerProcess::start_exactly(&self.control_plane, &name, &arguments).await
+    }
+
+    /// Waits until probes are told that the replicas are ready, one of them as the leader.
+    pub(super) async fn ready(replicas: &mut [IssuerProcess; 2]) -> Result<()> {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let mut told = Vec::new();
+        for _ in 0..PATIENCE.as_millis() / 50 {
+            look.tick().await;
+            told.clear();
+            for replica in &mut *replicas {
+                told.push(Admin::of(&replica.process().log, None).await?.ready().await?);
+            }
+            told.sort();
+            if told == ["ok: following\n", "ok: leading\n"] {
+                return Ok(());
+            }
+        }
+        bail!("not one leads and one follows: {told:?}")
     }
 
     /// Makes new issuers and requests of every kind that the scope has, so that every right is needed.
