@@ -134,14 +134,19 @@ impl Candidate {
             () = stop => {}
         }
         let Some(manager) = manager else { return };
-        if self.fence.leading() {
-            let released = timeout(self.fence.patience(), manager.release()).await;
-            // By what the server says: the library asks once more, and then the lease may be another's already.
-            match released {
-                _ if !self.fence.leading() => tracing::info!(lease = LEASE, "the lease is released"),
-                Ok(Err(error)) => tracing::warn!(lease = LEASE, %error, "the lease is not released, and lapses"),
-                Ok(Ok(())) | Err(_) => tracing::warn!(lease = LEASE, "the lease is not released in time, and lapses"),
-            }
+        if self.fence.gave_way() {
+            return;
+        }
+        // Not where its time is over: the lease may be another's already.
+        let released = match self.fence.leading() {
+            true => Some(timeout(self.fence.patience(), manager.release()).await),
+            false => None,
+        };
+        match released {
+            // By what the server says: the library asks once more, and then the lease may be another's.
+            Some(_) if self.fence.gave_way() => tracing::info!(lease = LEASE, "the lease is released"),
+            Some(Ok(Err(error))) => tracing::warn!(lease = LEASE, %error, "the lease is not released, and lapses"),
+            Some(_) | None => tracing::warn!(lease = LEASE, "the lease is not released in time, and lapses"),
         }
         self.fence.follow();
     }

@@ -88,6 +88,12 @@ impl Fence {
         Leadership { until: self.until.subscribe() }.leading()
     }
 
+    /// Whether the lease was last heard to be another's or nobody's, or has never been ours. It is not so where only time has
+    /// passed.
+    pub(super) fn gave_way(&self) -> bool {
+        self.until.borrow().is_none()
+    }
+
     /// Ends when the last confirmed renewal is too long ago.
     pub(super) async fn lapse(&self) {
         let mut until = self.until.subscribe();
@@ -167,7 +173,10 @@ mod tests {
             let fence = fence(Duration::ZERO, status, spec);
             fence.lead(Instant::now() + DEADLINE);
             assert_eq!(ask(&fence, Method::PATCH).await.unwrap(), status);
-            assert_eq!(fence.leading(), leads, "{status}");
+            assert_eq!((fence.leading(), fence.gave_way()), (leads, !leads), "{status}");
+            // That its time is over is no word of the server's: the lease is not released.
+            fence.lead(Instant::now());
+            assert!(!fence.leading() && !fence.gave_way());
         }
         // At a conflict the library panics in one place.
         assert!(
