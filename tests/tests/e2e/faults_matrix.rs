@@ -118,6 +118,42 @@ impl Active {
     }
 }
 
+/// A read, or a write that the issuer is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Read,
+    Write,
+}
+
+impl Kind {
+    /// Of a call, as `METHOD /path`; none of a question that is asked of the server on the way.
+    fn of(call: &str) -> Option<Self> {
+        match call {
+            _ if call.starts_with("GET ") => Some(Self::Read),
+            _ if call.contains("/subjectaccessreviews") => None,
+            _ => Some(Self::Write),
+        }
+    }
+}
+
+/// What a fault has to have harmed before it is over: a list that is read anew comes before the writes that follow from it.
+fn to_be_harmed(columns: &[Column], fault: Fault) -> BTreeSet<(Column, Kind)> {
+    let (reads, writes) = match fault {
+        Fault::Write(..) => (false, true),
+        Fault::Call(..) | Fault::Lost => (true, true),
+        Fault::Forgotten | Fault::SecondPage(_) | Fault::Watch(_) => (true, false),
+        // The list of the CA's Secret, and writes; no others hang.
+        Fault::Hang => {
+            let kind = |column| if column == CaSecret { Kind::Read } else { Kind::Write };
+            return columns.iter().map(|column| (*column, kind(*column))).collect();
+        }
+    };
+    let read = columns.iter().filter(|column| reads && WATCHED.contains(column)).map(|column| (*column, Kind::Read));
+    let written =
+        columns.iter().filter(|column| writes && WRITTEN.contains(column)).map(|column| (*column, Kind::Write));
+    read.chain(written).collect()
+}
+
 /// Whether a call may hang: of those that depend on one another only one, so that all are over at the same time.
 fn hangs(method: &Method, url: &str) -> bool {
     if method == Method::GET {
@@ -177,7 +213,7 @@ impl Bench {
     async fn until_harmed(&mut self, columns: &[Column], fault: Fault) -> Result<usize> {
         // A write may have been carried out.
         let waits = matches!(fault, Fault::Hang | Fault::Forgotten | Fault::Watch(WatchTrouble::Silence));
-        let mut missing: BTreeSet<_> = columns.iter().copied().collect();
+        let mut missing = to_be_harmed(columns, fault);
         let mut waited_for = HashSet::new();
         let mut calls = 0;
         let harming = async {
@@ -188,7 +224,8 @@ impl Bench {
                 let parts = passed.what.split(['?', '&']).filter(|part| !part.starts_with("resourceVersion"));
                 let call = parts.collect::<Vec<_>>().join("&");
                 if passed.troubled {
-                    missing.retain(|column| Column::of(&call) != Some(*column));
+                    missing
+                        .retain(|(column, kind)| Column::of(&call) != Some(*column) || Kind::of(&call) != Some(*kind));
                     if waits && call.starts_with("GET ") {
                         waited_for.insert(call);
                     }

@@ -232,11 +232,11 @@ fn the_image_and_the_programs_know_nothing_of_where_and_when_they_were_built() -
     for program in architectures.iter().flat_map(|one| ["tandem-issuer", "tandem-vm"].map(|name| one.program(name))) {
         let bytes = fs::read(&program)?;
         let (text, name) = (String::from_utf8_lossy(&bytes), program.display());
-        // The remapped form is there, so that the search is known to find paths.
-        ensure!(text.contains("/cargo/registry/src/"), "{name}: where are the paths of its sources?");
         for path in [root(), target.as_path(), Path::new(&cargo), Path::new(&format!("{home}/.rustup"))] {
             ensure!(!text.contains(&*path.to_string_lossy()), "{name} holds the path {}", path.display());
         }
+        // The remapped form is there, so that the search is known to find paths.
+        ensure!(text.contains("/cargo/registry/src/"), "{name}: where are the paths of its sources?");
     }
     let folder = tempfile::tempdir()?;
     let again = folder.path().join("again.tar");
@@ -326,7 +326,8 @@ async fn in_a_pod_the_image_finds_the_cluster_by_its_service_account_signs_and_s
     let outer = pod.id();
     let inner: i32 = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"))?.trim().parse()?;
     kill_process(Pid::from_raw(inner).context("no process")?, Signal::TERM)?;
-    ensure!(pod.wait()?.success(), "SIGTERM did not end it with code 0:\n{}", pod.log_tail());
+    let ended = pod.wait().context("SIGTERM did not end it")?;
+    ensure!(ended.success(), "SIGTERM ended it with {ended}:\n{}", pod.log_tail());
     // Nobody reads it on a terminal.
     for line in fs::read_to_string(&log)?.lines() {
         serde_json::from_str::<Value>(line).with_context(|| format!("not in JSON: {line}"))?;
