@@ -113,6 +113,7 @@ async fn a_leader_that_is_told_to_stop_is_alive_but_not_ready_until_its_work_is_
     let admin = admin(&mut environment.issuer).await?;
     let space = environment.space("stopping").await?;
     with_issuer(&space).await?;
+    admin.ready().await?;
     answers(&admin, FOLLOWING, LEADING).await?;
     ask_plainly(&space, "leaf").await?;
     let hangs = async {
