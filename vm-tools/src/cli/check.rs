@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(id) = &args.explain {
-        let rule = check::by_id(&id.to_uppercase());
+        let rule = check::by_id(id);
         let rule =
             rule.ok_or_else(|| one(format!("there is no rule `{}`; --rules lists them", tandem_cli::shown(id))))?;
         stdio::print(streams.stdout, rule.explanation().as_bytes()).map_err(one)?;
