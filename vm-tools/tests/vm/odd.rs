@@ -408,7 +408,7 @@ fn remove_takes_any_value_in_any_place() {
     let injected = crate::inject::injected(&manifest("inline.yaml"), &crate::inject::options("orders"));
     let objects = documents(&injected);
     for (index, object) in objects.iter().enumerate() {
-        for odd in odd_in_one_place(object, 12) {
+        for odd in odd_in_one_place(object, 4) {
             let mut objects = objects.clone();
             objects[index] = odd;
             desk.give(&REMOVE[0], &stream(&objects));
