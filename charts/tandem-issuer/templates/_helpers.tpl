@@ -17,7 +17,7 @@
 {{- end -}}
 
 {{- define "tandem-issuer.serviceAccountName" -}}
-{{- .Values.serviceAccount.name | default (ternary (include "tandem-issuer.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- .Values.serviceAccount.name | default (include "tandem-issuer.fullname" .) -}}
 {{- end -}}
 
 {{- define "tandem-issuer.clusterResourceNamespace" -}}
@@ -100,5 +100,8 @@ subjects:
 {{- define "tandem-issuer.secretRules" -}}
 - apiGroups: [""]
   resources: [secrets]
+  {{- with .Values.rbac.secretNames }}
+  resourceNames: [{{ uniq . | join ", " }}]
+  {{- end }}
   verbs: [list, watch]
 {{- end -}}

@@ -23,12 +23,16 @@ pub(crate) const EVERYTHING: &[&str] = &[
     "--set=tracing.endpoint=https://collector.monitoring:4318,tracing.caConfigMap=collector-ca",
     "--set=prometheus.servicemonitor.enabled=true,prometheus.servicemonitor.labels.release=prometheus",
     "--set=prometheus.servicemonitor.tlsConfig.serverName=tandem-issuer.tandem.svc",
-    "--set=prometheus.podmonitor.enabled=true,prometheus.prometheusrule.enabled=true",
+    "--set=prometheus.prometheusrule.enabled=true,networkPolicy.apiServerCIDRs={192.0.2.10/32,2001:db8::10/128}",
+    "--set=rbac.secretNames={internal-ca,shop-ca}",
     "--set=grafana.dashboard.enabled=true,firstIssuer.enabled=true",
     "--set=networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
     "--set=podAnnotations.a=b,podLabels.c=d,deploymentAnnotations.e=f,serviceAccount.annotations.g=h",
     "--set=extraEnv[0].name=X,extraEnv[0].value=y,tolerations[0].operator=Exists,strategy.rollingUpdate.maxUnavailable=1",
 ];
+
+/// What cannot be on beside everything else.
+const PODMONITOR: &[&str] = &["--set=prometheus.podmonitor.enabled=true"];
 
 /// Two namespaces, and nothing beyond them.
 pub(crate) const NAMESPACED: &[&str] = &["--set=scope.namespaces={shop,billing}"];
@@ -39,7 +43,7 @@ fn yaml(path: &Path) -> Result<Value> {
 
 #[test]
 fn helm_lints_it_strictly() -> Result<()> {
-    for values in [&[], EVERYTHING, NAMESPACED] {
+    for values in [&[], EVERYTHING, NAMESPACED, PODMONITOR] {
         tools::run(helm::command()?.args(["lint", "--strict"]).arg(chart()).args(values))?;
     }
     Ok(())
@@ -90,14 +94,19 @@ fn a_switch_takes_away_what_it_names() -> Result<()> {
             "rbac.create=false",
             vec![
                 "ClusterRole tandem-issuer",
+                "ClusterRole tandem-issuer-approve",
+                "ClusterRole tandem-issuer-edit",
+                "ClusterRole tandem-issuer-view",
                 "ClusterRoleBinding tandem-issuer",
+                "ClusterRoleBinding tandem-issuer-approve",
                 "Role tandem-issuer-ca",
                 "Role tandem-issuer-leader-election",
                 "RoleBinding tandem-issuer-ca",
                 "RoleBinding tandem-issuer-leader-election",
             ],
         ),
-        ("serviceAccount.create=false", vec!["ServiceAccount tandem-issuer"]),
+        ("rbac.aggregate=false", vec!["ClusterRole tandem-issuer-edit", "ClusterRole tandem-issuer-view"]),
+        ("serviceAccount.create=false,serviceAccount.name=tandem-issuer", vec!["ServiceAccount tandem-issuer"]),
         ("podDisruptionBudget.enabled=false", vec!["PodDisruptionBudget tandem-issuer"]),
         ("replicaCount=1", vec!["PodDisruptionBudget tandem-issuer"]),
         ("networkPolicy.enabled=false", vec!["NetworkPolicy tandem-issuer"]),
@@ -108,6 +117,10 @@ fn a_switch_takes_away_what_it_names() -> Result<()> {
         let missing: Vec<_> = all.difference(&left).map(String::as_str).collect();
         ensure!(missing == gone, "{off} takes away {missing:?}, not {gone:?}");
     }
+    // Without a right over the cluster nothing of the cluster can be made.
+    let team = "scope.namespaces={shop},crds.enabled=false,approver.enabled=false";
+    let made = kinds(&["--set", team])?;
+    ensure!(!made.iter().any(|object| object.starts_with("Cluster") || object.starts_with("Custom")), "{made:?}");
     Ok(())
 }
 
@@ -118,7 +131,8 @@ fn a_wrong_value_is_refused_by_its_name() -> Result<()> {
         ("replicas=3", "at '': additional properties 'replicas' not allowed"),
         ("crds.kept=true", "at '/crds': additional properties 'kept' not allowed"),
         ("image.digest=latest", "at '/image/digest': 'latest' does not match pattern"),
-        ("image.repository=tandem-issuer:1.0", "at '/image/repository'"),
+        ("image.repository=registry.test/tandem-issuer:1.0", "the tag goes into image.tag"),
+        ("image.repository=tandem-issuer@sha256:00", "the digest into image.digest"),
         (
             "image.pullPolicy=Sometimes",
             "at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'",
@@ -130,7 +144,41 @@ fn a_wrong_value_is_refused_by_its_name() -> Result<()> {
         ("logFormat=xml", "at '/logFormat': value must be one of 'auto', 'text', 'json'"),
         ("tracing.endpoint=collector:4317", "at '/tracing/endpoint'"),
         ("tracing.caConfigMap=Collector", "at '/tracing/caConfigMap'"),
-        ("leaderElection.leaseDuration=1m", "at '/leaderElection/leaseDuration': '1m' does not match pattern"),
+        (
+            "leaderElection.leaseDuration=1m",
+            "leaderElection.leaseDuration: 1m is not a number of seconds with its unit",
+        ),
+        (
+            "leaderElection.leaseDuration=60",
+            "leaderElection.leaseDuration: 60 is not a number of seconds with its unit",
+        ),
+        ("logLevel=verbose", "logLevel: \"verbose\" is neither off, error, warn"),
+        ("logLevel=kube=loud", "logLevel: \"kube=loud\" is neither off, error, warn"),
+        ("extraArgs={--cluster-resource-namespace=pki}", "it follows from clusterResourceNamespace"),
+        ("extraArgs={--leader-elect}", "it follows from replicaCount"),
+        ("scope.namespaces={shop},secretNamespaces={pki}", "leave out secretNamespaces and clusterResourceNamespace"),
+        (
+            "scope.namespaces={shop},clusterResourceNamespace=pki",
+            "leave out secretNamespaces and clusterResourceNamespace",
+        ),
+        ("serviceAccount.create=false", "serviceAccount.name: which one is there?"),
+        ("prometheus.servicemonitor.enabled=true,prometheus.podmonitor.enabled=true", "enable one of them"),
+        ("prometheus.servicemonitor.enabled=true,prometheus.enabled=false", "the Service of prometheus.enabled"),
+        (
+            "prometheus.podmonitor.interval=29s",
+            "prometheus.podmonitor: scrapeTimeout (30s) is longer than interval (29s)",
+        ),
+        ("prometheus.servicemonitor.scrapeTimeout=1m1ms", "scrapeTimeout (1m1ms) is longer than interval (60s)"),
+        (
+            "firstIssuer.enabled=true,firstIssuer.renewBefore=87600h",
+            "renewBefore (87600h) is not less than duration (87600h)",
+        ),
+        ("firstIssuer.enabled=true,rbac.secretNames={ca}", "CA Secret internal-ca is not among them"),
+        ("rbac.secretNames={A_b}", "at '/rbac/secretNames/0': 'A_b' does not match pattern"),
+        (
+            "networkPolicy.apiServerCIDRs={192.0.2.10}",
+            "at '/networkPolicy/apiServerCIDRs/0': '192.0.2.10' does not match",
+        ),
         ("networkPolicy.apiServerPorts={0}", "at '/networkPolicy/apiServerPorts/0': minimum: got 0, want 1"),
         ("leaderElection.renewDeadline=15s", "renewDeadline, and that less than leaseDuration"),
         ("firstIssuer.enabled=true,scope.namespaces={shop}", "make a TandemIssuer in one of these namespaces instead"),
@@ -138,6 +186,23 @@ fn a_wrong_value_is_refused_by_its_name() -> Result<()> {
         let said = helm::refusal(helm::command()?.args(["template", "x"]).arg(chart()).args(["--set", wrong]));
         let said = said.with_context(|| wrong.to_owned())?;
         ensure!(said.contains(message), "{wrong}: {said}");
+    }
+    Ok(())
+}
+
+/// What is right is not refused: what the checks compare, at the edge.
+#[test]
+fn a_value_that_is_right_is_taken() -> Result<()> {
+    for right in [
+        "logLevel=info\\,kube=debug\\,tandem_issuer::reconcile[reconcile{request=x}]=trace\\,off",
+        "prometheus.servicemonitor.enabled=true,prometheus.servicemonitor.interval=30000ms",
+        "leaderElection.leaseDuration=60s",
+        "extraArgs={--a=b}",
+        "firstIssuer.enabled=true,firstIssuer.duration=1h30m,firstIssuer.renewBefore=1h29m",
+        "firstIssuer.enabled=true,rbac.secretNames={internal-ca}",
+        "image.repository=registry.test:5000/a/b",
+    ] {
+        template(&["--set", right]).with_context(|| right.to_owned())?;
     }
     Ok(())
 }
@@ -189,7 +254,7 @@ fn the_chart_has_the_programs_version() -> Result<()> {
 
 #[test]
 fn the_program_takes_the_arguments_that_the_chart_gives_it() -> Result<()> {
-    for values in [&[] as &[_], EVERYTHING, NAMESPACED] {
+    for values in [&[] as &[_], EVERYTHING, NAMESPACED, PODMONITOR] {
         let documents = template(values)?;
         let deployment = documents.iter().find(|document| document.contains("\nkind: Deployment\n"));
         let deployment: Value = serde_yaml::from_str(deployment.context("no Deployment")?)?;
@@ -236,7 +301,9 @@ async fn the_api_server_accepts_every_object() -> Result<()> {
         let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         cluster.apply(&object.to_string(), "").await?;
     }
-    for (name, values) in [("default", &[] as &[_]), ("namespaced", NAMESPACED), ("everything", EVERYTHING)] {
+    for (name, values) in
+        [("default", &[] as &[_]), ("namespaced", NAMESPACED), ("everything", EVERYTHING), ("podmonitor", PODMONITOR)]
+    {
         let file = control_plane.folder().join(format!("{name}.yaml"));
         std::fs::write(&file, template(values)?.join("\n---\n"))?;
         let mut kubectl = control_plane.kubectl();

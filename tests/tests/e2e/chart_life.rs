@@ -197,6 +197,14 @@ async fn the_first_chart_is_upgraded_with_the_values_it_was_installed_with() -> 
     life.certificate("after").await?;
     ensure!(life.version(&life.shop, SECRET, "before").await? == certificate, "a certificate was issued anew");
 
+    // A namespace that is not there is told of before anything is done.
+    let nowhere = format!("--set=secretNamespaces={{{},nowhere}}", life.shop.name);
+    let mut upgrade = helm::on(&life.control_plane)?;
+    upgrade.args(["upgrade", RELEASE]).arg(chart()).args(["--namespace", NAMESPACE, "--reuse-values", &nowhere]);
+    let said = helm::refusal(&mut upgrade)?;
+    ensure!(said.contains("there is no namespace nowhere"), "{said}");
+    ensure!(!life.helm(&["history", RELEASE])?.contains("failed"), "it was begun");
+
     // And back, once more under the arguments of before.
     life.helm(&["rollback", RELEASE, "1"])?;
     ensure!(helm::arguments(&life.cluster).await? == before, "it was not rolled back");

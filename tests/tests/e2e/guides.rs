@@ -1,15 +1,16 @@
 //! The guides for those who run the issuer: their commands as they stand, with the chart installed by the real Helm, and its
 //! pods run by what plays the kubelet.
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::{path::PathBuf, process::Command, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use kube::api::DynamicObject;
+use rcgen::PKCS_ECDSA_P256_SHA256;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tandem_tests::{
     ControlPlane, Space,
-    certificates::OpenSsl,
+    certificates::{OpenSsl, root_ca},
     cluster::{CERTIFICATE, is_ready},
     kubelet::Kubelet,
     process::Process,
@@ -31,81 +32,214 @@ fn without(script: &str, start: &str) -> Result<String> {
     }
 }
 
-/// The commands of a guide in `docs`.
-fn guide(name: &str) -> Result<String> {
+/// The commands of a guide in `docs` from one heading to another, or to its end.
+fn guide(name: &str, from: &str, to: &str) -> Result<String> {
     let text = std::fs::read_to_string(root().join("docs").join(name))?;
-    Ok(commands(&text))
+    let (_, rest) = text.split_once(&format!("# {from}\n")).with_context(|| format!("{name} has no heading {from}"))?;
+    let end = if to.is_empty() { rest.len() } else { rest.find(&format!("\n## {to}\n")).context(to.to_owned())? };
+    Ok(commands(rest.get(..end).unwrap_or_default()))
 }
 
 /// The commands, on a thread of their own; what plays the kubelet goes on meanwhile.
-async fn follow(control_plane: &Arc<ControlPlane>, script: String) -> Result<()> {
+pub(crate) async fn follow(control_plane: &Arc<ControlPlane>, script: String) -> Result<()> {
     let control_plane = control_plane.clone();
     tokio::task::spawn_blocking(move || run(&script, &control_plane)).await?
 }
 
-/// Waits for an issuance after that of `revision`, and keeps what it gave in files that begin with `number`.
-async fn keep(shop: &Space, folder: &Path, number: usize, revision: i64) -> Result<i64> {
-    let of = |certificate: &DynamicObject| certificate.data.pointer("/status/revision").and_then(Value::as_i64);
-    let newer = |certificate: &DynamicObject| of(certificate) > Some(revision) && is_ready(certificate, "True", "");
-    let certificate = shop.wait(CERTIFICATE, "shop", newer).await?;
-    for key in ["tls.crt", "ca.crt"] {
-        std::fs::write(folder.join(format!("{number}.{key}")), shop.secret("shop-tls", key).await?)?;
-    }
-    of(&certificate).context("no revision")
-}
-
-/// From an empty cluster to a certificate, then the CA's replacement, a backup, and the end. cert-manager is there already,
-/// no registry is, and no node that has logs.
-#[tokio::test(flavor = "multi_thread")]
-async fn every_command_of_the_tutorial_and_of_operating_works() -> Result<()> {
+/// A control plane whose controllers make the chart's pods, and what runs them.
+pub(crate) async fn with_pods() -> Result<(Arc<ControlPlane>, Kubelet)> {
     let arguments = ["--kube-controllers=deployment-controller,replicaset-controller"];
     let control_plane = Arc::new(tokio::task::spawn_blocking(move || ControlPlane::start_with(&arguments)).await??);
     let kubelet = Kubelet::start(control_plane.clone());
+    Ok((control_plane, kubelet))
+}
 
-    let mut install = without(&guide("install.md")?, "helm install cert-manager")?;
-    for elsewhere in ["make image", "skopeo copy"] {
+/// The tutorial's Certificate, and what each of its issuances gave.
+struct Shop {
+    space: Space,
+    folder: PathBuf,
+    revision: i64,
+    issued: usize,
+    openssl: OpenSsl,
+}
+
+impl Shop {
+    /// Waits for an issuance after the last one, and keeps what it gave in files that begin with its number.
+    async fn keep(&mut self) -> Result<usize> {
+        let of = |certificate: &DynamicObject| certificate.data.pointer("/status/revision").and_then(Value::as_i64);
+        let newer =
+            |certificate: &DynamicObject| of(certificate) > Some(self.revision) && is_ready(certificate, "True", "");
+        let certificate = self.space.wait(CERTIFICATE, "shop", newer).await?;
+        self.revision = of(&certificate).context("no revision")?;
+        self.issued += 1;
+        for key in ["tls.crt", "ca.crt"] {
+            std::fs::write(self.file(self.issued, key), self.space.secret("shop-tls", key).await?)?;
+        }
+        Ok(self.issued)
+    }
+
+    fn file(&self, number: usize, key: &str) -> PathBuf {
+        self.folder.join(format!("{number}.{key}"))
+    }
+
+    /// Whether who has the Secret of one issuance trusts the certificate of another.
+    fn trusts(&self, trusting: usize, serving: usize) -> Result<bool> {
+        let chain = std::fs::read_to_string(self.file(serving, "tls.crt"))?;
+        let roots = std::fs::read_to_string(self.file(trusting, "ca.crt"))?;
+        Ok(self.openssl.verify(&chain, &roots, &[]).is_ok())
+    }
+}
+
+/// A Certificate of an issuer that has the name of ours, and no more of it.
+const BYSTANDER: &str = "
+{apiVersion: cert-manager.io/v1, kind: Issuer, metadata: {name: internal-ca}, spec: {selfSigned: {}}}
+---
+{apiVersion: cert-manager.io/v1, kind: Certificate, metadata: {name: bystander},
+ spec: {secretName: bystander, dnsNames: [bystander.test], issuerRef: {name: internal-ca}}}";
+
+/// From an empty cluster to a certificate, then the CA's replacement, its loss and its return, and the end. cert-manager is
+/// there already, no registry is, and no node that has logs or forwards ports.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_tutorial_and_of_operating_works() -> Result<()> {
+    let (control_plane, kubelet) = with_pods().await?;
+    let mut install = guide("install.md", "Install tandem-issuer", "For a team that owns namespaces")?;
+    for elsewhere in ["helm install cert-manager", "make image", "skopeo copy"] {
         install = without(&install, elsewhere)?;
     }
     if let Err(error) = follow(&control_plane, install).await {
         return Err(error.context(kubelet.trouble().await));
     }
+    let cluster = control_plane.cluster().await?;
+    let tandem = Space { cluster: cluster.clone(), name: "tandem".to_owned() };
+    let space = Space { cluster, name: "shop".to_owned() };
+    space.apply(BYSTANDER).await?;
+    space.wait_ready(CERTIFICATE, "bystander").await?;
+    let bystander = space.secret("bystander", "tls.crt").await?;
+    let folder = control_plane.folder().to_owned();
+    let mut shop = Shop { space, folder: folder.clone(), revision: 0, issued: 0, openssl: OpenSsl::new()? };
+    shop.keep().await?;
 
-    let operate = without(&guide("operate.md")?, "kubectl logs")?;
-    let shop = Space { cluster: control_plane.cluster().await?, name: "shop".to_owned() };
-    let reader = control_plane.folder().join("reader");
-    // After each renewal, wait for it as a reader is told to, and keep what clients have got.
-    let functions = operate.find("root() {").zip(operate.find("# 1. "));
-    let functions = functions.and_then(|(start, end)| operate.get(start..end)).context("no functions")?;
-    let mut revision = keep(&shop, &reader, 1, 0).await?;
-    let mut steps = operate.split("\nrenew\n").peekable();
-    let mut issued = 1;
+    let mut look = guide("operate.md", "See what it does", "Replace the CA")?;
+    for elsewhere in ["kubectl logs", "kubectl port-forward", "curl"] {
+        look = without(&look, elsewhere)?;
+    }
+    follow(&control_plane, look).await?;
+
+    let functions = replace_the_ca(&control_plane, &mut shop).await?;
+    let gone = async || anyhow::Ok(tandem.api(CERTIFICATE)?.get_opt("internal-ca").await?.is_none());
+    ensure!(gone().await?, "the old CA is there again");
+    // Nor does an upgrade bring it back whose values still are those of the first day.
+    let careless = "helm upgrade tandem-issuer charts/tandem-issuer --namespace tandem --set firstIssuer.enabled=true";
+    follow(&control_plane, careless.to_owned()).await?;
+    ensure!(gone().await?, "the old CA is there again");
+    ensure!(shop.space.secret("bystander", "tls.crt").await? == bystander, "another issuer's certificate was renewed");
+
+    // A reader has one shell, in which the folder stays.
+    let backup = folder.join("backup");
+    std::fs::create_dir(&backup)?;
+    let kept = format!("backup={}\n", backup.display());
+    let save = guide("operate.md", "Back up", "Restore")?.replace("\"$(mktemp -d)\"", &backup.display().to_string());
+    follow(&control_plane, save).await?;
+    let key = tandem.secret("internal-ca-2", "tls.key").await?;
+
+    // All is lost, and a first issuer makes a CA that nobody knows.
+    let loss = "kubectl delete tandemclusterissuer/internal-ca
+                kubectl delete certificate/internal-ca-2 issuer.cert-manager.io/internal-ca-2-bootstrap -n tandem
+                kubectl delete secret/internal-ca-2 --namespace tandem
+                helm uninstall tandem-issuer --namespace tandem
+                helm install tandem-issuer charts/tandem-issuer --namespace tandem --set firstIssuer.enabled=true --wait
+                kubectl wait --for condition=Ready tandemclusterissuer/internal-ca --timeout 2m";
+    follow(&control_plane, format!("{functions}\n{loss}\nrenew\n")).await?;
+    let foreign = shop.keep().await?;
+    ensure!(!shop.trusts(4, foreign)?, "nothing was lost");
+    let restore = guide("operate.md", "Restore", "Upgrade")?;
+    follow(&control_plane, format!("{kept}{restore}\n{functions}\nrenew\n")).await?;
+    let restored = shop.keep().await?;
+    ensure!(shop.trusts(4, restored)? && shop.trusts(restored, 4)?, "the CA that was lost does not sign");
+    tandem.wait_ready(CERTIFICATE, "internal-ca-2").await?;
+    ensure!(tandem.secret("internal-ca-2", "tls.key").await? == key, "the CA was issued anew");
+
+    follow(&control_plane, guide("operate.md", "Upgrade", "Uninstall")?).await?;
+    // Uninstalled: what was issued, and what issued it, is still there. Then nothing is.
+    let end = guide("operate.md", "Uninstall", "Alerts")?;
+    let (uninstall, remove) = end.split_once("kubectl delete crd").context("nothing is removed")?;
+    follow(&control_plane, uninstall.to_owned()).await?;
+    shop.space.secret("shop-tls", "tls.key").await?;
+    tandem.secret("internal-ca-2", "tls.key").await?;
+    follow(&control_plane, format!("kubectl delete crd{remove}")).await?;
+    ensure!(tandem.secret("internal-ca-2", "tls.key").await.is_err(), "the CA is still there");
+    Ok(())
+}
+
+/// Follows the replacement, and keeps what clients have got after each renewal, for which it waits as a reader is told to. The
+/// functions of the guide.
+async fn replace_the_ca(control_plane: &Arc<ControlPlane>, shop: &mut Shop) -> Result<String> {
+    let work = shop.folder.join("work");
+    std::fs::create_dir(&work)?;
+    let guide = guide("operate.md", "Replace the CA", "Back up")?;
+    let guide = guide.replace("\"$(mktemp -d)\"", &work.display().to_string());
+    let functions = guide.find("umask 077").zip(guide.find("# 1. "));
+    let functions = functions.and_then(|(start, end)| guide.get(start..end)).context("no functions")?.to_owned();
+    let mut steps = guide.split("\nrenew\n").peekable();
     while let Some(step) = steps.next() {
         let renew = if steps.peek().is_some() { "renew" } else { "" };
-        follow(&control_plane, format!("{functions}\n{step}\n{renew}\n")).await?;
+        follow(control_plane, format!("{functions}\n{step}\n{renew}\n")).await?;
         if !renew.is_empty() {
-            issued += 1;
-            revision = keep(&shop, &reader, issued, revision).await?;
+            let left = match shop.keep().await? {
+                2 => "shop/shop",
+                _ => "",
+            };
+            let look = format!("{functions}\ntest \"$(signed_by \"$work/old.crt\")\" = '{left}'\n");
+            follow(control_plane, look).await.context("what is of the old CA")?;
         }
     }
-    ensure!(issued == 4, "{} renewals, not three", issued - 1);
-
+    ensure!(shop.issued == 4, "{} renewals, not three", shop.issued - 1);
     // Whoever has a Secret trusts the certificates of the one before and of the one after.
-    let read = |name: String| std::fs::read_to_string(reader.join(&name)).with_context(|| name);
-    let openssl = OpenSsl::new()?;
     for (trusting, serving) in [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3), (3, 4), (4, 3), (4, 4)] {
-        let (chain, roots) = (read(format!("{serving}.tls.crt"))?, read(format!("{trusting}.ca.crt"))?);
-        openssl.verify(&chain, &roots, &[]).with_context(|| format!("{trusting} does not trust {serving}"))?;
+        ensure!(shop.trusts(trusting, serving)?, "{trusting} does not trust {serving}");
     }
-    let (chain, roots) = (read("2.tls.crt".to_owned())?, read("4.ca.crt".to_owned())?);
-    ensure!(openssl.verify(&chain, &roots, &[]).is_err(), "the old CA is still trusted at the end");
+    ensure!(!shop.trusts(4, 2)?, "the old CA is still trusted at the end");
+    Ok(functions)
+}
 
-    // Uninstalled: what was issued, and what issued it, is still there.
-    shop.secret("shop-tls", "tls.key").await?;
-    let tandem = Space { cluster: shop.cluster.clone(), name: "tandem".to_owned() };
-    tandem.secret("internal-ca-2", "tls.key").await?;
-    let backup = read("issuers.yaml".to_owned())? + &read("ca.yaml".to_owned())?;
-    ensure!(backup.contains("TandemClusterIssuer") && backup.contains("tls.key"), "the backup is not whole");
-    Ok(())
+/// As who is admin of two namespaces and nothing else, once somebody has made what is the cluster's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_installs_it_in_its_namespaces_without_a_right_over_the_cluster() -> Result<()> {
+    let (control_plane, kubelet) = with_pods().await?;
+    let cluster = control_plane.cluster().await?;
+    for name in ["team", "team-shop"] {
+        let role = "apiGroup: rbac.authorization.k8s.io";
+        let objects = format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}\n---\n\
+             {{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {{name: team, namespace: {name}}},\n\
+              roleRef: {{{role}, kind: ClusterRole, name: admin}}, subjects: [{{{role}, kind: User, name: team}}]}}"
+        );
+        cluster.apply(&objects, "").await?;
+    }
+    let guide = guide("install.md", "For a team that owns namespaces", "")?;
+    let (once, team) = guide.split_once("helm install").context("the team installs nothing")?;
+    follow(&control_plane, once.to_owned()).await?;
+    let as_team = format!("helm install --kube-as-user team --kube-as-group system:authenticated{team}");
+    if let Err(error) = follow(&control_plane, as_team).await {
+        return Err(error.context(kubelet.trouble().await));
+    }
+
+    let shop = Space { cluster, name: "team-shop".to_owned() };
+    let ca = root_ca("CA", &PKCS_ECDSA_P256_SHA256)?;
+    shop.put_tls("ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
+    let issuer = "{apiVersion: pki.tandem.internal/v1alpha1, kind: TandemIssuer, metadata: {name: team}, spec: {ca: {secretName: ca}}}";
+    let make = format!(
+        "echo '{issuer}' | kubectl apply --as team --namespace team-shop --filename -
+         kubectl wait --as team --namespace team-shop --for condition=Ready tandemissuer/team --timeout 2m"
+    );
+    follow(&control_plane, make).await?;
+    let reference = serde_json::json!({"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "team"});
+    let certificate = serde_json::json!({
+        "apiVersion": CERTIFICATE.0, "kind": CERTIFICATE.1, "metadata": {"name": "leaf"},
+        "spec": {"secretName": "leaf", "dnsNames": ["leaf.test"], "issuerRef": reference},
+    });
+    shop.apply(&certificate.to_string()).await?;
+    shop.wait_ready(CERTIFICATE, "leaf").await.map(|_| ())
 }
 
 /// `make cluster`: its first line is what a shell needs, the chart's pods run there, and Ctrl-C ends it and leaves nothing.

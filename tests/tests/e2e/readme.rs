@@ -3,13 +3,19 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::rbac::v1::Role;
+use kube::Api;
 use tandem_tests::{
     ControlPlane, IssuerProcess, Space,
     cluster::CERTIFICATE_REQUEST,
     tools::{self, root},
 };
 
-use crate::{environment::Environment, requests::touched};
+use crate::{
+    environment::Environment,
+    guides::{follow, with_pods},
+    requests::touched,
+};
 
 /// The lines of a text's `sh` blocks.
 pub(crate) fn commands(text: &str) -> String {
@@ -69,13 +75,20 @@ async fn every_command_of_the_way_from_the_ca_issuer_works() -> Result<()> {
     let guide = std::fs::read_to_string(root().join("docs/from-the-ca-issuer.md"))?;
     let commands = commands(&guide);
     ensure!(commands.contains("openssl verify -CAfile ca.crt before.crt after.crt"), "trust is not looked at");
-    let environment = Environment::start(&[], &[("CLUSTER_RESOURCE_NAMESPACE", "cert-manager")]).await?;
+    let (control_plane, kubelet) = with_pods().await?;
     // Before and after are certificates of the one CA by different issuers.
     let script = format!("{commands}\n! cmp -s before.crt after.crt\n");
-    run(&script, &environment.control_plane)?;
-    let shop = Space { cluster: environment.control_plane.cluster().await?, name: "shop".to_owned() };
+    if let Err(error) = follow(&control_plane, script).await {
+        return Err(error.context(kubelet.trouble().await));
+    }
+    let shop = Space { cluster: control_plane.cluster().await?, name: "shop".to_owned() };
     let by_us = shop.list(CERTIFICATE_REQUEST).await?.iter().filter(|request| touched(request)).count();
     ensure!(by_us == 1, "{by_us} requests were signed by tandem-issuer, not one");
+    // Of cert-manager's Secrets it reads the one.
+    let roles: Api<Role> = Api::namespaced(shop.cluster.client.clone(), "cert-manager");
+    let rules = roles.get("tandem-issuer-ca").await?.rules.unwrap_or_default();
+    let names: Vec<_> = rules.into_iter().map(|rule| rule.resource_names.unwrap_or_default()).collect();
+    ensure!(names == [["internal-ca"]], "it may read {names:?}");
     Ok(())
 }
 
