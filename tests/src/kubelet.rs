@@ -1,15 +1,15 @@
 //! What plays the kubelet, since no node is here: it runs the issuer's pods as processes of this machine, with the arguments,
-//! the environment and the ServiceAccount of the pod's spec, asks for their readiness where the pod says, and tells the API
-//! server. So `helm install --wait` and `kubectl rollout status` wait for what they wait for in a cluster.
+//! the environment and the ServiceAccount of the pod's spec, asks for their readiness where the pod says, tells the API
+//! server, and starts again what has ended. So `helm install --wait` and `kubectl rollout status` wait for what they wait for in a cluster.
 //!
-//! Three things differ from a node: the program is the one that was built here, its token comes in a kubeconfig, and its
-//! admin port is any free one.
+//! Some things differ from a node: the program is the one that was built here, its token comes in a kubeconfig, its admin port
+//! is any free one, no volume is mounted, and all pods have the machine's own name.
 
 use std::{
     collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, TcpListener},
     process::Command,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -31,6 +31,9 @@ use crate::{ControlPlane, issuer::write_kubeconfig, process::Process, tools};
 
 /// How often a pod is asked whether it is ready.
 const PERIOD: Duration = Duration::from_millis(200);
+
+/// How long what has ended is left alone. A real kubelet takes ever longer.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The pods that are run here.
 const PODS: &str = "app.kubernetes.io/name=tandem-issuer";
@@ -73,7 +76,8 @@ impl Kubelet {
 
 /// A pod's process, and who asks it whether it is ready.
 struct Running {
-    _process: Process,
+    // Behind the task, which has no more than a look at it: whoever drops this waits for its end.
+    _process: Arc<Mutex<Process>>,
     probing: JoinHandle<()>,
 }
 
@@ -119,19 +123,30 @@ async fn start(control_plane: &ControlPlane, client: &Client, pod: &Pod) -> Resu
     let mut command = Command::new(tools::program("tandem-issuer")?);
     command.env_clear().envs(&environment).args(arguments(container, &environment, port));
     command.arg("--kubeconfig").arg(kubeconfig);
-    let process = Process::start(&mut command, &control_plane.folder().join(format!("{name}.log")), None)?;
+    let log = control_plane.folder().join(format!("{name}.log"));
+    let process = Arc::new(Mutex::new(Process::start(&mut command, &log, None)?));
 
     let path = container.readiness_probe.as_ref().and_then(|probe| probe.http_get.as_ref()?.path.clone());
     let path = path.context("a container without a readiness probe")?;
     let issuer = Client::try_from(Config::new(format!("http://127.0.0.1:{port}").parse()?))?;
     let status = Status { pods: Api::namespaced(client.clone(), &namespace), name, container: container.name.clone() };
+    let watched = Arc::downgrade(&process);
     let probing = tokio::spawn(async move {
-        let mut told = None;
-        loop {
+        let (mut told, mut restarts) = (None, 0);
+        while let Some(process) = watched.upgrade() {
+            let ended = !process.lock().unwrap_or_else(PoisonError::into_inner).is_running().unwrap_or(true);
+            if ended {
+                tokio::time::sleep(AGAIN).await;
+                if let Ok(another) = Process::start(&mut command, &log, None) {
+                    *process.lock().unwrap_or_else(PoisonError::into_inner) = another;
+                    restarts += 1;
+                }
+            }
+            drop(process);
             let ready = is_ready(&issuer, &path).await;
             // A pod that is gone is told of nothing.
-            if told != Some(ready) && status.tell(ready).await.is_ok() {
-                told = Some(ready);
+            if told != Some((ready, restarts)) && status.tell(ready, restarts).await.is_ok() {
+                told = Some((ready, restarts));
             }
             tokio::time::sleep(PERIOD).await;
         }
@@ -175,7 +190,7 @@ struct Status {
 }
 
 impl Status {
-    async fn tell(&self, ready: bool) -> Result<(), kube::Error> {
+    async fn tell(&self, ready: bool, restarts: u32) -> Result<(), kube::Error> {
         let now = jiff::Timestamp::now().to_string();
         let condition = |type_: &str, status: bool| {
             let status = if status { "True" } else { "False" };
@@ -188,7 +203,7 @@ impl Status {
                 condition("ContainersReady", ready), condition("Ready", ready),
             ],
             "containerStatuses": [{
-                "name": self.container, "ready": ready, "started": true, "restartCount": 0, "image": "", "imageID": "",
+                "name": self.container, "ready": ready, "started": true, "restartCount": restarts, "image": "", "imageID": "",
                 "state": {"running": {"startedAt": now}},
             }],
         }});

@@ -1,7 +1,11 @@
 //! The guides for those who run the issuer: their commands as they stand, with the chart installed by the real Helm, and its
 //! pods run by what plays the kubelet.
 
-use std::{path::PathBuf, process::Command, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, ensure};
 use kube::api::DynamicObject;
@@ -242,6 +246,18 @@ async fn a_team_installs_it_in_its_namespaces_without_a_right_over_the_cluster()
     shop.wait_ready(CERTIFICATE, "leaf").await.map(|_| ())
 }
 
+/// A pod whose process has its kubeconfig beneath `folder`, and that process.
+fn process_of_a_pod(folder: &Path) -> Result<(String, Pid)> {
+    let find = |entry: std::fs::DirEntry| {
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let command = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        let kubeconfig =
+            command.split('\0').find(|part| part.ends_with(".kubeconfig") && Path::new(part).starts_with(folder))?;
+        Some((Path::new(kubeconfig).file_stem()?.to_str()?.to_owned(), pid))
+    };
+    std::fs::read_dir("/proc")?.flatten().find_map(find).context("no pod runs")
+}
+
 /// `make cluster`: its first line is what a shell needs, the chart's pods run there, and Ctrl-C ends it and leaves nothing.
 #[test]
 fn a_cluster_for_work_by_hand_runs_what_the_chart_installs_until_it_is_interrupted() -> Result<()> {
@@ -258,6 +274,14 @@ fn a_cluster_for_work_by_hand_runs_what_the_chart_installs_until_it_is_interrupt
                    kubectl wait --for condition=Ready tandemclusterissuer/internal-ca --timeout 2m";
     let script = format!("{exports}\n{install}\n");
     tools::run(Command::new("sh").args(["-ec", &script]).current_dir(root())).with_context(|| cluster.log_tail())?;
+    // What is killed is started again, as on a node.
+    let (pod, issuer) = process_of_a_pod(folder.path())?;
+    kill_process(issuer, Signal::KILL)?;
+    let again = format!(
+        "kubectl wait --namespace tandem pod/{pod} --for jsonpath='{{.status.containerStatuses[0].restartCount}}'=1 --timeout 2m
+         kubectl wait --namespace tandem pod/{pod} --for condition=Ready --timeout 2m"
+    );
+    tools::run(Command::new("sh").args(["-ec", &format!("{exports}\n{again}\n")]).current_dir(root()))?;
     let process = i32::try_from(cluster.id()).ok().and_then(Pid::from_raw).context("no process id")?;
     kill_process(process, Signal::INT)?;
     ensure!(cluster.wait()?.success(), "{}", cluster.log_tail());
