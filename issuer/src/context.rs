@@ -74,6 +74,9 @@ impl From<Panicked> for Error {
 }
 
 impl Error {
+    /// All that [`Error::label`] says.
+    pub(crate) const LABELS: [&'static str; 5] = ["api", "changed", "signing", "random", "panicked"];
+
     /// A word for it, by which it is counted.
     pub(crate) fn label(&self) -> &'static str {
         match self {
@@ -104,12 +107,17 @@ pub(crate) struct Context {
     pub(crate) leadership: Leadership,
     announcer: Announcer,
     told: Mutex<HashMap<String, Option<String>>>,
+    finished: Mutex<HashMap<String, Option<String>>>,
 }
+
+/// How many objects are remembered. Forgetting is harmless: an event is told again, or a certificate signed that the API
+/// server then does not take.
+const MOST: usize = 10_000;
 
 impl Context {
     pub(crate) fn new(client: Client, issuers: Issuers, leadership: Leadership, announcer: Announcer) -> Self {
         let acting = leadership.only_then(client.clone());
-        Self { client, acting, issuers, leadership, announcer, told: Mutex::default() }
+        Self { client, acting, issuers, leadership, announcer, told: Mutex::default(), finished: Mutex::default() }
     }
 
     /// Has an event sent, when there is time for it.
@@ -120,12 +128,30 @@ impl Context {
     /// Whether this event was the last that was told by itself, without a status, about the object with this UID. It is
     /// taken for told from now on.
     pub(crate) fn has_told(&self, uid: String, event: &Event) -> bool {
-        /// Forgetting is harmless: an event is told again.
-        const MOST: usize = 10_000;
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= MOST {
-            told.clear();
-        }
-        told.insert(uid, event.note.clone()).is_some_and(|before| before == event.note)
+        remember(&self.told, uid, event.note.clone()).is_some_and(|before| before == event.note)
     }
+
+    /// This version of the object with this UID has been brought to its end. The watch brings what was written a little later.
+    pub(crate) fn finish(&self, uid: String, version: Option<String>) {
+        remember(&self.finished, uid, version);
+    }
+
+    /// Whether this version of the object has been brought to its end.
+    pub(crate) fn has_finished(&self, uid: &str, version: Option<&str>) -> bool {
+        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        finished.get(uid).is_some_and(|known| known.as_deref() == version)
+    }
+}
+
+/// Keeps the last text about the object with this UID; returns the one before.
+fn remember(
+    known: &Mutex<HashMap<String, Option<String>>>,
+    uid: String,
+    text: Option<String>,
+) -> Option<Option<String>> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= MOST {
+        known.clear();
+    }
+    known.insert(uid, text)
 }

@@ -39,7 +39,7 @@ use crate::{
     args::Run,
     ca_secrets::CaSecrets,
     client::{connect, watched},
-    context::Context,
+    context::{Context, watch_error},
     issuers::Issuers,
     leader::{Candidate, Leadership},
     metrics::{METRICS, Waiting},
@@ -160,8 +160,13 @@ async fn control(
     let (leads, leaves) = (leadership.clone(), stop.clone());
     let (announcer, announcing) = announcer(client.clone(), move || leads.leading() || leaves.peek().is_some());
     let context = Arc::new(Context::new(client, issuers, leadership, announcer));
-    let heard_of = context.clone();
-    CACHES.add(within("secrets", only.as_deref()), move || heard_of.issuers.are_secrets_known());
+    // The caches are asked about until the process ends. Who held the context until then would hold the announcer, whose
+    // events would then never be known to be all.
+    let heard_of = Arc::downgrade(&context);
+    CACHES.add(within("secrets", only.as_deref()), move || {
+        heard_of.upgrade().is_some_and(|context| context.issuers.are_secrets_known())
+    });
+    METRICS.begin_watch("secrets");
 
     let issuers = flows.into_iter().map(|(kind, writer, secret_changes)| {
         let api = match &only {
@@ -202,6 +207,8 @@ async fn run_issuers(
     let store = writer.as_reader();
     let listed = store.clone();
     CACHES.add(within(kind.plural(), only.as_deref()), move || is_listed(&listed));
+    METRICS.begin_watch(kind.plural());
+    METRICS.begin_looks(kind.plural());
     let (forgetful, leadership) = (context.clone(), context.leadership.clone());
     let events = watched(move || watcher(api.clone(), watcher::Config::default()));
     let events = events.modify(strip).default_backoff().reflect(writer);
@@ -234,6 +241,8 @@ async fn run_requests<R: SigningRequest>(
     let synced = store.clone();
     CACHES.add(within(&R::plural(&()), only.as_deref()), move || is_listed(&synced));
     METRICS.watch_requests(store.clone());
+    METRICS.begin_watch(&R::plural(&()));
+    METRICS.begin_looks(&R::plural(&()));
     // A request must not be told that its issuer is missing before the issuers have been listed.
     let listed = context.issuers.stores.values().map(Store::wait_until_ready);
     let listed = future::join_all(listed);
@@ -287,8 +296,13 @@ fn unfinished<R: SigningRequest>(event: Event<R>, kinds: &[IssuerKind]) -> Optio
     }
 }
 
+/// The requests that refer to the issuer, or miss one of its name and of the other kind, and say that this one is there.
 fn referring_to<R: SigningRequest>(store: &Store<R>, issuer: &IssuerId) -> Vec<ObjectRef<R>> {
-    let refers = |request: &R| request.issuer().as_ref() == Some(issuer);
+    let refers = |request: &R| {
+        let id = request.issuer();
+        let other = || id.as_ref()?.of_the_other_kind(request.meta().namespace.as_deref());
+        id.as_ref() == Some(issuer) || other().as_ref() == Some(issuer)
+    };
     store.state_filter(refers).iter().map(|request| ObjectRef::from_obj(request.as_ref())).collect()
 }
 
@@ -322,7 +336,8 @@ fn report(resource: &str, namespace: Option<&str>, error: &watcher::Error) {
         },
         _ => "",
     };
-    tracing::warn!(resource, namespace, %error, "watching failed, and is tried again{hint}");
+    let error = watch_error(error);
+    tracing::warn!(resource, namespace, error, "watching failed, and is tried again{hint}");
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ pub(crate) struct Ready {
 /// What is known of the issuer that a request refers to. Requests wait, unmarked, while it is not known.
 #[derive(Clone, Debug)]
 pub(crate) enum Observed {
-    Missing,
+    /// It does not exist, but perhaps one of its name and of the other kind.
+    Missing(Option<IssuerId>),
     NotReady(Judgement),
     Ready(Arc<Ready>),
 }
@@ -39,11 +40,17 @@ impl Observed {
     /// The same in the core's terms.
     pub(crate) fn to_core(&self) -> decide::Issuer<'_> {
         match self {
-            Self::Missing => decide::Issuer::Missing,
+            Self::Missing(_) => decide::Issuer::Missing,
             Self::NotReady(judgement) => decide::Issuer::NotReady(&judgement.message),
             Self::Ready(ready) => decide::Issuer::Ready { authority: &ready.authority, settings: &ready.settings },
         }
     }
+}
+
+/// That the issuer does not exist, but perhaps another one that may have been meant.
+pub(crate) fn missing(id: &IssuerId, other: Option<&IssuerId>) -> String {
+    let hint = other.map(|other| format!("; a {} of that name does", other.kind.kind()));
+    format!("{id} does not exist{}", hint.unwrap_or_default())
 }
 
 /// Of what a conclusion is: this object and no later one of its name, with this spec.
@@ -73,10 +80,13 @@ impl Issuers {
         Self { stores, secrets, cluster_resource_namespace, concluded: RwLock::default(), wake }
     }
 
-    /// What is known of an issuer; `None` where it has changed and has not been looked at since (its requests are woken
+    /// What is known of an issuer to which a request in `namespace` refers; `None` where it has changed and has not been looked at since (its requests are woken
     /// afterwards).
-    pub(crate) fn observe(&self, id: &IssuerId) -> Option<Observed> {
-        let Some(issuer) = self.get(id) else { return Some(Observed::Missing) };
+    pub(crate) fn observe(&self, id: &IssuerId, namespace: Option<&str>) -> Option<Observed> {
+        let Some(issuer) = self.get(id) else {
+            let other = id.of_the_other_kind(namespace).filter(|other| self.get(other).is_some());
+            return Some(Observed::Missing(other));
+        };
         let concluded = self.concluded.read().unwrap_or_else(PoisonError::into_inner);
         let (of_version, observed) = concluded.get(id)?;
         (*of_version == version(&issuer)).then(|| observed.clone())
@@ -174,17 +184,17 @@ mod tests {
     async fn a_conclusion_is_of_one_object_and_one_generation() {
         let (mut writer, issuers, _woken) = issuers();
         let id = IssuerId::of(KIND, &issuer("a", 1));
-        assert!(matches!(issuers.observe(&id), Some(Observed::Missing)));
+        assert!(matches!(issuers.observe(&id, Some("shop")), Some(Observed::Missing(None))));
         writer.apply_watcher_event(&Event::Apply(issuer("a", 1)));
-        assert!(issuers.observe(&id).is_none(), "nobody has looked at it");
+        assert!(issuers.observe(&id, Some("shop")).is_none(), "nobody has looked at it");
         conclude(&issuers, &issuer("a", 1));
-        assert!(matches!(issuers.observe(&id), Some(Observed::NotReady(_))));
+        assert!(matches!(issuers.observe(&id, Some("shop")), Some(Observed::NotReady(_))));
         for other in [issuer("a", 2), issuer("b", 1)] {
             writer.apply_watcher_event(&Event::Apply(other));
-            assert!(issuers.observe(&id).is_none(), "it has changed");
+            assert!(issuers.observe(&id, Some("shop")).is_none(), "it has changed");
         }
         writer.apply_watcher_event(&Event::Delete(issuer("b", 1)));
-        assert!(matches!(issuers.observe(&id), Some(Observed::Missing)));
+        assert!(matches!(issuers.observe(&id, Some("shop")), Some(Observed::Missing(None))));
     }
 
     /// A watch that was interrupted does not tell what has gone meanwhile: the next list does.

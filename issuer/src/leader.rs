@@ -24,7 +24,7 @@
 
 mod fence;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use http::Request;
@@ -35,7 +35,7 @@ use kube::{
     client::Body,
     runtime::{WatchStreamExt, watcher::watch_object},
 };
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseParams};
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError, LeaseParams};
 use serde_json::json;
 use tokio::{
     sync::watch,
@@ -44,7 +44,7 @@ use tokio::{
 use tower::{BoxError, service_fn};
 
 use self::fence::{Fence, Refused};
-use crate::status::FIELD_MANAGER;
+use crate::{context::root_cause, status::FIELD_MANAGER};
 
 /// The lease's name. One for all issuers of a namespace: they would write to the same objects.
 pub(crate) const LEASE: &str = "tandem-issuer";
@@ -167,8 +167,12 @@ impl Candidate {
                     }
                     self.fence.follow();
                 }
+                Err(error) if is_anothers(&error) => {
+                    tracing::info!(lease = LEASE, because = root_cause(&error), "not leading")
+                }
                 Err(error) => {
-                    tracing::warn!(lease = LEASE, %error, "standing for leadership failed, and is tried again")
+                    let error = root_cause(&error);
+                    tracing::warn!(lease = LEASE, error, "standing for leadership failed, and is tried again")
                 }
             }
             *manager = None;
@@ -207,7 +211,7 @@ impl Candidate {
                     sleep(Duration::from_millis(500)).await;
                 }
                 Err(error) => {
-                    tracing::info!(lease = LEASE, %error, "not leading");
+                    tracing::info!(lease = LEASE, because = root_cause(&error), "not leading");
                     return;
                 }
             }
@@ -279,6 +283,14 @@ impl Candidate {
         tracing::info!(lease = LEASE, holder, freed, "the lease was not renewed for as long as it lasts");
         freed
     }
+}
+
+/// Whether another one was faster, which is no failure.
+fn is_anothers(error: &LeaseManagerError) -> bool {
+    let causes = std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source());
+    let is_refused = causes.filter_map(|error| error.downcast_ref::<Refused>());
+    matches!(error, LeaseManagerError::LeaseAlreadyExists(_))
+        || is_refused.last().is_some_and(|why| !matches!(why, Refused::NoAnswer(_)))
 }
 
 /// Who holds the lease.

@@ -6,7 +6,7 @@ use tandem_issuer_core::{Class, Error, Issued, decide::Wait};
 use crate::{
     api::{IssuerId, SigningRequest},
     context,
-    issuers::Observed,
+    issuers::{Observed, missing},
 };
 
 /// Events take at most 1 kB of text.
@@ -33,7 +33,10 @@ impl Outcome {
     pub(crate) fn waiting(wait: Wait, id: &IssuerId, issuer: &Observed) -> Self {
         match (wait, issuer) {
             (Wait::Approval, _) => Self::Unapproved,
-            (Wait::IssuerMissing, _) => Self::Waiting("IssuerNotFound", format!("{id} does not exist")),
+            (Wait::IssuerMissing, Observed::Missing(Some(other))) => {
+                Self::Waiting("IssuerNotFound", missing(id, Some(other)))
+            }
+            (Wait::IssuerMissing, _) => Self::Waiting("IssuerNotFound", missing(id, None)),
             (Wait::IssuerNotReady(_), Observed::NotReady(judgement)) => {
                 Self::Waiting(judgement.requests_wait_for, format!("{id} is not ready: {}", judgement.message))
             }
@@ -62,6 +65,11 @@ impl Outcome {
             Self::Failed(_) => "failed",
             Self::Issued(..) => "issued",
         }
+    }
+
+    /// Whether nothing comes after it.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Denied | Self::Failed(_) | Self::Issued(..))
     }
 
     /// For people; in the condition, the event and the log.

@@ -47,11 +47,16 @@ pub(crate) async fn reconcile<R: SigningRequest>(
     if !ctx.leadership.leading() {
         return Ok(None);
     }
+    // What was written to it is on its way: another look would sign once more, for a write that the server refuses.
+    let uid = request.uid().unwrap_or_default();
+    if ctx.has_finished(&uid, request.meta().resource_version.as_deref()) {
+        return Ok(None);
+    }
     let now = Timestamp::now();
 
     // Observe: the issuer, as far as it is known. It wakes its requests when that changes.
     let Some(id) = request.issuer() else { return Ok(None) };
-    let Some(issuer) = ctx.issuers.observe(&id) else { return Ok(None) };
+    let Some(issuer) = ctx.issuers.observe(&id, request.meta().namespace.as_deref()) else { return Ok(None) };
     Span::current().record("issuer", display(&id));
     let mut core = request.to_core();
     let asked = ask(request.as_ref(), &core, &id, &issuer, &ctx.acting).instrument(debug_span!("ask")).await;
@@ -85,7 +90,7 @@ pub(crate) async fn reconcile<R: SigningRequest>(
         (Err(error), _) => {
             // An event is the only place left where this can be seen.
             let event = trouble(&error);
-            if !ctx.has_told(request.uid().unwrap_or_default(), &event) {
+            if !ctx.has_told(uid, &event) {
                 ctx.announce(event, request.object_ref(&()));
             }
             Err(error)
@@ -158,7 +163,7 @@ pub(crate) async fn may_refer<R: SigningRequest>(
     client: &Client,
 ) -> Result<bool, Error> {
     let core = request.to_core();
-    if core.finished || core.approval != Approval::Approved || matches!(issuer, Observed::Missing) {
+    if core.finished || core.approval != Approval::Approved || matches!(issuer, Observed::Missing(_)) {
         return Ok(true);
     }
     let reviews = request.reviews(id);
@@ -194,6 +199,9 @@ async fn publish<R: SigningRequest>(
         Publication::Event => {}
         Publication::Status(patch) => {
             match write_status(request, ctx, &patch).await {
+                Ok(()) if outcome.is_final() => {
+                    ctx.finish(request.uid().unwrap_or_default(), request.resource_version())
+                }
                 Ok(()) => {}
                 // It is gone, and nobody waits for it.
                 Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),

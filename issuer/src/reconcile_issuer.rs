@@ -50,7 +50,8 @@ pub(crate) async fn reconcile(
     // Act.
     let authorities: Vec<_> =
         seen_authority(&seen).map(|a| AuthorityStatus::new(a.description(), now)).into_iter().collect();
-    METRICS.issuer(&id, judgement.ready, seen_authority(&seen).map(Authority::not_after));
+    let last_good = judgement.ready && matches!(seen, Seen::Invalid(..));
+    METRICS.issuer(&id, judgement.ready, last_good, seen_authority(&seen).map(Authority::not_after));
     // A follower knows what it would say, and is ready to sign.
     let says = ctx.leadership.leading();
     let patch = status::issuer_patch(&issuer, kind, &judgement, &authorities, now).filter(|_| says);

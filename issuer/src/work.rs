@@ -125,7 +125,11 @@ fn when_again<K: Resource<DynamicType: Clone + Eq + Hash>>(
             });
             let wait = backoff.next().unwrap_or(LONGEST).max(error.retry_after());
             METRICS.retry(&K::plural(&object.dyntype), &error);
-            tracing::warn!(%error, ?wait, "it is tried again");
+            match error {
+                // Somebody else has written to it, which is none's fault.
+                Error::Changed => tracing::info!(%error, ?wait, "it is looked at again"),
+                _ => tracing::warn!(%error, ?wait, "it is tried again"),
+            }
             Some(wait)
         }
     }

@@ -9,6 +9,7 @@ use k8s_openapi::api::{
     certificates::v1::CertificateSigningRequest,
 };
 use kube::{Api, Client, ResourceExt};
+use tandem_cli::shown;
 use tandem_issuer_core::{
     Error,
     decide::{self, Approval, Request},
@@ -129,6 +130,17 @@ impl SigningRequest for CertificateSigningRequest {
     }
 }
 
+/// What is wrong with the name of a signer in our domain that is none of ours; `None` where it is another domain's, or right.
+pub(crate) fn near_miss(request: &CertificateSigningRequest) -> Option<String> {
+    let signer = &request.spec.signer_name;
+    let domain = signer.split('/').next().unwrap_or_default();
+    let is_ours = domain == GROUP || domain.strip_suffix(GROUP).is_some_and(|before| before.ends_with('.'));
+    let [namespaced, cluster] = IssuerKind::ALL.map(IssuerKind::plural);
+    (is_ours && request.issuer().is_none()).then(|| {
+        format!("signerName is {}; write {cluster}.{GROUP}/NAME or {namespaced}.{GROUP}/NAMESPACE.NAME", shown(signer))
+    })
+}
+
 fn has(request: &CertificateSigningRequest, type_: &str) -> bool {
     let conditions = request.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == type_ && condition.status == "True")
@@ -148,6 +160,23 @@ mod tests {
             whole["spec"][key] = value.clone();
         }
         serde_json::from_value(whole).unwrap()
+    }
+
+    /// Nobody answers a request that names us in a wrong way, so `explain` has to say how.
+    #[test]
+    fn a_wrong_name_in_our_domain_is_explained() {
+        let wrong = |name: &str| near_miss(&request(&serde_json::json!({"signerName": name}), &serde_json::json!({})));
+        for name in
+            ["tandemissuers.pki.tandem.internal/team2", "issuers.pki.tandem.internal/a", "pki.tandem.internal/a"]
+        {
+            let told = wrong(name).unwrap();
+            assert!(told.contains(name) && told.contains("tandemissuers.pki.tandem.internal/NAMESPACE.NAME"), "{told}");
+        }
+        for name in
+            ["tandemissuers.pki.tandem.internal/shop.a", "xpki.tandem.internal/a", "kubernetes.io/kubelet-serving"]
+        {
+            assert_eq!(wrong(name), None);
+        }
     }
 
     fn signer(name: &str) -> Option<IssuerId> {

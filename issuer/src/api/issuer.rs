@@ -218,6 +218,21 @@ impl IssuerId {
         reference
     }
 
+    /// The issuer in its store that this is the key of.
+    pub(crate) fn of_reference(reference: &ObjectRef<Issuer>) -> Option<Self> {
+        let kind = IssuerKind::ALL.into_iter().find(|kind| kind.resource() == reference.dyntype)?;
+        Some(Self { kind, namespace: reference.namespace.clone(), name: reference.name.clone() })
+    }
+
+    /// The issuer of the same name that a request in `namespace` would refer to if it named the other kind.
+    pub(crate) fn of_the_other_kind(&self, namespace: Option<&str>) -> Option<Self> {
+        let (kind, namespace) = match self.kind {
+            IssuerKind::Namespaced => (IssuerKind::Cluster, None),
+            IssuerKind::Cluster => (IssuerKind::Namespaced, Some(namespace?.to_owned())),
+        };
+        Some(Self { kind, namespace, name: self.name.clone() })
+    }
+
     /// The issuer that a request in `namespace` refers to, if it is one of ours. An empty group means cert-manager.io,
     /// and a kind that we do not know is somebody else's.
     pub(crate) fn referred(reference: &IssuerRef, namespace: Option<String>) -> Option<Self> {
@@ -231,6 +246,16 @@ impl IssuerId {
         };
         Some(Self { kind, namespace, name: reference.name.clone() })
     }
+}
+
+/// What is wrong with a reference to our group that names no issuer: such a one is nobody's, and nothing is said of it in the
+/// cluster. `None` where it is another group's, or right.
+pub(crate) fn near_miss(reference: &IssuerRef) -> Option<String> {
+    let kind = reference.kind.as_deref().unwrap_or_default();
+    let [one, other] = IssuerKind::ALL.map(IssuerKind::kind);
+    let is_known = kind == one || kind == other;
+    (reference.group.as_deref() == Some(GROUP) && !is_known)
+        .then(|| format!("issuerRef.kind is {}; {GROUP} has the kinds {one} and {other}", shown(kind)))
 }
 
 impl fmt::Display for IssuerId {

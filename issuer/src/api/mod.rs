@@ -1,7 +1,7 @@
 //! The Kubernetes objects that the issuer reads and writes.
 
 pub(crate) mod certificate_request;
-mod certificate_signing_request;
+pub(crate) mod certificate_signing_request;
 pub(crate) mod issuer;
 pub(crate) mod names;
 mod policy;

@@ -8,6 +8,10 @@ use tower::Service;
 
 use super::METRICS;
 
+/// What [`verb`] and [`class`] say, and where there is no answer.
+pub(super) const VERBS: [&str; 5] = ["read", "watch", "create", "patch", "other"];
+pub(super) const CODES: [&str; 7] = ["2xx", "3xx", "4xx", "409", "429", "5xx", "none"];
+
 /// A client's service, counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Counted<S>(S);

@@ -60,6 +60,7 @@ pub(crate) struct Metrics {
     waiting: Metric<Gauge, 2>,
     oldest_wait: Metric<Fraction, 2>,
     issuer_ready: Metric<Gauge, 3>,
+    last_good_ca: Metric<Gauge, 3>,
     ca_not_after: Metric<Gauge, 3>,
     leader: Metric<Gauge, 0>,
     waits: Mutex<Vec<LookAtWaits>>,
@@ -135,6 +136,11 @@ impl Metrics {
                 "Time since the oldest of them was created; 0 where none waits",
             ),
             issuer_ready: all.gauge("issuer_ready", OF_AN_ISSUER, "Whether an issuer can sign: 1 or 0"),
+            last_good_ca: all.gauge(
+                "last_good_ca_in_use",
+                OF_AN_ISSUER,
+                "Whether an issuer signs with the CA that its Secret held before, because what it holds now is broken, until the process ends: 1 or 0",
+            ),
             ca_not_after: all.gauge(
                 "ca_not_after_timestamp_seconds",
                 OF_AN_ISSUER,
@@ -146,6 +152,9 @@ impl Metrics {
         };
         all.gauge("build_info", ["version"], "Always 1").of([tandem_cli::VERSION]).set(1);
         process::describe(&mut all);
+        for (verb, code) in api_calls::VERBS.into_iter().flat_map(|verb| api_calls::CODES.map(|code| (verb, code))) {
+            metrics.api_requests.of([verb, code]);
+        }
         Self { catalog: all, ..metrics }
     }
 
@@ -214,6 +223,19 @@ impl Metrics {
         self.retries.of([resource, error.label()]).inc();
     }
 
+    /// A resource is watched. What is counted of that is there from the start, so that an increase can be taken of the first one.
+    pub(crate) fn begin_watch(&self, resource: &str) {
+        self.watch_errors.of([resource]);
+        self.watch_lists.of([resource]);
+    }
+
+    /// A resource's objects are looked at: the same of the looks that fail.
+    pub(crate) fn begin_looks(&self, resource: &str) {
+        for reason in Error::LABELS {
+            self.retries.of([resource, reason]);
+        }
+    }
+
     pub(crate) fn watch_error(&self, resource: &str) {
         self.watch_errors.of([resource]).inc();
     }
@@ -223,9 +245,11 @@ impl Metrics {
         self.watch_lists.of([resource]).inc();
     }
 
-    /// What has been found out about an issuer: whether it can sign, and until when its CA is valid, where it has one.
-    pub(crate) fn issuer(&self, id: &IssuerId, ready: bool, not_after: Option<Timestamp>) {
+    /// What has been found out about an issuer: whether it can sign, whether with a CA that its Secret no longer holds, and
+    /// until when its CA is valid, where it has one.
+    pub(crate) fn issuer(&self, id: &IssuerId, ready: bool, last_good: bool, not_after: Option<Timestamp>) {
         self.issuer_ready.of(labels(id)).set(ready.into());
+        self.last_good_ca.of(labels(id)).set(last_good.into());
         // From its first day, so that a rate can be taken of its first certificate.
         self.issued.of(labels(id));
         match not_after {
@@ -237,6 +261,7 @@ impl Metrics {
     /// An issuer is gone.
     pub(crate) fn forget_issuer(&self, id: &IssuerId) {
         self.issuer_ready.forget(labels(id));
+        self.last_good_ca.forget(labels(id));
         self.issued.forget(labels(id));
         self.ca_not_after.forget(labels(id));
     }

@@ -30,13 +30,15 @@ fn id(name: &str) -> IssuerId {
 #[test]
 fn an_issuers_series_end_with_it() {
     let metrics = Metrics::new();
-    metrics.issuer(&id("ca"), true, Some(Timestamp::UNIX_EPOCH));
-    metrics.issuer(&id("other"), false, None);
+    metrics.issuer(&id("ca"), true, true, Some(Timestamp::UNIX_EPOCH));
+    metrics.issuer(&id("other"), false, false, None);
     let text = metrics.text(true).unwrap();
     let labels = r#"{issuer_kind="TandemIssuer",issuer_namespace="shop",issuer_name="ca"}"#;
     for line in [
         format!("tandem_issuer_issuer_ready{labels} 1\n"),
         format!("tandem_issuer_certificates_issued_total{labels} 0\n"),
+        format!("tandem_issuer_last_good_ca_in_use{labels} 1\n"),
+        format!("tandem_issuer_last_good_ca_in_use{} 0\n", labels.replace("\"ca\"", "\"other\"")),
         format!("tandem_issuer_ca_not_after_timestamp_seconds{labels} 0\n"),
         format!("tandem_issuer_issuer_ready{} 0\n", labels.replace("\"ca\"", "\"other\"")),
         "tandem_issuer_leader 1\n".to_owned(),
@@ -114,6 +116,7 @@ fn what_is_tried_again_and_what_is_watched_is_counted_by_its_name() {
         Error::Random,
         Error::Panicked,
     ] {
+        assert!(Error::LABELS.contains(&error.label()), "{error}");
         metrics.retry("tandemissuers", &error);
     }
     metrics.watch_error("secrets");
@@ -128,6 +131,28 @@ fn what_is_tried_again_and_what_is_watched_is_counted_by_its_name() {
         &[
             r#"tandem_issuer_watch_errors_total{resource="secrets"} 1"#,
             r#"tandem_issuer_watch_lists_total{resource="tandemissuers"} 1"#,
+        ],
+    );
+}
+
+/// An alert that is raised by an increase sees the first one only if there was a zero before.
+#[test]
+fn what_an_alert_takes_an_increase_of_is_there_before_it_happens() {
+    let metrics = Metrics::new();
+    metrics.begin_looks("tandemissuers");
+    metrics.begin_watch("secrets");
+    let text = metrics.text(true).unwrap();
+    for reason in Error::LABELS {
+        let line = format!(r#"tandem_issuer_retries_total{{resource="tandemissuers",reason="{reason}"}} 0"#);
+        assert_lines(&text, &[&line]);
+    }
+    assert_lines(
+        &text,
+        &[
+            r#"tandem_issuer_watch_errors_total{resource="secrets"} 0"#,
+            r#"tandem_issuer_watch_lists_total{resource="secrets"} 0"#,
+            r#"tandem_issuer_api_requests_total{verb="patch",code="4xx"} 0"#,
+            r#"tandem_issuer_api_requests_total{verb="other",code="none"} 0"#,
         ],
     );
 }

@@ -11,7 +11,7 @@ use crate::{
     args::Explain,
     ca_secrets::{SecretId, Seen},
     client,
-    issuers::Observed,
+    issuers::{Observed, missing},
     reconcile::{labels, may_refer},
     reconcile_issuer,
 };
@@ -26,13 +26,20 @@ pub(super) fn explain(target: &str, args: &Explain, now: Timestamp) -> Result<Re
         let client = client::connect(args.kubeconfig.as_deref()).await.map_err(End::bad)?;
         let (name, request) = request(&client, target).await.map_err(End::bad)?;
         let id = request.issuer().ok_or_else(|| {
+            let why = request.near_miss().unwrap_or_else(|| "see its issuerRef or signerName".to_owned());
             End::bad(format!(
-                "{name} does not refer to a TandemIssuer or TandemClusterIssuer of pki.tandem.internal; see its \
-                 issuerRef or signerName"
+                "{name} does not refer to a TandemIssuer or TandemClusterIssuer of pki.tandem.internal; {why}"
             ))
         })?;
         let place = args.input.cluster_resource_namespace.as_deref().unwrap_or(CLUSTER_RESOURCE_NAMESPACE);
-        let issuer = observe(&client, &id, place, now).await.map_err(End::bad)?;
+        let mut issuer = observe(&client, &id, place, now).await.map_err(End::bad)?;
+        if let Observed::Missing(other) = &mut issuer {
+            let namespace = target.split_once('/').map(|(namespace, _)| namespace);
+            *other = of_the_other_kind(&client, &id, namespace).await;
+            if other.is_some() {
+                note(&[missing(&id, other.as_ref())]);
+            }
+        }
         let allowed = match &request {
             Request::CertManager(request) => may_refer(request.as_ref(), &id, &issuer, &client).await,
             Request::Kubernetes(request) => may_refer(request.as_ref(), &id, &issuer, &client).await,
@@ -69,6 +76,13 @@ async fn request(client: &Client, target: &str) -> Result<(String, Request), Str
     }
 }
 
+/// An issuer of the same name and of the other kind, if there is one that may be seen.
+async fn of_the_other_kind(client: &Client, id: &IssuerId, namespace: Option<&str>) -> Option<IssuerId> {
+    let other = id.of_the_other_kind(namespace)?;
+    let found = reconcile_issuer::api(client, &other).get_opt(&other.name).await;
+    found.ok().flatten().map(|_| other)
+}
+
 /// The issuer with its CA, judged as the controller does.
 async fn observe(
     client: &Client,
@@ -77,8 +91,10 @@ async fn observe(
     now: Timestamp,
 ) -> Result<Observed, String> {
     let found = reconcile_issuer::api(client, id).get_opt(&id.name).await;
-    let Some(issuer) = found.map_err(|error| unread(&id.to_string(), &error))? else { return Ok(Observed::Missing) };
-    let Some(CaSource { secret_name, .. }) = &issuer.spec.ca else { return Ok(Observed::Missing) };
+    let Some(issuer) = found.map_err(|error| unread(&id.to_string(), &error))? else {
+        return Ok(Observed::Missing(None));
+    };
+    let Some(CaSource { secret_name, .. }) = &issuer.spec.ca else { return Ok(Observed::Missing(None)) };
     let namespace = id.namespace.as_deref().unwrap_or(cluster_resource_namespace).to_owned();
     let secret = SecretId { namespace, name: secret_name.clone() };
     let api: Api<Secret> = Api::namespaced(client.clone(), &secret.namespace);
@@ -89,7 +105,8 @@ async fn observe(
             return Err(format!("{}; {advice}", unread(&format!("the CA Secret {secret}"), &error)));
         }
     };
-    Ok(reconcile_issuer::observe(&seen, &secret, &issuer.spec, now).map_or(Observed::Missing, |(_, observed)| observed))
+    Ok(reconcile_issuer::observe(&seen, &secret, &issuer.spec, now)
+        .map_or(Observed::Missing(None), |(_, observed)| observed))
 }
 
 fn unread(what: &str, error: &kube::Error) -> String {

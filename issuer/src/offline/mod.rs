@@ -78,7 +78,10 @@ fn jobs(objects: &Objects, now: Timestamp) -> Result<Vec<Job<'_>>, End> {
     for wanted in &objects.wanted {
         let title = wanted.title();
         let Some(id) = wanted.issuer() else {
-            notes.push(format!("{title}: passed over: it does not refer to a TandemIssuer or TandemClusterIssuer"));
+            let hint = wanted.near_miss().map(|hint| format!(": {hint}")).unwrap_or_default();
+            notes.push(format!(
+                "{title}: passed over: it does not refer to a TandemIssuer or TandemClusterIssuer{hint}"
+            ));
             continue;
         };
         match known.entry(id.clone()).or_insert_with(|| objects.observe(&id, now)) {

@@ -288,7 +288,8 @@ impl Objects {
         let secret = self.secret_of(id, &ca.secret_name)?;
         let data = self.secret(&secret).cloned().unwrap_or_default();
         let seen = Seen::Nothing.read(Some(Secret { data: Some(data), ..Secret::default() }));
-        Ok(reconcile_issuer::observe(&seen, &secret, spec, now).map_or(Observed::Missing, |(_, observed)| observed))
+        Ok(reconcile_issuer::observe(&seen, &secret, spec, now)
+            .map_or(Observed::Missing(None), |(_, observed)| observed))
     }
 
     /// The CA Secret of an issuer: beside it, or, of a cluster issuer, in the cluster resource namespace.

@@ -8,7 +8,10 @@ use tandem_issuer_core::{decide, signer::LocalKey};
 
 use super::objects::{Objects, Wanted, What};
 use crate::{
-    api::{CertificateRequest, IssuerId, Publication, SigningRequest},
+    api::{
+        CertificateRequest, IssuerId, Publication, SigningRequest,
+        certificate_signing_request::near_miss as near_miss_of_signer, issuer::near_miss,
+    },
     ca_secrets::SecretId,
     outcome::Outcome,
 };
@@ -24,6 +27,14 @@ impl Request {
         match self {
             Self::CertManager(request) => request.issuer(),
             Self::Kubernetes(request) => request.issuer(),
+        }
+    }
+
+    /// What is wrong with its reference, where it is nearly one of ours.
+    pub(crate) fn near_miss(&self) -> Option<String> {
+        match self {
+            Self::CertManager(request) => near_miss(&request.spec.issuer_ref),
+            Self::Kubernetes(request) => near_miss_of_signer(request),
         }
     }
 
@@ -55,6 +66,15 @@ impl Wanted {
             What::Certificate(certificate) => IssuerId::referred(&certificate.spec.issuer_ref, namespace),
             What::Request(request) => IssuerId::referred(&request.spec.issuer_ref, namespace),
             What::SigningRequest(request) => request.issuer(),
+        }
+    }
+
+    /// What is wrong with its reference, where it is nearly one of ours.
+    pub(crate) fn near_miss(&self) -> Option<String> {
+        match &self.what {
+            What::Certificate(certificate) => near_miss(&certificate.spec.issuer_ref),
+            What::Request(request) => near_miss(&request.spec.issuer_ref),
+            What::SigningRequest(request) => near_miss_of_signer(request),
         }
     }
 

@@ -15,7 +15,7 @@ use std::{
 use kube::{Resource, runtime::reflector::ObjectRef};
 use opentelemetry::trace::{Status, TraceContextExt, TraceId, TracerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::{Span, field::Empty, level_filters::LevelFilter};
+use tracing::{Level, Metadata, Span, field::Empty, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -26,6 +26,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
+    api::{Issuer, IssuerId},
     args::{LogFormat, TelemetryArgs},
     outcome::Outcome,
 };
@@ -78,7 +79,7 @@ pub(crate) fn log_to_stderr(format: LogFormat, traces: Option<&SdkTracerProvider
         LogFormat::Text => false,
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = filter.and(filter_fn(|line| !is_said_once(line.name())));
+    let filter = filter.and(filter_fn(|line| !is_said_otherwise(line)));
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
     let lines = if json {
         // All spans rather than the innermost: the fields are those of the outermost.
@@ -96,10 +97,13 @@ pub(crate) fn log_to_stderr(format: LogFormat, traces: Option<&SdkTracerProvider
     tracing_subscriber::registry().with(spans).with(lines).init();
 }
 
-/// Whether a line of the exporter's is about spans that do not arrive, which [`otlp`] says in its own words: once, rather than
-/// with every batch.
-fn is_said_once(name: &str) -> bool {
-    name == "BatchSpanProcessor.ExportError" || name.starts_with("Export.")
+/// Whether a library's line is about what is said in our own words: spans that do not arrive, by [`otlp`], once rather than with
+/// every batch; and a watch that the server forbids, by whoever watches, with the name of what cannot be seen by that.
+fn is_said_otherwise(line: &Metadata<'_>) -> bool {
+    let name = line.name();
+    name == "BatchSpanProcessor.ExportError"
+        || name.starts_with("Export.")
+        || (line.target() == "kube_runtime::watcher" && *line.level() == Level::WARN)
 }
 
 /// Whether there are traces.
@@ -115,12 +119,10 @@ where
     traceable(tracing::error_span!(parent: None, "reconcile", %request, issuer = Empty, trace_id = Empty))
 }
 
-/// The same of an issuer.
-pub(crate) fn issuer_span<K: Resource>(issuer: &ObjectRef<K>) -> Span
-where
-    K::DynamicType: Eq + std::hash::Hash,
-{
-    traceable(tracing::error_span!(parent: None, "reconcile", %issuer, trace_id = Empty))
+/// The same of an issuer, by the name that it has in the lines about its requests.
+pub(crate) fn issuer_span(issuer: &ObjectRef<Issuer>) -> Span {
+    let issuer = IssuerId::of_reference(issuer).map_or_else(|| issuer.to_string(), |id| id.to_string());
+    traceable(tracing::error_span!(parent: None, "reconcile", issuer, trace_id = Empty))
 }
 
 /// Puts the trace's id among the span's fields.

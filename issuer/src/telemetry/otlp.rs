@@ -28,6 +28,7 @@ use tokio::{
     runtime::Handle,
     time::{error::Elapsed, timeout},
 };
+use tracing::{Dispatch, instrument::WithSubscriber};
 
 use super::Error;
 use crate::{args::TelemetryArgs, context::root_cause};
@@ -53,6 +54,8 @@ pub(super) fn provider(args: &TelemetryArgs) -> Result<Option<SdkTracerProvider>
     let (Some(scheme @ ("http" | "https")), Some(authority)) = (url.scheme_str(), url.authority()) else {
         return Err(what());
     };
+    // Without a name and a password, which may stand before it.
+    let address = authority.as_str().rsplit('@').next().unwrap_or_default().to_owned();
     // The path comes with each request.
     let mut config =
         Config::new(format!("{scheme}://{authority}").parse().map_err(|error| failed(format!("{error}")))?);
@@ -73,7 +76,12 @@ pub(super) fn provider(args: &TelemetryArgs) -> Result<Option<SdkTracerProvider>
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
-        .with_http_client(Sender { client, runtime: Handle::current(), is_lost: Arc::default() })
+        .with_http_client(Sender {
+            client,
+            runtime: Handle::current(),
+            address: address.into(),
+            is_lost: Arc::default(),
+        })
         .with_endpoint(url.to_string())
         .build()
         .map_err(|error| failed(error.to_string()))?;
@@ -99,6 +107,8 @@ fn check(file: &Path) -> Result<(), Error> {
 struct Sender {
     client: Client,
     runtime: Handle,
+    /// The endpoint's host and port.
+    address: Arc<str>,
     /// Whether the last spans did not arrive.
     is_lost: Arc<AtomicBool>,
 }
@@ -118,7 +128,7 @@ impl HttpClient for Sender {
         'a: 'b,
         Self: 'b,
     {
-        let (client, is_lost) = (self.client.clone(), self.is_lost.clone());
+        let (client, address, is_lost) = (self.client.clone(), self.address.clone(), self.is_lost.clone());
         let answer = async move {
             let answer = client.send(request.map(|body| Body::from(body.to_vec()))).await?;
             let (head, body) = answer.into_parts();
@@ -127,8 +137,9 @@ impl HttpClient for Sender {
         };
         // The clock as well is the runtime's.
         let sent = self.runtime.spawn(async move {
-            let answer = timeout(PATIENCE, answer).await;
-            tell(&is_lost, problem(&answer));
+            // The client would tell of it in words for the API server, with every batch.
+            let answer = timeout(PATIENCE, answer.with_subscriber(Dispatch::none())).await;
+            tell(&address, &is_lost, problem(&answer));
             answer
         });
         Box::pin(async move { sent.await?? })
@@ -146,14 +157,14 @@ fn problem(answer: &Result<Result<Response<Bytes>, HttpError>, Elapsed>) -> Opti
 }
 
 /// Says that spans do not arrive when the first ones do not, and that they do again; whether it had something to say.
-fn tell(is_lost: &AtomicBool, problem: Option<String>) -> bool {
+fn tell(address: &str, is_lost: &AtomicBool, problem: Option<String>) -> bool {
     match (is_lost.swap(problem.is_some(), Ordering::Relaxed), problem) {
         (false, Some(problem)) => {
-            tracing::warn!(problem, "traces do not arrive at the OTLP endpoint; this is said once");
+            tracing::warn!(address, problem, "traces do not arrive at the OTLP endpoint; this is said once");
             true
         }
         (true, None) => {
-            tracing::info!("traces arrive at the OTLP endpoint again");
+            tracing::info!(address, "traces arrive at the OTLP endpoint again");
             true
         }
         (false, None) | (true, Some(_)) => false,
@@ -171,7 +182,7 @@ mod tests {
         for (problem, told) in
             [(None, false), (lost(), true), (lost(), false), (None, true), (None, false), (lost(), true)]
         {
-            assert_eq!(tell(&is_lost, problem.clone()), told, "{problem:?}");
+            assert_eq!(tell("collector:4318", &is_lost, problem.clone()), told, "{problem:?}");
         }
     }
 

@@ -69,6 +69,8 @@ async fn what_happens_is_counted() -> Result<()> {
     };
     let of = |name: &str, label: &str, value: &str| format!(r#"tandem_issuer_{name}{{{label}="{value}"}}"#);
     let waiting = |name: &str, kind: &str| format!(r#"tandem_issuer_{name}{{kind="{kind}",approval="approved"}}"#);
+    let retries =
+        |reason: &str| format!(r#"tandem_issuer_retries_total{{resource="certificaterequests",reason="{reason}"}}"#);
     let calls = |verb: &str| format!(r#"tandem_issuer_api_requests_total{{verb="{verb}",code="2xx"}}"#);
     let (ours, kubernetes) = ("certificaterequests", "certificatesigningrequests");
     let exactly = |value: f64| value..=value;
@@ -108,6 +110,12 @@ async fn what_happens_is_counted() -> Result<()> {
             (calls("create"), at_least(7.0)),
             (calls("read"), at_least(5.0)),
             (calls("watch"), at_least(5.0)),
+            (format!("tandem_issuer_last_good_ca_in_use{labels}"), exactly(0.0)),
+            // So that an alert sees the first one.
+            (retries("panicked"), exactly(0.0)),
+            (retries("api"), exactly(0.0)),
+            (of("watch_errors_total", "resource", ours), exactly(0.0)),
+            (r#"tandem_issuer_api_requests_total{verb="patch",code="4xx"}"#.to_owned(), exactly(0.0)),
             ("tandem_issuer_leader".to_owned(), exactly(1.0)),
             (of("build_info", "version", env!("CARGO_PKG_VERSION")), exactly(1.0)),
             ("process_resident_memory_bytes".to_owned(), memory / 2.0..=memory * 2.0),
@@ -123,10 +131,17 @@ async fn what_happens_is_counted() -> Result<()> {
         ensure!(!metrics.contains(&format!("\"{name}\"")), "a request's name is a label: {metrics}");
     }
 
+    // A Secret that is broken: the certificate of another CA. Then it is gone, and nothing is signed any more.
+    space.put_tls("internal-ca", &root_ca("other", &PKCS_ECDSA_P256_SHA256)?.as_ref().pem(), "", None).await?;
+    let last_good = format!("tandem_issuer_last_good_ca_in_use{labels}");
+    admin
+        .settle(&[(last_good.clone(), exactly(1.0)), (format!("tandem_issuer_issuer_ready{labels}"), exactly(1.0))])
+        .await?;
+
     // A CA that is gone, and an issuer that is.
     space.secrets().delete("internal-ca", &DeleteParams::default()).await?;
     space.wait(ISSUER, "internal-ca", |object| is_ready(object, "False", "ErrGetKeyPair")).await?;
-    admin.settle(&[(format!("tandem_issuer_issuer_ready{labels}"), exactly(0.0))]).await?;
+    admin.settle(&[(format!("tandem_issuer_issuer_ready{labels}"), exactly(0.0)), (last_good, exactly(0.0))]).await?;
     space.api(ISSUER)?.delete("internal-ca", &DeleteParams::default()).await?;
     let mut look = interval(Duration::from_millis(50));
     let gone = async {

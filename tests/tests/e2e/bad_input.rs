@@ -125,6 +125,12 @@ async fn a_secret_that_no_role_opens_is_described_with_the_commands_that_open_it
     let other = json!({"apiVersion": role.0, "kind": role.1, "metadata": {"name": "tandem-issuer-ca"}, "rules": []});
     space.apply(&other.to_string()).await?;
     let issuer = not_ready(&space, "SecretForbidden", "kubectl create role").await?;
+    // By the issuer's name, once, and in no library's words.
+    let log = shared()?.issuer.log()?;
+    let told: Vec<_> = log.lines().filter(|line| line.contains(&space.name) && line.contains("WARN")).collect();
+    ensure!(told.is_empty() && !log.contains("kube_runtime::watcher"), "{told:#?}");
+    let named = format!("{} {}/internal-ca", ISSUER.1, space.name);
+    ensure!(log.lines().any(|line| line.contains(&named) && line.contains("SecretForbidden")), "not by {named}");
     let (_, _, message) = condition(&issuer, "Ready").context("no Ready")?;
     let (_, commands) = message.split_once("allow it with: ").context("no commands")?;
 

@@ -146,5 +146,12 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: jane}]
     ask(&space, "other", &csr(&["leaf.test"])?, other).await?;
     let message = unexplained(&format!("{}/other", space.name), None)?;
     assert!(message.contains("does not refer to a TandemIssuer or TandemClusterIssuer"), "{message}");
+    // One that names us, but no kind of ours: nobody else says what is wrong.
+    let wrong = json!({"issuerRef": {"group": "pki.tandem.internal", "name": "internal-ca", "kind": "ClusterIssuer"}});
+    ask(&space, "wrong", &csr(&["leaf.test"])?, wrong).await?;
+    let message = unexplained(&format!("{}/wrong", space.name), None)?;
+    let hint =
+        "issuerRef.kind is ClusterIssuer; pki.tandem.internal has the kinds TandemIssuer and TandemClusterIssuer";
+    assert!(message.contains(hint), "{message}");
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 mod clocks;
 mod probes;
-mod replicas;
+pub(crate) mod replicas;
 
 use std::{
     sync::{
@@ -47,6 +47,10 @@ async fn a_follower_only_watches_and_takes_over_at_once_when_the_leader_is_told_
     let (first, _) = leader(&cluster, None).await?;
     println!("the first one leads after {:?}", environment.issuer.started.elapsed());
     let mut second = follower(&environment.control_plane, "second", &[], None).await?;
+    // To stand for leadership, and to follow, is nothing to be warned of.
+    for log in [told(&environment.issuer), told(&second)] {
+        ensure!(!log.contains("ServiceError") && !log.contains("\"WARN\"") && !log.contains("\"ERROR\""), "{log}");
+    }
     let space = environment.space("handover").await?;
     with_issuer(&space).await?;
     let knows_ca = |call: &Value| {

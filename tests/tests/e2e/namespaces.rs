@@ -72,7 +72,7 @@ async fn assert_bounded(admin: &Admin, served: &[&str]) -> Result<()> {
     for namespace in ["shop", "billing", "closed"] {
         let mentions = metrics.matches(&format!("\"{namespace}\"")).count();
         let of_issuers = metrics.matches(&format!("issuer_namespace=\"{namespace}\"")).count();
-        ensure!(mentions == of_issuers && (of_issuers == 3) == served.contains(&namespace), "{namespace}: {metrics}");
+        ensure!(mentions == of_issuers && (of_issuers == 4) == served.contains(&namespace), "{namespace}: {metrics}");
     }
     Ok(())
 }

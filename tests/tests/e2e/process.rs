@@ -1,23 +1,34 @@
 //! The issuer as a process: it stops when told to, and goes on where it was.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
-use futures::future::try_join_all;
-use kube::api::DynamicObject;
+use futures::future::{try_join, try_join_all};
+use hyper::Method;
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::json;
 use tandem_tests::{
     ControlPlane, IssuerProcess,
+    admin::{Admin, value},
     certificates::{OpenSsl, csr},
     cluster::{CRD, PATIENCE, condition},
+    faults::{FaultProxy, Trouble},
     issuer,
 };
-use tokio::time::timeout;
+use tokio::{sync::oneshot, task::block_in_place, time::timeout};
 
 use crate::{
-    environment::{Environment, with_issuer},
+    admin::ADDRESS,
+    environment::{Environment, with_issuer, without_issuer},
+    leadership::replicas::{environment, follower},
     requests::{ask, ask_plainly, failed, get, issued, set_conditions, touched},
 };
+
+/// Less than events may take when it stops; an idle one takes some milliseconds.
+const AT_ONCE: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn it_stops_cleanly_and_takes_up_what_waited_meanwhile() -> Result<()> {
@@ -56,12 +67,67 @@ async fn what_is_still_to_be_told_is_told_before_it_stops() -> Result<()> {
     for name in &names {
         space.wait(tandem_tests::cluster::CERTIFICATE_REQUEST, name, approved).await?;
     }
-    environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
-    try_join_all(names.iter().map(|name| issued(&space, name))).await?;
-    ensure!(environment.issuer.process().stop()?, "SIGTERM did not end it with code 0:\n{}", environment.issuer.log()?);
+    environment.issuer = IssuerProcess::start_as(&environment.control_plane, "again", None, &[], &[ADDRESS]).await?;
+    // Meanwhile its issuer, which wakes them, is looked at again and again.
+    let poke = async {
+        for number in 0..50 {
+            let poke = json!({"metadata": {"labels": {"tandem.test/poked": number.to_string()}}});
+            space.secrets().patch("internal-ca", &PatchParams::default(), &Patch::Merge(poke)).await?;
+        }
+        anyhow::Ok(())
+    };
+    try_join(poke, try_join_all(names.iter().map(|name| issued(&space, name)))).await?;
+    let log = environment.issuer.log()?;
+    let signed = r#"tandem_issuer_signing_duration_seconds_count{kind="certificaterequests"}"#;
+    let signed = value(&Admin::of(&environment.issuer.process().log, None).await?.metrics().await?, signed);
+    ensure!(signed == Some(60.0), "{} requests, and {signed:?} signatures:\n{log}", names.len());
+    stops_at_once(&mut environment.issuer)?;
     let events = space.events().await?;
     let told = events.iter().filter(|event| event.reason.as_deref() == Some("CertificateIssued")).count();
     ensure!(told == names.len(), "{told} of {} were told of:\n{}", names.len(), environment.issuer.log()?);
+    Ok(())
+}
+
+/// It stops cleanly, without a word about events, and without waiting for what will not come.
+fn stops_at_once(issuer: &mut IssuerProcess) -> Result<()> {
+    let asked = Instant::now();
+    ensure!(issuer.process().stop()?, "SIGTERM did not end it with code 0:\n{}", issuer.log()?);
+    let took = asked.elapsed();
+    let log = issuer.log()?;
+    ensure!(!log.contains("events are left unsent"), "the server is fast:\n{log}");
+    ensure!(took < AT_ONCE, "it took {took:?}:\n{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_with_nothing_to_do_stops_at_once_whether_it_leads_or_follows() -> Result<()> {
+    let mut environment = environment(None, None, &[]).await?;
+    let mut second = follower(&environment.control_plane, "second", &[], None).await?;
+    block_in_place(|| stops_at_once(&mut second))?;
+    block_in_place(|| stops_at_once(&mut environment.issuer))
+}
+
+/// It is the server that is too slow then, and nobody waits for it for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_the_server_does_not_take_are_left_after_a_while() -> Result<()> {
+    let control_plane = without_issuer().await?;
+    let kept = Mutex::new(Vec::new());
+    let hangs = move |method: &Method, path: &str| {
+        (method == Method::POST && path.contains("/events")).then(|| {
+            let (release, until) = oneshot::channel();
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(release);
+            Trouble::Delay { until, done: oneshot::channel().0 }
+        })
+    };
+    let proxy = FaultProxy::start(&control_plane, Box::new(hangs)).await?;
+    let mut issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
+    let space = control_plane.cluster().await?.space("untold").await?;
+    with_issuer(&space).await?;
+    let asked = Instant::now();
+    ensure!(block_in_place(|| issuer.process().stop())?, "SIGTERM did not end it with code 0:\n{}", issuer.log()?);
+    let (took, log) = (asked.elapsed(), issuer.log()?);
+    ensure!(log.contains("events are left unsent"), "nothing is said of them:\n{log}");
+    ensure!(took >= AT_ONCE && took < 3 * AT_ONCE, "it took {took:?}:\n{log}");
     Ok(())
 }
 

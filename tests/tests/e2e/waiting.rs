@@ -7,12 +7,12 @@ use serde_json::json;
 use tandem_tests::{
     Space,
     certificates::{Ca, OpenSsl, csr, root_ca},
-    cluster::{CERTIFICATE_REQUEST, ISSUER, is_ready},
+    cluster::{CERTIFICATE_REQUEST, ISSUER, condition, is_ready},
 };
 
 use crate::{
     environment::{allow_secrets, make_issuer, space, space_with_issuer},
-    requests::{ask_plainly, get, issued, obtain, pending},
+    requests::{ask, ask_plainly, get, issued, obtain, pending},
 };
 
 pub(crate) async fn put(space: &Space, ca: &Ca) -> Result<()> {
@@ -74,6 +74,41 @@ async fn a_request_goes_on_as_soon_as_the_issuer_appears() -> Result<()> {
 
     make_issuer(&space, "internal-ca").await?;
     assert_went_on_at_once(&space, "waits").await
+}
+
+/// A mistake that is easily made: the kind of the other one of that name.
+#[tokio::test]
+async fn a_request_that_names_the_wrong_kind_is_told_of_the_other_one_while_it_is_there() -> Result<()> {
+    let space = space("wrong-kind").await?;
+    allow_secrets(&space).await?;
+    let name = format!("ca-of-{}", space.name);
+    let asked = json!({"issuerRef": {"group": "pki.tandem.internal", "kind": ISSUER.1, "name": name}});
+    ask(&space, "waits", &csr(&["leaf.test"])?, asked).await?;
+    let missing = format!("{} {}/{name} does not exist", ISSUER.1, space.name);
+    assert_eq!(pending(&space, "waits").await?, missing);
+    let cluster_issuer = ("pki.tandem.internal/v1alpha1", "TandemClusterIssuer");
+    let issuer = json!({
+        "apiVersion": cluster_issuer.0, "kind": cluster_issuer.1, "metadata": {"name": name},
+        "spec": {"ca": {"secretName": name}},
+    });
+    space.apply(&issuer.to_string()).await?;
+    let hint = format!("{missing}; a TandemClusterIssuer of that name does");
+    let says = |message: String| {
+        move |request: &DynamicObject| condition(request, "Ready").is_some_and(|(_, _, told)| told == message)
+    };
+    space.wait(CERTIFICATE_REQUEST, "waits", says(hint.clone())).await?;
+    space.event((CERTIFICATE_REQUEST.1, "waits"), "IssuerNotFound", &hint).await?;
+    // It is no longer said when it is no longer so.
+    space.api(cluster_issuer)?.delete(&name, &Default::default()).await?;
+    space.wait(CERTIFICATE_REQUEST, "waits", says(missing)).await?;
+
+    // The other way round.
+    make_issuer(&space, "internal-ca").await?;
+    let asked = json!({"issuerRef": {"group": "pki.tandem.internal", "kind": cluster_issuer.1, "name": "internal-ca"}});
+    ask(&space, "also", &csr(&["leaf.test"])?, asked).await?;
+    let hint = "TandemClusterIssuer internal-ca does not exist; a TandemIssuer of that name does".to_owned();
+    space.wait(CERTIFICATE_REQUEST, "also", says(hint)).await?;
+    Ok(())
 }
 
 #[tokio::test]
