@@ -5,9 +5,11 @@
 //! └──── manifests::read ────────┘     └─ problem: what is wrong with a field, for people
 //!
 //! arguments: no private key is among them
+//! completions: for shells, from the arguments
 //! ```
 
 pub mod arguments;
+pub mod completions;
 pub mod files;
 pub mod json;
 pub mod manifests;

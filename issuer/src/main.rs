@@ -50,9 +50,7 @@ fn main() -> ExitCode {
         Command::Metrics => print(metrics::METRICS.table().as_bytes()),
         Command::Crds => print(api::crds_yaml().unwrap_or_default().as_bytes()),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), env!("CARGO_PKG_NAME"), &mut script);
-            print(&script)
+            print(tandem_cli::completions::script(shell, Args::command(), env!("CARGO_PKG_NAME")).as_bytes())
         }
         Command::Man { folder } => {
             clap_mangen::generate_to(Args::command(), &folder).map_err(|error| format!("{}: {error}", folder.display()))

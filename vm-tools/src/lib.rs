@@ -47,6 +47,7 @@ mod names;
 pub mod output;
 pub mod probe;
 pub mod rotation;
+mod schedule;
 pub mod spec;
 pub mod stale;
 mod user_data;

@@ -149,20 +149,6 @@ pub(crate) fn go_duration(value: &str) -> Option<i64> {
     Some(duration.as_secs())
 }
 
-/// A CronJob's schedule. The API server is the judge of the rest.
-pub(crate) fn schedule(value: &str) -> Check {
-    let known = |c: char| c.is_ascii_alphanumeric() || "*/,-?".contains(c);
-    let fields: Vec<_> = value.split_ascii_whitespace().collect();
-    let macros = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
-    if macros.contains(&value) || (fields.len() == 5 && fields.iter().all(|field| field.chars().all(known))) {
-        return Ok(());
-    }
-    Err(format!(
-        "`{}` is not a schedule; write minute, hour, day, month and weekday, such as \"30 3 * * *\"",
-        shown(value)
-    ))
-}
-
 /// One SSH public key: type, base64, and perhaps a comment, on one line.
 pub(crate) fn ssh_public_key(value: &str) -> Check {
     let mut words = value.split_ascii_whitespace();

@@ -72,6 +72,22 @@ fn completions_and_manual_pages_know_the_commands() {
     assert!(stderr(&done).starts_with("tandem-issuer: /proc/none: "), "{}", stderr(&done));
 }
 
+/// What bash answers to a press of TAB, by the function that it was told to ask.
+#[test]
+fn bash_completes_what_follows_a_subcommand() {
+    const PRESS: &str = r#"source <("$0" completions bash)
+        read -ra told <<< "$(complete -p tandem-issuer)"
+        for ((i = 0; i < ${#told[@]}; i++)); do [[ ${told[i]} == -F ]] && function=${told[i+1]}; done
+        COMP_WORDS=(tandem-issuer "$@") COMP_CWORD=$#
+        "$function" tandem-issuer "${@: -1}" "${COMP_WORDS[COMP_CWORD-1]}"
+        echo "${COMPREPLY[@]}""#;
+    for (words, answer) in [(&["expl"][..], "explain"), (&["explain", "--from-c"], "--from-cluster")] {
+        let done = Command::new("bash").args(["-c", PRESS, env!("CARGO_BIN_EXE_tandem-issuer")]).args(words).output();
+        let done = done.unwrap();
+        assert_eq!(stdout(&done), format!("{answer}\n"), "{words:?}: {}", stderr(&done));
+    }
+}
+
 /// What the files ask for, and the exit code of both commands.
 #[test]
 fn both_commands_end_alike() {

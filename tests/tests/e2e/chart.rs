@@ -230,6 +230,37 @@ fn every_value_has_its_type_and_its_explanation() -> Result<()> {
     Ok(())
 }
 
+/// Each right of the issuer's is a row of docs/security.md, with its group, its resource and its verbs, and each row a right.
+#[test]
+fn every_right_is_explained() -> Result<()> {
+    let list = |rule: &Value, field: &str| -> Result<Vec<String>> { Ok(serde_json::from_value(rule[field].clone())?) };
+    let mut granted = Vec::new();
+    for document in template(&["--set=approver.enabled=false,rbac.aggregate=false"])? {
+        let object: Value = serde_yaml::from_str(&document)?;
+        for rule in object["rules"].as_array().into_iter().flatten() {
+            let (group, resource) = (list(rule, "apiGroups")?.concat(), list(rule, "resources")?.concat());
+            let group = if group.is_empty() { "core".to_owned() } else { group };
+            granted.push(format!("{group} {resource} {}", list(rule, "verbs")?.join(", ")));
+        }
+    }
+    let text = std::fs::read_to_string(root().join("docs/security.md"))?;
+    let (_, table) = text.split_once("| API group |").context("no table")?;
+    let (mut told, mut group) = (Vec::new(), "");
+    for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let [_, of, resource, verbs, ..] = cells.as_slice() else { anyhow::bail!("{row}") };
+        group = if of.is_empty() { group } else { of.trim_matches('`') };
+        told.push(format!("{group} {} {verbs}", resource.split('`').nth(1).context("no resource")?));
+    }
+    granted.sort();
+    told.sort();
+    ensure!(
+        granted.len() > 10 && granted == told,
+        "the chart grants\n{granted:#?}\nand docs/security.md tells\n{told:#?}"
+    );
+    Ok(())
+}
+
 #[test]
 fn what_is_made_of_the_chart_is_up_to_date() -> Result<()> {
     let folder = tempfile::tempdir()?;

@@ -3,17 +3,19 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tandem_tests::{
-    ControlPlane,
+    Cluster, ControlPlane, Space,
     certificates::csr,
     cluster::{CERTIFICATE, CERTIFICATE_REQUEST, CRD, condition},
     issuer, tools,
 };
 
 use crate::{
-    environment::{shared, space, space_with_issuer},
+    environment::{Environment, shared, space, space_with_issuer},
     requests::{ask, get},
+    signing_requests,
 };
 
 /// kubectl's outcome: what it printed, of either kind.
@@ -138,6 +140,42 @@ async fn the_rights_are_narrow() -> Result<()> {
     ] {
         ensure!(!may(verb, resource, namespace)?, "it may {verb} {resource} in {namespace}");
     }
+    Ok(())
+}
+
+/// What docs/security.md says of whoever has the issuer's token: he can answer requests for any issuer, but approve none, and of
+/// Kubernetes' requests he can answer those of our signers alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_token_can_answer_requests_for_others_and_approve_none() -> Result<()> {
+    let environment =
+        Environment::start(&["--cert-manager-controllers=all,-certificaterequests-approver"], &[]).await?;
+    let (control_plane, space) = (&environment.control_plane, environment.space("others").await?);
+    let reference = json!({"issuerRef": {"group": "cert-manager.io", "kind": "Issuer", "name": "any"}});
+    ask(&space, "others", &csr(&["leaf.test"])?, reference).await?;
+    signing_requests::ask_approved(&space, &space.name, "others.test/signer", &json!({}), &json!({})).await?;
+    let kubeconfig = control_plane.folder().join("token.kubeconfig");
+    issuer::write_kubeconfig(control_plane, (issuer::NAMESPACE, "tandem-issuer"), None, &kubeconfig).await?;
+    let stolen = Space { cluster: Cluster::connect(&kubeconfig).await?, name: space.name.clone() };
+    let now = jiff::Timestamp::now().to_string();
+    let saying = |type_: &str, status: &str| {
+        let fields =
+            json!({"type": type_, "status": status, "reason": "Stolen", "message": "", "lastTransitionTime": now});
+        json!({"status": {"conditions": [fields]}})
+    };
+    let api = stolen.api(CERTIFICATE_REQUEST)?;
+    let patch = PatchParams::default();
+    let refused = api.patch_status("others", &patch, &Patch::Merge(saying("Approved", "True"))).await;
+    ensure!(
+        refused.as_ref().is_err_and(|e| e.to_string().contains("permissions to set approved/denied conditions")),
+        "{refused:?}"
+    );
+    let told = api.patch_status("others", &patch, &Patch::Merge(saying("Ready", "False"))).await?;
+    ensure!(condition(&told, "Ready").is_some(), "it is better than docs/security.md says");
+    let api = stolen.api(signing_requests::KIND)?;
+    let added = &saying("Failed", "True")["status"]["conditions"][0];
+    let failed = serde_json::from_value(json!([{"op": "add", "path": "/status/conditions/-", "value": added}]))?;
+    let refused = api.patch_status(&space.name, &patch, &Patch::<()>::Json(failed)).await;
+    ensure!(refused.as_ref().is_err_and(|e| e.to_string().contains("forbidden")), "{refused:?}");
     Ok(())
 }
 

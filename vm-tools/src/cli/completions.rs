@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap_complete::Shell;
-use tandem_cli::stdio;
+use tandem_cli::{completions, stdio};
 
 use super::{Done, Streams, command, one};
 
@@ -22,8 +22,7 @@ Examples:
   tandem-vm completions fish > ~/.config/fish/completions/tandem-vm.fish";
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command(), "tandem-vm", &mut script);
-    stdio::print(streams.stdout, &script).map_err(one)?;
+    let script = completions::script(args.shell, command(), "tandem-vm");
+    stdio::print(streams.stdout, script.as_bytes()).map_err(one)?;
     Ok(ExitCode::SUCCESS)
 }

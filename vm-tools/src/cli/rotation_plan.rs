@@ -82,6 +82,9 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     }
     let stream = Stream::read(&args.files, streams.stdin, &args.namespace)?;
     let now = args.now.unwrap_or_else(Timestamp::now);
+    if let Some(until) = args.until.filter(|until| *until < now) {
+        return Err(one(format!("--until: {until} is before {now}, from which on is looked; give a later time")));
+    }
     let plan = plan(&stream, &Settings { now, issued, count: args.count, until: args.until })?;
     let text = match args.output {
         ReportFormat::Text => plan.text(),

@@ -157,6 +157,13 @@ impl Bundle {
         }
     }
 
+    /// The full name of the machine that has an injection, where one alone has.
+    pub(super) fn only_injected(&self) -> Option<String> {
+        let machines = self.objects().into_iter().filter(|object| !object.instance().is_empty());
+        let mut injected = machines.filter(|machine| super::machine::is_injected(self, machine));
+        injected.next().filter(|_| injected.next().is_none()).map(|machine| machine.full_name())
+    }
+
     /// Whether the object's document begins with a bracket.
     fn is_flow(&self, object: &Object) -> bool {
         let mut lines =

@@ -1,5 +1,7 @@
 //! The machine's part: a volume with the Secret, and the disk or filesystem that shows it to the guest.
 
+use std::collections::BTreeSet;
+
 use serde_yaml::Value;
 
 use super::bundle::{Bundle, Object};
@@ -21,6 +23,55 @@ pub(super) fn add(bundle: &mut Bundle, machine: &Object, options: &Options) -> R
     append(bundle, machine, list, &entry)?;
     let secret = map([("secretName", options.secret.as_str().into())]);
     append(bundle, machine, LISTS[2], &map([("name", VOLUME.into()), ("secret", secret)]))
+}
+
+/// Writes out the disks that KubeVirt makes of volumes that are neither a disk nor a filesystem: it appends them, so ours would
+/// stand before them, and without a `bootOrder` the guest boots from the first. Source: KubeVirt's `SetDefaultVolumeDisk`, which
+/// appends one for a volume of any kind, and gives it no more than the name. In a manifest that has lost its comments they stay
+/// after [`unwrite_implicit`], where they mean the same.
+pub(super) fn write_implicit(bundle: &mut Bundle, machine: &Object) -> Result<(), InjectError> {
+    let disks = entries(bundle, machine, LISTS[0]);
+    let Some(at) = disks.iter().position(|disk| name(disk).is_some_and(|name| [VOLUME, CLOUD_INIT].contains(&name)))
+    else {
+        return Ok(());
+    };
+    let attached: BTreeSet<_> = disks.iter().chain(entries(bundle, machine, LISTS[1])).filter_map(name).collect();
+    // What a memory dump is written into is no drive of the guest's.
+    let volumes = entries(bundle, machine, LISTS[2]).iter().filter(|volume| volume.get("memoryDump").is_none());
+    let implicit = volumes.filter_map(name).filter(|name| !attached.contains(name)).map(implicit);
+    let path = path(machine, LISTS[0]);
+    for (offset, disk) in implicit.collect::<Vec<_>>().iter().enumerate() {
+        edit(bundle, machine, |editor| editor.insert(&path, at + offset, disk))?;
+    }
+    Ok(())
+}
+
+/// Takes away what [`write_implicit`] wrote and nobody has written on since.
+pub(super) fn unwrite_implicit(bundle: &mut Bundle, machine: &Object) -> Result<(), InjectError> {
+    for (index, disk) in entries(bundle, machine, LISTS[0]).to_vec().iter().enumerate().rev() {
+        let mut path = path(machine, LISTS[0]);
+        path.push(index.into());
+        let untouched = name(disk).is_some_and(|name| *disk == implicit(name));
+        if untouched && bundle.editor(machine).is_made(&path) {
+            edit(bundle, machine, |editor| editor.remove(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// A disk that says what KubeVirt would say of a volume: a preference fills in the bus of this one as well.
+fn implicit(name: &str) -> Value {
+    map([("name", name.into()), ("disk", map([]))])
+}
+
+fn name(entry: &Value) -> Option<&str> {
+    entry.get("name").and_then(Value::as_str)
+}
+
+/// Whether there is an injection: each has its volume.
+pub(super) fn is_injected(bundle: &Bundle, machine: &Object) -> bool {
+    let ours = |volume: &Value| name(volume) == Some(VOLUME) && volume.get("secret").is_some();
+    entries(bundle, machine, LISTS[2]).iter().any(ours)
 }
 
 /// What makes an injection into this machine pointless or dangerous.

@@ -110,6 +110,7 @@ pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, InjectError
     // Where the user data ends the text without a line break, it has to move before anything follows it.
     let made = secret::give(&mut bundle, &machine, &part)?;
     machine::add(&mut bundle, &machine, options)?;
+    machine::write_implicit(&mut bundle, &machine)?;
     if let Some(secret) = made {
         bundle.insert_before(&machine, &secret, secret::COMMENT)?;
     }
@@ -126,13 +127,14 @@ pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, InjectError
     Ok(Output { texts, notes, machine: machine.shown() })
 }
 
-/// Takes out again what [`inject`] added to a VM (`target` is its name or `NAMESPACE/NAME`, where there are several).
+/// Takes out again what [`inject`] added to a VM (`target` is its name or `NAMESPACE/NAME`, where several have an injection).
 ///
 /// # Errors
 /// [`InjectError`]: then nothing of it was done.
 pub fn remove(inputs: &[Input], target: Option<&str>) -> Result<Output, InjectError> {
     let mut bundle = Bundle::read(inputs)?;
-    let machine = bundle.machine(target)?;
+    let only = bundle.only_injected();
+    let machine = bundle.machine(target.or(only.as_deref()))?;
     let mut notes = strip(&mut bundle, &machine)?;
     let texts = bundle.texts();
     if texts.iter().zip(inputs).all(|(text, input)| *text == input.text) {
@@ -143,6 +145,7 @@ pub fn remove(inputs: &[Input], target: Option<&str>) -> Result<Output, InjectEr
 
 fn strip(bundle: &mut Bundle, machine: &Object) -> Result<Vec<String>, InjectError> {
     // In the reverse order.
+    machine::unwrite_implicit(bundle, machine)?;
     machine::remove(bundle, machine, VOLUME)?;
     let kept = secret::take(bundle, machine)?;
     machine::remove(bundle, machine, CLOUD_INIT)?;

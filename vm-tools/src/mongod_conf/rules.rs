@@ -98,6 +98,15 @@ pub(super) fn broken(settings: &Flat) -> Vec<Problem> {
             broken("net.tls.CAFile", format!("is missing, and security.clusterAuthMode {auth} needs it; set it too"));
         }
     }
+    if tls && !ca && all.iter().all(|problem| problem.field != "net.tls.CAFile") {
+        let message = format!(
+            "is missing, and net.tls.mode is {}: mongod of 4.4.29, 5.0.25, 6.0.14, 7.0.6 and later does not start without a \
+             chain of trust; set it too",
+            shown(&mode)
+        );
+        all.push(Problem::new("net.tls.CAFile", message));
+    }
+    let mut broken = |field: &str, message: String| all.push(Problem::new(field, message));
     if mode == "allowTLS" && (auth == "sendX509" || auth == "x509" && !settings.is_true("security.transitionToAuth")) {
         broken(
             "security.clusterAuthMode",

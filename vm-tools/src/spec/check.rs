@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use super::document::{API_VERSION, ClientCertificate, Delivery, Document, KIND};
 use super::{ClientAuth, Problem, RunStrategy, Spec, SpecError, values};
 use crate::names::{HOST_SUFFIX, MEMBER_SUFFIX, Names};
+use crate::schedule;
 use crate::user_data;
 
 /// Collects every problem, so that one run shows them all.
@@ -115,7 +116,7 @@ fn restart_stale(document: &Document, problems: &mut Problems) {
             format!("has {length} bytes; with restartStale use at most {room}, for the CronJob's name"),
         );
     }
-    problems.check("spec.restartStale.schedule", values::schedule(&restart.schedule));
+    problems.check("spec.restartStale.schedule", schedule::check(&restart.schedule));
     problems.check("spec.restartStale.image", values::image(&restart.image));
 }
 

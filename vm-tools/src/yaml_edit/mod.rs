@@ -106,6 +106,13 @@ impl Editor {
         Ok(&self.text[start..line_end(&self.text, found.node.end.max(start))])
     }
 
+    /// Whether the mark stands behind the first line of the value at a path, which was made under it then.
+    #[must_use]
+    pub fn is_made(&self, path: &[Step]) -> bool {
+        let first = self.source(path).ok().and_then(|source| source.lines().next());
+        self.mark.as_ref().zip(first).is_some_and(|(mark, line)| line.ends_with(&format!("# {mark}")))
+    }
+
     /// Writes a value: in place of the one that is there, or as a new last entry of its mapping; mappings that are missing
     /// on the way are made.
     ///

@@ -112,6 +112,28 @@ fn version_completions_and_wrong_arguments() {
     }
 }
 
+/// What bash answers to a press of TAB, by the function that it was told to ask.
+#[test]
+fn bash_completes_what_follows_a_subcommand() {
+    const PRESS: &str = r#"source <("$0" completions bash)
+        read -ra told <<< "$(complete -p tandem-vm)"
+        for ((i = 0; i < ${#told[@]}; i++)); do [[ ${told[i]} == -F ]] && function=${told[i+1]}; done
+        COMP_WORDS=(tandem-vm "$@") COMP_CWORD=$#
+        "$function" tandem-vm "${@: -1}" "${COMP_WORDS[COMP_CWORD-1]}"
+        echo "${COMPREPLY[@]}""#;
+    for (words, answer) in [
+        (&["rotation-p"][..], "rotation-plan"),
+        (&["inject", "--datab"], "--database"),
+        (&["mongod-conf", "--cluster-c"], "--cluster-ca"),
+        (&["inject", "--delivery", "f"], "filesystem"),
+        (&["help", "rotation-p"], "rotation-plan"),
+    ] {
+        let mut bash = std::process::Command::new("bash");
+        let done = output(bash.args(["-c", PRESS, env!("CARGO_BIN_EXE_tandem-vm")]).args(words));
+        assert_eq!(said(&done), format!("{answer}\n"), "{words:?}");
+    }
+}
+
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
     let mut child = start(tandem_vm().arg("render").arg(example_path("databasevm.yaml")));

@@ -34,6 +34,26 @@ fn a_vm_that_was_renamed_takes_its_secret_with_it() {
 }
 
 #[test]
+fn the_only_vm_with_an_injection_need_not_be_named_to_remove_it() {
+    let text = manifest("several.yaml");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("vm.yaml");
+    let remove = || output(tandem_vm().args(["inject", "--remove", "-i", "vm.yaml"]).current_dir(&folder));
+    fs::write(&file, injected(&text, &options("shop/db-1"))).unwrap();
+    let done = remove();
+    assert!(done.status.success(), "{}", said(&done));
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    // Of none and of two nobody knows which.
+    let two = injected(&injected(&text, &options("shop/db-1")), &options("db-0"));
+    for text in [&text, &two] {
+        fs::write(&file, text).unwrap();
+        let done = remove();
+        assert!(done.status.code() == Some(2) && said(&done).contains("choose one with --vm"), "{}", said(&done));
+        assert_eq!(&fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
+#[test]
 fn another_vms_secret_stays_where_it_is() {
     let first = injected(&vm("a", "", INLINE), &options("a"));
     // A copy of the VM alone names the Secret of the first.

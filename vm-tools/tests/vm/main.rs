@@ -26,6 +26,7 @@ mod guest;
 mod help;
 mod inject;
 mod inject_answers;
+mod inject_boot;
 mod inject_files;
 mod inject_generated;
 mod inject_mongod;

@@ -157,8 +157,22 @@ fn what_would_keep_mongod_from_starting() {
     refused(
         CONF,
         &["--mode", "preferTLS"],
-        &["net.tls.certificateKeyFile: is missing, and net.tls.mode is preferTLS; set it too"],
+        &[
+            "net.tls.certificateKeyFile: is missing, and net.tls.mode is preferTLS; set it too",
+            "net.tls.CAFile: is missing, and net.tls.mode is preferTLS: mongod of 4.4.29, 5.0.25, 6.0.14, 7.0.6 and later does not \
+             start without a chain of trust; set it too",
+        ],
     );
+    for mode in ["allowTLS", "preferTLS", "requireTLS"] {
+        let refusal = format!(
+            "net.tls.CAFile: is missing, and net.tls.mode is {mode}: mongod of 4.4.29, 5.0.25, 6.0.14, 7.0.6 and later does not \
+             start without a chain of trust; set it too"
+        );
+        refused(CONF, &["--mode", mode, "--cert", "/a.pem"], &[&refusal]);
+    }
+    // The system's CAs are one.
+    let system = "setParameter:\n  tlsUseSystemCA: true\n";
+    assert!(changed(system, &["--mode", "requireTLS", "--cert", "/a.pem"]).contains("requireTLS"));
     refused(
         CONF,
         &["--mode", "allowTLS", "--cert", "/a.pem", "--set", "net.tls.CRLFile=/crl.pem"],
@@ -191,7 +205,8 @@ fn what_would_keep_mongod_from_starting() {
     assert_eq!(
         String::from_utf8(done.stderr).unwrap(),
         "tandem-vm: warning: standard input: net.tls.certificateKeyFile: is missing, and net.tls.mode is requireTLS; \
-         set it too\n"
+         set it too\ntandem-vm: warning: standard input: net.tls.CAFile: is missing, and net.tls.mode is requireTLS: mongod of \
+         4.4.29, 5.0.25, 6.0.14, 7.0.6 and later does not start without a chain of trust; set it too\n"
     );
 }
 

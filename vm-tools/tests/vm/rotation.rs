@@ -281,6 +281,13 @@ fn what_cannot_be_computed_is_said() {
         ),
         (
             certificate("orders", "s", "i", ""),
+            &["--now", NOW, "--until", "2026-11-21T11:59:59Z"],
+            format!(
+                "tandem-vm: --until: 2026-11-21T11:59:59Z is before {NOW}, from which on is looked; give a later time\n"
+            ),
+        ),
+        (
+            certificate("orders", "s", "i", ""),
             &["--now", NOW, "--issued", "2027-01-01T00:00:00Z"],
             format!(
                 "{place}: its present certificate is said to begin at 2027-01-01T00:00:00Z, which is after {NOW}\n"

@@ -143,7 +143,7 @@ fn a_restart_that_could_not_work_is_refused() {
         (with("  machine: {runStrategy: Manual}\n"), "spec.restartStale: needs spec.machine.runStrategy: Always"),
         (
             document.replace("30 3 * * *", "at night"),
-            "spec.restartStale.schedule: `at night` is not a schedule; write minute, hour,",
+            "spec.restartStale.schedule: `at night` is not a schedule: has 2 fields; write minute, hour,",
         ),
         (
             document.replace("registry.example/tandem-vm:0.1", "a b"),
@@ -156,6 +156,40 @@ fn a_restart_that_could_not_work_is_refused() {
     ] {
         let done = render_stdin(document.as_bytes(), &[]);
         assert!(done.status.code() == Some(2) && said(&done).contains(why), "{why}\n{}\n{document}", said(&done));
+    }
+}
+
+/// As the API server has it, which reads a schedule by robfig/cron's `ParseStandard`.
+#[test]
+fn a_schedule_that_the_api_server_would_refuse_is_refused() {
+    let document = with_restart(&example("databasevm.yaml"));
+    let rendered = |schedule: &str| render_stdin(document.replace("30 3 * * *", schedule).as_bytes(), &[]);
+    for (schedule, why) in [
+        ("61 3 * * *", "minute `61` is above 59"),
+        ("0 24 * * *", "hour `24` is above 23"),
+        ("0 3 0 * *", "day `0` is below 1"),
+        ("0 3 1 13 *", "month `13` is above 12"),
+        ("0 3 * * 7", "weekday `7` is above 6"),
+        ("5-60 3 * * *", "minute `60` is above 59"),
+        ("9-5 3 * * *", "minute `9-5` ends before it begins"),
+        ("*/0 3 * * *", "minute `*/0` has no step above 0"),
+        ("1/2/3 3 * * *", "minute `1/2/3` is no number, range or step"),
+        ("1-2-3 3 * * *", "minute `1-2-3` is no number, range or step"),
+        ("0 3 * * noday", "weekday `noday` is no number, range or step"),
+        ("0 3 * mon *", "month `mon` is no number, range or step"),
+        ("99999999999999999999 3 * * *", "minute `99999999999999999999` is no number, range or step"),
+        (", 3 * * *", "minute `,` is no number, range or step"),
+        ("0 3 * *", "has 4 fields"),
+    ] {
+        let done = rendered(schedule);
+        let line = format!("spec.restartStale.schedule: `{schedule}` is not a schedule: {why}; write minute, hour,");
+        assert!(done.status.code() == Some(2) && said(&done).contains(&line), "{schedule}: {}", said(&done));
+    }
+    for schedule in
+        ["0 0 1 1 0", "59 23 31 12 6", "*/5 3 ? JAN-Mar mon-fri", "0-30/10,45 3 * * Sun,3", "7/9 * * * *", "@daily"]
+    {
+        let done = rendered(schedule);
+        assert!(done.status.success(), "{schedule}: {}", said(&done));
     }
 }
 
