@@ -39,6 +39,9 @@ pub(crate) fn subdomain(value: &str) -> Check {
     if value.len() > 253 {
         return Err(format!("`{}` has {} bytes; use at most 253", shown(value), value.len()));
     }
+    if let Some(long) = value.split('.').map(str::len).find(|length| *length > 63) {
+        return Err(format!("`{}` has a label of {long} bytes; use at most 63 between two dots", shown(value)));
+    }
     value
         .split('.')
         .try_for_each(|part| label(part, 63))

@@ -12,7 +12,7 @@ use super::{Done, NO, Streams, UNKNOWN, duration, note, one};
 use crate::cluster;
 use crate::probe::secret::Material;
 use crate::probe::{Endpoint, Target};
-use crate::stale::{Age, Fleet, Seen, Told, look};
+use crate::stale::{Fleet, Seen, Told, look};
 
 #[derive(Debug, clap::Args)]
 #[group(id = "where", required = true, multiple = false, args = ["endpoint", "vm"])]
@@ -54,7 +54,8 @@ Examples:
 VMs are restarted by deleting their instances, so their run strategy must be Always. Rights:
 get on the Secret; get and, to restart, delete on virtualmachineinstances of kubevirt.io.
 
-Exit codes: 0 all is fresh, or has become so; 1 something is stale;
+Exit codes: 0 all is fresh, or has become so; 1 something is stale, or foreign
+(of another CA and no older, which no restart mends: none is restarted for it);
 2 the arguments or the Secret are at fault; 3 nothing is known of an endpoint or VM.";
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
@@ -81,7 +82,7 @@ fn report(args: &Args, streams: &mut Streams<'_>, secret: &Material, seen: &Seen
         .map_err(one)?,
     };
     stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
-    Ok(if seen.age == Age::Stale { ExitCode::from(NO) } else { ExitCode::SUCCESS })
+    Ok(if seen.age.is_behind() { ExitCode::from(NO) } else { ExitCode::SUCCESS })
 }
 
 fn unknown(streams: &mut Streams<'_>, why: &str) -> Done {
@@ -129,7 +130,7 @@ fn of_vms(args: &Args, streams: &mut Streams<'_>, timeout: Duration) -> Done {
             return note(streams, &why).map(|()| ExitCode::from(NO));
         }
     };
-    let stale = all.iter().any(|vm| vm.restarted.as_ref().unwrap_or(&vm.seen).age == Age::Stale);
+    let stale = all.iter().any(|vm| vm.restarted.as_ref().unwrap_or(&vm.seen).age.is_behind());
     let report = match (args.output, args.restart) {
         (ReportFormat::Json, _) => json::text(&json!({"vms": all, "secret": secret.leaf})).map_err(one)?,
         // It was told as it was done.

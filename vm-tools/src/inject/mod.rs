@@ -101,7 +101,7 @@ pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, InjectError
     let mut bundle = Bundle::read(inputs)?;
     let guest = options.guest()?;
     let machine = bundle.machine(target)?;
-    let mut notes = strip(&mut bundle, &machine)?;
+    let mut notes = strip(&mut bundle, &machine)?.notes;
     let machine = bundle.machine(target)?;
     let before = bundle.texts();
     machine::refuse(&bundle, &machine, options)?;
@@ -135,22 +135,27 @@ pub fn remove(inputs: &[Input], target: Option<&str>) -> Result<Output, InjectEr
     let mut bundle = Bundle::read(inputs)?;
     let only = bundle.only_injected();
     let machine = bundle.machine(target.or(only.as_deref()))?;
-    let mut notes = strip(&mut bundle, &machine)?;
+    let kept = strip(&mut bundle, &machine)?;
     let texts = bundle.texts();
+    let empty =
+        inputs.iter().zip(&texts).filter(|(input, text)| text.trim().is_empty() && !input.text.trim().is_empty());
+    let empty = empty.map(|(input, _)| format!("{} has nothing left in it; delete it", input.name));
+    let left = secret::left(&kept).into_iter().chain(empty).collect::<Vec<_>>();
+    let mut notes = [kept.notes, left].concat();
     if texts.iter().zip(inputs).all(|(text, input)| *text == input.text) {
         notes.push("has nothing of an injection".to_owned());
     }
     Ok(Output { texts, notes, machine: machine.shown() })
 }
 
-fn strip(bundle: &mut Bundle, machine: &Object) -> Result<Vec<String>, InjectError> {
+fn strip(bundle: &mut Bundle, machine: &Object) -> Result<secret::Kept, InjectError> {
     // In the reverse order.
     machine::unwrite_implicit(bundle, machine)?;
     machine::remove(bundle, machine, VOLUME)?;
     let kept = secret::take(bundle, machine)?;
     machine::remove(bundle, machine, CLOUD_INIT)?;
     secret::discard(bundle, &kept)?;
-    Ok(kept.notes)
+    Ok(kept)
 }
 
 /// A mapping with its entries in this order.

@@ -88,7 +88,7 @@ pub enum Delivery {
     /// As a disk, made when the VM instance starts.
     #[default]
     Disk,
-    /// As a virtiofs, which follows the Secret.
+    /// As a virtiofs, which follows the Secret; needs KubeVirt 1.8, or 1.5 with the gate EnableVirtioFsConfigVolumes.
     Filesystem,
 }
 
@@ -273,6 +273,13 @@ impl Options {
         notes.push(
             "cloud-init writes files at a guest's first boot only: one that has booted before takes them after `cloud-init clean --reboot`".to_owned(),
         );
+        if self.delivery == Delivery::Filesystem {
+            notes.push(
+                "a Secret as a filesystem (virtiofs) needs KubeVirt 1.8 or later, or from 1.5 on its feature gate \
+                 EnableVirtioFsConfigVolumes"
+                    .to_owned(),
+            );
+        }
         notes.push(match (self.delivery, &guest.reload) {
             (Delivery::Disk, _) => "a renewed certificate reaches the guest when its VM instance is made anew; \
                  with --delivery filesystem it does within minutes"

@@ -179,6 +179,20 @@ pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, Inject
     Ok(kept)
 }
 
+/// What is left to delete of the Secret that [`discard`] takes away.
+pub(super) fn left(kept: &Kept) -> Option<String> {
+    let secret = kept.made.as_ref()?;
+    let name = shown(&secret.name);
+    let namespace = match secret.namespace.as_str() {
+        "" => String::new(),
+        namespace => format!(" --namespace {}", shown(namespace)),
+    };
+    Some(format!(
+        "the Secret {name} is out of the manifests, and still in a cluster that has it; delete it there, as by \
+         `kubectl delete secret {name}{namespace}`"
+    ))
+}
+
 /// Takes the Secret away that an injection made.
 pub(super) fn discard(bundle: &mut Bundle, kept: &Kept) -> Result<(), InjectError> {
     // What was edited meanwhile is the machine, which moves no document.

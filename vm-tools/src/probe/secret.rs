@@ -12,6 +12,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use serde::Serialize;
 use serde_yaml::Value;
 use tandem_cli::manifests;
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::certificate::Described;
@@ -43,6 +44,16 @@ pub enum Age {
     Newer,
     /// An older one, or another one of the same age.
     Stale,
+    /// One that is no older and not of the Secret's CA: another endpoint, or another Secret.
+    Foreign,
+}
+
+impl Age {
+    /// Whether something else should be served.
+    #[must_use]
+    pub fn is_behind(self) -> bool {
+        matches!(self, Self::Stale | Self::Foreign)
+    }
 }
 
 /// The entries of a Secret as they are: PEM.
@@ -137,8 +148,21 @@ impl Material {
         match &self.chain[..] {
             [own, ..] if own == leaf => Age::Fresh,
             _ if served.not_before > self.leaf.not_before => Age::Newer,
+            // What is older may be of a CA that was replaced since.
+            _ if served.not_before == self.leaf.not_before && self.is_of_another_ca(leaf) => Age::Foreign,
             _ => Age::Stale,
         }
+    }
+
+    /// Whether the Secret names CAs, and none of them has signed this.
+    fn is_of_another_ca(&self, leaf: &CertificateDer<'_>) -> bool {
+        let Ok((_, leaf)) = X509Certificate::from_der(leaf) else { return false };
+        let mut issuers = self.chain.iter().skip(1).chain(&self.authorities).peekable();
+        let signed = |issuer: &CertificateDer<'_>| {
+            X509Certificate::from_der(issuer)
+                .is_ok_and(|(_, issuer)| leaf.verify_signature(Some(issuer.public_key())).is_ok())
+        };
+        issuers.peek().is_some() && !issuers.any(signed)
     }
 
     /// Whether there is a key, and if so whether it is the certificate's.

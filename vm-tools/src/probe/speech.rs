@@ -32,7 +32,9 @@ pub(super) fn before_tls(protocol: Protocol, socket: &mut (impl Read + Write)) -
     asked.and_then(|()| socket.read_exact(&mut reply)).map_err(|error| broken(&error))?;
     match reply {
         [b'S'] => Ok(()),
-        [b'N'] => Err(Answer::Refused("it does not offer TLS (it answers N to SSLRequest): ssl is off".to_owned())),
+        [b'N'] => Err(Answer::Unclear(
+            "it does not offer TLS (it answers N to SSLRequest); set ssl = on in its postgresql.conf".to_owned(),
+        )),
         [b'E'] => Err(Answer::Unclear("it answers SSLRequest with an error".to_owned())),
         _ => Err(Answer::Unclear("it does not speak PostgreSQL's protocol".to_owned())),
     }

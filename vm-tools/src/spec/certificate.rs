@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use tandem_cli::shown;
 
 /// The certificate that server and clients share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +26,7 @@ pub struct Certificate {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_names: Vec<String>,
     /// IP addresses to put into the certificate.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "addresses")]
     pub ip_addresses: Vec<IpAddr>,
     /// The private key's kind.
     #[serde(default)]
@@ -95,4 +97,17 @@ pub enum Algorithm {
     /// Smaller and faster.
     #[serde(rename = "ECDSA")]
     Ecdsa,
+}
+
+/// The standard library's message does not say which text is no address.
+fn addresses<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<IpAddr>, D::Error> {
+    struct Address(IpAddr);
+    impl<'de> Deserialize<'de> for Address {
+        fn deserialize<D: Deserializer<'de>>(text: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(text)?;
+            let wrong = |_| format!("`{}` is not an IP address; write one such as 10.0.0.5", shown(&text));
+            text.parse().map(Self).map_err(wrong).map_err(D::Error::custom)
+        }
+    }
+    Ok(Vec::<Address>::deserialize(list)?.into_iter().map(|Address(address)| address).collect())
 }

@@ -29,6 +29,11 @@ impl Seen {
             Age::Fresh => format!("fresh: serves the Secret's certificate ({served})"),
             Age::Newer => format!("fresh: serves a newer certificate ({served}) than {} has ({own})", secret.name),
             Age::Stale => format!("stale: serves another certificate ({served}) than {} has ({own})", secret.name),
+            Age::Foreign => format!(
+                "foreign: serves a certificate of another CA ({served}) than {} has ({own}), and no older one; is it the right \
+                 endpoint, and the right Secret?",
+                secret.name
+            ),
         }
     }
 }

@@ -137,7 +137,7 @@ impl<'a> Fleet<'a> {
         loop {
             let last = match self.instance(vm).await {
                 Ok(Some(instance)) if instance.uid != before => match self.served(vm, &instance) {
-                    Ok(seen) if seen.age != Age::Stale => return Ok(seen),
+                    Ok(seen) if !seen.age.is_behind() => return Ok(seen),
                     Ok(seen) => seen.text(self.secret),
                     Err(why) => why,
                 },

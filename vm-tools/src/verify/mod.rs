@@ -15,11 +15,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
+use tandem_cli::shown;
 
 pub use report::{Check, Report, Verdict};
 
 use crate::probe::{
-    Answer, Identity, Negotiated, Seen, Target,
+    Answer, Identity, Negotiated, Protocol, Seen, Target,
     certificate::{Described, span},
     check_name, check_path, connect, in_plaintext,
     secret::{Age, Material},
@@ -218,16 +219,29 @@ fn served_is(served: Option<&CertificateDer<'_>>, leaf: &Described, secret: &Mat
         Some(Age::Stale) if leaf.not_before < own.not_before => {
             "it is older than the Secret's: the endpoint has not loaded the renewed one"
         }
-        Some(Age::Stale) | None => "it is not the Secret's",
+        Some(Age::Stale | Age::Foreign) | None => "it is not the Secret's",
     };
     Err(format!("{how} (served: {}; the Secret's: {})", leaf.told_apart(), own.told_apart()))
+}
+
+/// For whom a refusal holds: PostgreSQL decides by user, database and address.
+fn asked_as(target: &Target) -> String {
+    let (user, database) = &target.login;
+    match target.protocol {
+        Protocol::Postgresql => format!(
+            "; asked as user {} of database {} alone: pg_hba.conf may let others in",
+            shown(user),
+            shown(database)
+        ),
+        Protocol::Tls | Protocol::Mongodb | Protocol::Redis => String::new(),
+    }
 }
 
 fn plaintext(target: &Target, expected: &Expected<'_>) -> Check {
     const NAME: &str = "plaintext";
     let answer = in_plaintext(target).unwrap_or_else(|why| Answer::Unclear(format!("no connection: {why}")));
     match answer {
-        Answer::Refused(how) => Check::good(NAME, format!("refused: {how}")),
+        Answer::Refused(how) => Check::good(NAME, format!("refused: {how}{}", asked_as(target))),
         Answer::Accepted(how) if expected.allow_plaintext => Check::told(NAME, format!("accepted: {how}")),
         Answer::Accepted(how) => {
             Check::failed(NAME, format!("accepted: {how}; require TLS in the database's configuration"))

@@ -166,3 +166,57 @@ fn a_key_file_is_over_1024_characters_or_readable_by_others() {
     assert_eq!(broken(&[&user_data(1024, ", permissions: '0440'")]), ["TVM131"]);
     assert_eq!(broken(&[&user_data(1024, "")]), ["TVM131"]);
 }
+
+/// Machines whose root outlives a start, with the certificate on a disk and this user data.
+fn keeps_its_root(user_data: &str) -> String {
+    let disks = format!("{{name: root, disk: {{bus: virtio}}}}, {CERTIFICATE_DISK}, ");
+    let volumes = format!("{{name: root, persistentVolumeClaim: {{claimName: root}}}}, {CERTIFICATE_VOLUME}, ");
+    with_user_data(&disks, &volumes, &format!("#cloud-config\n{user_data}"))
+}
+
+#[test]
+fn a_folder_of_certificates_that_is_copied_at_the_first_boot_stays_as_it_is() {
+    const MOUNT: &str = "mount -o ro /dev/disk/by-id/virtio-db-certificate /mnt";
+    let runs = |command: &str| keeps_its_root(&format!("runcmd:\n- {MOUNT}\n- {command}\n"));
+    for command in [
+        "cp -r /mnt/. /etc/ssl/db/",
+        "cp /mnt/* /etc/ssl/db/",
+        "cp -a /mnt /etc/ssl/db",
+        "rsync -a /mnt/ /etc/ssl/db/",
+        "mkdir -p /etc/ssl/db && cp -r \"/mnt/.\" /etc/ssl/db",
+        "[cp, -r, /mnt/., /etc/ssl/db/]",
+        "tar -C /mnt -cf - . | tar -C /etc/ssl/db -xf -",
+    ] {
+        assert_eq!(broken(&[&runs(command)]), ["TVM211"], "{command}");
+    }
+    for command in ["cp -r /srv/. /etc/ssl/db/", "ls /mnt/", "cp /mnt/ca.crt /etc/ssl/", "cp /etc/motd /mnt/"] {
+        assert_eq!(broken(&[&runs(command)]), [""; 0], "{command}");
+    }
+    // Mounted by cloud-init, and copied by a script.
+    let script = "mounts:\n- [/dev/disk/by-id/virtio-db-certificate, /mnt, auto, ro]\nwrite_files:\n\
+        - path: /usr/local/bin/once\n  permissions: '0755'\n  content: |\n    #!/bin/sh\n    cp /mnt/* /etc/ssl/db/\n\
+        runcmd:\n- /usr/local/bin/once\n";
+    assert_eq!(broken(&[&keeps_its_root(script)]), ["TVM211"]);
+    assert_eq!(broken(&[&keeps_its_root(&script.replace("runcmd", "bootcmd"))]), [""; 0]);
+}
+
+#[test]
+fn a_pod_that_mounts_the_authority_alone_does_not_see_the_key() {
+    let machine = machine("db", CERTIFICATE_DISK, CERTIFICATE_VOLUME);
+    let pod = |mount: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: app}}\nspec: {{containers: [{{name: app, volumeMounts: [{{name: tls, \
+             mountPath: /tls{mount}}}]}}], volumes: [{{name: tls, secret: {{secretName: db-tls}}}}]}}\n"
+        )
+    };
+    let certificate = certificate(INTERNAL_CA, "db");
+    for (mount, sees) in [
+        ("", true),
+        (", subPath: ca.crt", false),
+        (", subPath: tls.key", true),
+        (", subPath: ..data", true),
+        (", subPathExpr: $(FILE)", true),
+    ] {
+        assert_eq!(broken(&[&certificate, &machine, &pod(mount)]).contains(&"TVM403"), sees, "{mount}");
+    }
+}

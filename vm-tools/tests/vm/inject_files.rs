@@ -67,6 +67,25 @@ fn files_are_changed_in_place_or_written_elsewhere_or_shown() {
     assert_eq!(said(&nothing), "tandem-vm: VirtualMachine web: has nothing of an injection\n");
 }
 
+/// What stays behind of what an injection made.
+#[test]
+fn removing_says_what_is_left_to_delete() {
+    let injected = injected(&manifest("inline.yaml"), &options("orders"));
+    let (secret, vm) = injected.split_once("---\n").unwrap();
+    let folder = folder(&[("secret.yaml", secret), ("vm.yaml", vm)]);
+    let removed = run(folder.path(), &["--remove", "--in-place", "."]);
+    assert!(removed.status.success(), "{}", said(&removed));
+    let whose = "tandem-vm: VirtualMachine shop/orders:";
+    assert_eq!(
+        said(&removed),
+        format!(
+            "{whose} the Secret orders-userdata is out of the manifests, and still in a cluster that has it; delete it there, as by \
+             `kubectl delete secret orders-userdata --namespace shop`\n{whose} ./secret.yaml has nothing left in it; delete it\n"
+        )
+    );
+    assert_eq!(fs::read_to_string(folder.path().join("secret.yaml")).unwrap(), "");
+}
+
 #[test]
 fn what_else_is_to_be_done_is_said() {
     let vm = manifest("inline.yaml");

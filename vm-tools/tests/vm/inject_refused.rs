@@ -182,7 +182,9 @@ fn user_data_that_was_changed_since_is_not_thrown_away() {
     assert_eq!(String::from_utf8(back.stdout).unwrap(), inline.replace("hostname: old", "hostname: new"));
     assert_eq!(
         String::from_utf8(back.stderr).unwrap(),
-        "tandem-vm: VirtualMachine db: its user data was changed since the injection; as it is now it stands in the VM again\n"
+        "tandem-vm: VirtualMachine db: its user data was changed since the injection; as it is now it stands in the VM again\n\
+         tandem-vm: VirtualMachine db: the Secret db-userdata is out of the manifests, and still in a cluster that has it; delete it \
+         there, as by `kubectl delete secret db-userdata`\n"
     );
     let injected = String::from_utf8(run(&vm(""), &["--secret", "tls"]).stdout).unwrap();
     let changed = injected.replacen("    write_files:", "    hostname: new\n    write_files:", 1);

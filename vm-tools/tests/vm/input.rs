@@ -49,7 +49,7 @@ fn values_of_the_wrong_kind() {
     );
     refused(
         with("secretName: mongodb-cert-tls", "secretName: s\n    ipAddresses: [mongodb]"),
-        &["spec.certificate.ipAddresses[0]: invalid IP address syntax; correct it"],
+        &["spec.certificate.ipAddresses[0]: `mongodb` is not an IP address; write one such as 10.0.0.5"],
     );
     refused(
         with("  storage:\n", "  machine: {cores: -1}\n  storage:\n"),
@@ -190,6 +190,13 @@ fn certificates() {
     refused(
         certificate("dnsNames: ['not a name']"),
         &["spec.certificate.dnsNames[0]: `not a name` is not a DNS name; use labels of a-z, 0-9 and -, joined by dots"],
+    );
+    let long = "a".repeat(64);
+    refused(
+        certificate(&format!("dnsNames: [{long}.example]")),
+        &[&format!(
+            "spec.certificate.dnsNames[0]: `{long}.example` has a label of 64 bytes; use at most 63 between two dots"
+        )],
     );
     refused(
         certificate("duration: 90d"),

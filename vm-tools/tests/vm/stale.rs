@@ -23,14 +23,18 @@ fn what_is_served_is_fresh_stale_or_newer() {
     if tool("openssl").is_none() {
         return;
     }
-    let ca = ca("internal-ca");
+    let ca_of = ca;
+    let ca = ca_of("internal-ca");
     let mut renewed = leaf();
     renewed.not_before = date_time_ymd(2026, 2, 1);
     let (old, new, twin) = (secret(&ca, &leaf()), secret(&ca, &renewed), secret(&ca, &leaf()));
+    // Another CA of the same name, which has signed what has the same dates.
+    let foreign = secret(&ca_of("internal-ca"), &leaf());
     // Who has no certificate of its own sees what is served as well.
     for options in [&["-tls1_2", "-Verify", "1", "-verify_return_error"][..], &["-tls1_3"]] {
         let server = s_server(old.path(), options);
-        for (beside, code, age) in [(&old, 0, "fresh"), (&new, 1, "stale"), (&twin, 1, "stale")] {
+        let all = [(&old, 0, "fresh"), (&new, 1, "stale"), (&twin, 1, "stale"), (&foreign, 1, "foreign")];
+        for (beside, code, age) in all {
             let (found, report, said) = stale(server.port, beside.path(), &[]);
             assert_eq!((found, &report["age"]), (Some(code), &age.into()), "{said}");
             assert_eq!(report["served"]["notBefore"], "2026-01-01T00:00:00Z");

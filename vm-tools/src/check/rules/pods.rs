@@ -2,7 +2,7 @@
 
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
-use crate::model::Stream;
+use crate::model::{PodVolume, SecretUse, Stream, Workload};
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -45,7 +45,8 @@ pub(in crate::check) const RULES: &[Rule] = &[
 
 fn servers_key(stream: &Stream, found: &mut Findings) {
     for workload in &stream.workloads {
-        for (_, used) in workload.secrets().filter(|(_, used)| used.has("tls.key")) {
+        let mounted = |(volume, used): &(&PodVolume, &SecretUse)| used.has("tls.key") && shows_key(workload, volume);
+        for (_, used) in workload.secrets().filter(mounted) {
             let server = stream.machines.iter().find(|machine| {
                 machine.meta.namespace == workload.meta.namespace
                     && stream.delivered(machine).any(|(volume, _)| {
@@ -58,6 +59,18 @@ fn servers_key(stream: &Stream, found: &mut Findings) {
             }
         }
     }
+}
+
+/// Whether a container sees tls.key of a volume that holds it. A mount by `subPath` shows one file, or the folder that is the
+/// volume's content (`..data`); under which path `items` put the key is not looked at.
+fn shows_key(workload: &Workload, volume: &PodVolume) -> bool {
+    let mounts = workload.containers.iter().flat_map(|container| &container.mounts);
+    let mut mounts = mounts.filter(|mount| mount.volume == volume.name).peekable();
+    let renamed = volume.secrets.iter().any(|used| used.keys.is_some());
+    let shows = |path: &str| path.ends_with("tls.key") || path.starts_with("..") || path.contains("$(");
+    mounts.peek().is_none()
+        || renamed
+        || mounts.any(|mount| mount.sub_path.as_ref().is_none_or(|path| shows(&path.value)))
 }
 
 /// Whether a Secret holds a certificate, as far as the stream says.

@@ -1,5 +1,7 @@
 //! Whether the guest follows when cert-manager renews.
 
+mod copies;
+
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -84,9 +86,10 @@ static COPIES: LazyLock<Option<Regex>> =
 
 fn once(stream: &Stream, found: &mut Findings) {
     for (machine, user_data) in each(stream) {
+        let folders = copies::mounted(machine, user_data);
         let outlives = machine.root_volume().is_some_and(|volume| matches!(volume.source, VolumeSource::Persistent));
         if outlives && machine.secret_volumes().next().is_some() {
-            for path in copied_once(user_data) {
+            for path in copied_once(user_data, &folders) {
                 found.in_user_data(&machine.meta, user_data, &path, "copies tls.crt or tls.key at the first boot only");
             }
         }
@@ -94,8 +97,9 @@ fn once(stream: &Stream, found: &mut Findings) {
 }
 
 /// Paths of what copies the Secret's files once for each instance.
-fn copied_once(user_data: &UserData) -> Vec<String> {
-    let copies = |text: &str| COPIES.as_ref().is_some_and(|regex| regex.is_match(text));
+fn copied_once(user_data: &UserData, folders: &[String]) -> Vec<String> {
+    let copies =
+        |text: &str| COPIES.as_ref().is_some_and(|regex| regex.is_match(text)) || copies::of_folder(text, folders);
     match &user_data.format {
         Format::CloudConfig(config) => {
             let commands =

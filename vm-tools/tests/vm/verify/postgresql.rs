@@ -16,6 +16,11 @@ fn postgresql_that_requires_tls_is_good() {
     let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", "optional"]].concat());
     done.expect_failed(&[]);
     done.expect("plaintext", "good", "refused: it says: no pg_hba.conf entry for host");
+    done.expect(
+        "plaintext",
+        "good",
+        "; asked as user postgres of database postgres alone: pg_hba.conf may let others in",
+    );
     done.expect("anonymous", "good", "it goes on to authentication");
     // It asks for a certificate where it has a CA file, and verifies what it is shown.
     done.expect("stranger", "good", "refused with a certificate of an unknown CA: it sends the TLS alert UnknownCA");
@@ -62,6 +67,11 @@ fn postgresql_that_also_talks_in_plaintext_is_told_of() {
     drop(server);
     let server = postgresql(&programs, secret.path(), "host all all all scram-sha-256\n", &["ssl=off"]);
     let done = verify(server.port, secret.path(), &HOW);
-    done.expect("protocol", "failed", "it does not offer TLS (it answers N to SSLRequest)");
+    done.expect(
+        "protocol",
+        "failed",
+        "it does not offer TLS (it answers N to SSLRequest); set ssl = on in its postgresql.conf",
+    );
+    assert!(!done.said.contains("--protocol"), "{}", done.said);
     done.expect_failed(&["protocol", "chain", "plaintext"]);
 }
