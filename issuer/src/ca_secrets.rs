@@ -3,26 +3,27 @@
 //! What is kept is the checked [`Authority`], not the Secret: its bytes are zeroed as soon as they have been read.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::{StreamExt, pin_mut};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     runtime::{
         WatchStreamExt,
         watcher::{self, watch_object},
     },
 };
+use serde::Deserialize;
 use tandem_issuer_core::{Authority, Error, authority::Material};
 use tokio::{sync::mpsc, task::AbortHandle};
 use zeroize::Zeroize;
 
 use crate::{
-    api::{IssuerId, IssuerKind},
+    api::{IssuerId, IssuerKind, essential},
     client::watched,
     context::watch_error,
     metrics::METRICS,
@@ -40,6 +41,17 @@ impl fmt::Display for SecretId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
+}
+
+/// A Secret, as far as it is read: what is not read cannot be unreadable, and an object that cannot be read is one that
+/// somebody may want to show.
+#[derive(Clone, Debug, Deserialize, Resource)]
+#[resource(inherit = Secret)]
+pub(crate) struct CaSecret {
+    #[serde(deserialize_with = "essential")]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    pub(crate) data: BTreeMap<String, ByteString>,
 }
 
 /// What was last seen of a CA Secret.
@@ -60,10 +72,9 @@ pub(crate) enum Seen {
 }
 
 impl Seen {
-    /// The state after the Secret was read anew. A valid CA replaces the last one in one step.
-    pub(crate) fn read(&self, secret: Option<Secret>) -> Self {
-        let Some(mut secret) = secret else { return Self::Missing };
-        let mut data = secret.data.take().unwrap_or_default();
+    /// The state after the Secret was read anew, with its `data`. A valid CA replaces the last one in one step.
+    pub(crate) fn read(&self, data: Option<BTreeMap<String, ByteString>>) -> Self {
+        let Some(mut data) = data else { return Self::Missing };
         let bytes = |key: &str| data.get(key).map(|value| value.0.as_slice());
         let material = Material { certificates: bytes("tls.crt"), key: bytes("tls.key"), roots: bytes("ca.crt") };
         let read = isolate(|| Authority::from_secret(material)).unwrap_or_else(|Panicked| {
@@ -167,13 +178,13 @@ impl CaSecrets {
     }
 
     async fn follow(self: Arc<Self>, secret: SecretId) {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &secret.namespace);
+        let api: Api<CaSecret> = Api::namespaced(self.client.clone(), &secret.namespace);
         let events = watched(|| watch_object(api.clone(), &secret.name)).default_backoff();
         pin_mut!(events);
         while let Some(event) = events.next().await {
             if let Some(watch) = self.lock().get_mut(&secret) {
                 watch.seen = match event {
-                    Ok(object) => watch.seen.read(object),
+                    Ok(object) => watch.seen.read(object.map(|secret| secret.data)),
                     Err(error) => {
                         METRICS.watch_error("secrets");
                         watch.seen.failed(&error)

@@ -18,7 +18,6 @@ use futures::{
     future::{self, Shared},
     stream,
 };
-use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::{
     Api, Client, Resource,
     runtime::{
@@ -35,7 +34,7 @@ use tokio::{
 use crate::{
     admin::{self, Admin, CACHES, is_listed},
     announcer::{alongside, announcer},
-    api::{CertificateRequest, Issuer, IssuerId, IssuerKind, SigningRequest},
+    api::{CertificateRequest, CertificateSigningRequest, Issuer, IssuerId, IssuerKind, SigningRequest},
     args::Run,
     ca_secrets::CaSecrets,
     client::{connect, watched},
@@ -50,7 +49,7 @@ use crate::{
 
 /// How many requests are read at once from a list. A page is in memory as a whole, with its text, before what is finished
 /// is dropped.
-const PAGE: u32 = 100;
+const PAGE: u32 = 25;
 
 /// Why the command ended.
 #[derive(Debug, thiserror::Error)]

@@ -1,17 +1,14 @@
 //! What is written: outcomes → status patches. Pure.
 
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::certificates::v1::CertificateSigningRequest,
-    apimachinery::pkg::apis::meta::v1::{Condition, Time},
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use tandem_issuer_core::Issued;
 
 use crate::{
     api::{
-        CertificateRequest, Issuer, IssuerKind,
+        CertificateRequest, CertificateSigningRequest, Issuer, IssuerKind,
         issuer::{AuthorityStatus, GROUP, VERSION, generation},
     },
     outcome::{Judgement, Outcome},
@@ -142,7 +139,10 @@ fn base64(text: &str) -> Value {
 mod tests {
     use tandem_issuer_core::Error;
 
+    use kube::core::Object;
+
     use super::*;
+    use crate::api::Lean;
     use crate::api::issuer::{CaSource, IssuerSpec, LeafBeyondCa};
 
     fn now() -> Timestamp {
@@ -252,7 +252,7 @@ mod tests {
             refused_keys: vec![],
             policy: None,
         };
-        let mut issuer = Issuer::new("ca", &IssuerKind::Cluster.resource(), spec);
+        let mut issuer = Lean(Object::new("ca", &IssuerKind::Cluster.resource(), spec));
         issuer.metadata.generation = Some(3);
         let judgement = Judgement::not_ready("ErrGetKeyPair", "SecretMissing", "no Secret".to_owned());
         let patch = issuer_patch(&issuer, IssuerKind::Cluster, &judgement, &[], now()).unwrap();

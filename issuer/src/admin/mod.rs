@@ -7,12 +7,13 @@
 //! | `/metrics` | what [`crate::metrics`] has, for Prometheus |
 //!
 //! Nobody is asked who they are, so nothing is told that is a secret, and little that is of any use to others. A connection
-//! is for one question, and ends after [`PATIENCE`]: who holds connections open keeps no probe waiting for long.
+//! is for one question, and ends after [`PATIENCE`], or when it is the oldest of too many: who holds connections open keeps no
+//! probe waiting.
 
 mod caches;
 mod tls;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -26,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    task::AbortHandle,
     time::{sleep, timeout},
 };
 
@@ -37,7 +38,8 @@ use tls::Tls;
 /// How long a connection may take, with its handshake, its question and the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many connections there may be at once.
+/// How many connections there may be at once; one more ends the oldest. A probe takes milliseconds, so that it is not the
+/// oldest of them even where others come by the hundred.
 const CONNECTIONS: usize = 64;
 
 /// The most bytes that the head of a question may have; the least that hyper takes.
@@ -79,18 +81,22 @@ impl Admin {
 
     /// Serves without end. `stopping` says whether work in hand is only finished.
     pub(crate) async fn serve(self, leadership: Leadership, stopping: impl Fn() -> bool + Clone + Send + 'static) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        while let Ok(place) = places.clone().acquire_owned().await {
+        let mut open: VecDeque<AbortHandle> = VecDeque::new();
+        loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let acceptor = self.tls.as_ref().map(Tls::acceptor);
                     let (leadership, stopping) = (leadership.clone(), stopping.clone());
                     let state = move || State { leading: leadership.leading(), stopping: stopping() };
-                    tokio::spawn(async move {
-                        // Whoever hangs up has what he wanted, and whoever is slow does not get it.
-                        let _ = timeout(PATIENCE, converse(stream, acceptor, state)).await;
-                        drop(place);
-                    });
+                    open.retain(|connection| !connection.is_finished());
+                    if open.len() >= CONNECTIONS
+                        && let Some(oldest) = open.pop_front()
+                    {
+                        oldest.abort();
+                    }
+                    // Whoever hangs up has what he wanted, and whoever is slow does not get it.
+                    let connection = timeout(PATIENCE, converse(stream, acceptor, state));
+                    open.push_back(tokio::spawn(connection).abort_handle());
                 }
                 // Too many open files, perhaps: it is no better at once.
                 Err(error) => {
@@ -185,6 +191,8 @@ fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http_body_util::BodyExt;
 
     use super::*;

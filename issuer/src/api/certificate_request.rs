@@ -65,7 +65,7 @@ impl Resource for CertificateRequest {
     }
 }
 
-/// The metadata of a request that are read.
+/// The metadata that are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Essential {
@@ -77,7 +77,8 @@ struct Essential {
     creation_timestamp: Option<Time>,
 }
 
-fn essential<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+/// Reads these, and passes over all others.
+pub(crate) fn essential<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let Essential { name, namespace, uid, resource_version, generation, creation_timestamp } =
         Essential::deserialize(deserializer)?;
     Ok(ObjectMeta { name, namespace, uid, resource_version, generation, creation_timestamp, ..ObjectMeta::default() })

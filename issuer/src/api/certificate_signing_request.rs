@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
-    certificates::v1::CertificateSigningRequest,
+    certificates::v1,
 };
 use kube::{Api, Client, ResourceExt};
 use tandem_cli::shown;
@@ -15,8 +15,11 @@ use tandem_issuer_core::{
     decide::{self, Approval, Request},
 };
 
-use super::{IssuerId, IssuerKind, Publication, SigningRequest, certificate_request::duration, issuer::GROUP};
+use super::{IssuerId, IssuerKind, Lean, Publication, SigningRequest, certificate_request::duration, issuer::GROUP};
 use crate::{outcome::Outcome, status};
+
+/// A request, as it is read.
+pub(crate) type CertificateSigningRequest = Lean<v1::CertificateSigningRequest>;
 
 /// Beats `spec.expirationSeconds`.
 const DURATION: &str = "experimental.cert-manager.io/request-duration";

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use tandem_cli::shown;
 use tandem_issuer_core::authority::Description;
 
-use super::{certificate_request::IssuerRef, names::is_subdomain, policy::PolicySpec};
+use super::{Lean, certificate_request::IssuerRef, names::is_subdomain, policy::PolicySpec};
 
 /// The API group of both kinds.
 pub(crate) const GROUP: &str = "pki.tandem.internal";
@@ -167,7 +167,7 @@ impl AuthorityStatus {
 }
 
 /// An issuer of either kind. Which one is told by its [`IssuerKind`], kube's "dynamic type".
-pub(crate) type Issuer = Object<IssuerSpec, IssuerStatus>;
+pub(crate) type Issuer = Lean<Object<IssuerSpec, IssuerStatus>>;
 
 /// The two kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

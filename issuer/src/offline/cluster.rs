@@ -1,15 +1,14 @@
 //! `explain --from-cluster`: request, issuer and Secret as they are in a cluster, read with the user's own rights.
 
 use jiff::Timestamp;
-use k8s_openapi::api::{certificates::v1::CertificateSigningRequest, core::v1::Secret};
 use kube::{Api, Client};
 use tandem_issuer_core::decide::Issuer as CoreIssuer;
 
 use super::{End, explain::look, note, report::Report, request::Request};
 use crate::{
-    api::{CertificateRequest, IssuerId, issuer::CaSource},
+    api::{CertificateRequest, CertificateSigningRequest, IssuerId, issuer::CaSource},
     args::Explain,
-    ca_secrets::{SecretId, Seen},
+    ca_secrets::{CaSecret, SecretId, Seen},
     client,
     issuers::{Observed, missing},
     reconcile::{labels, may_refer},
@@ -97,9 +96,9 @@ async fn observe(
     let Some(CaSource { secret_name, .. }) = &issuer.spec.ca else { return Ok(Observed::Missing(None)) };
     let namespace = id.namespace.as_deref().unwrap_or(cluster_resource_namespace).to_owned();
     let secret = SecretId { namespace, name: secret_name.clone() };
-    let api: Api<Secret> = Api::namespaced(client.clone(), &secret.namespace);
+    let api: Api<CaSecret> = Api::namespaced(client.clone(), &secret.namespace);
     let seen = match api.get_opt(&secret.name).await {
-        Ok(found) => Seen::Nothing.read(found),
+        Ok(found) => Seen::Nothing.read(found.map(|secret| secret.data)),
         Err(error) => {
             let advice = "the rules are about the CA itself: have the right to get it, or explain from files";
             return Err(format!("{}; {advice}", unread(&format!("the CA Secret {secret}"), &error)));

@@ -8,10 +8,7 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::{
     ByteString,
-    api::{
-        certificates::v1::CertificateSigningRequest,
-        core::v1::{Namespace, Secret},
-    },
+    api::core::v1::{Namespace, Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -25,7 +22,7 @@ use tandem_cli::{
 use super::{End, certificate::Certificate};
 use crate::{
     api::{
-        CertificateRequest, IssuerId, IssuerKind,
+        CertificateRequest, CertificateSigningRequest, IssuerId, IssuerKind, Lean,
         issuer::{GROUP, IssuerSpec, VERSION},
         names::{is_label, is_subdomain},
     },
@@ -226,7 +223,7 @@ impl Objects {
                 (named("CertificateRequest", &request.metadata, true)?, What::Request(Box::new(request)))
             }
             _ => {
-                let request: CertificateSigningRequest = typed(&value, UNREAD)?;
+                let request: CertificateSigningRequest = Lean(typed(&value, UNREAD)?);
                 let name = named("CertificateSigningRequest", &request.metadata, false)?;
                 (name, What::SigningRequest(Box::new(request)))
             }
@@ -287,7 +284,7 @@ impl Objects {
         let ca = spec.ca.as_ref().ok_or_else(|| format!("{id} names no CA; add spec.ca"))?;
         let secret = self.secret_of(id, &ca.secret_name)?;
         let data = self.secret(&secret).cloned().unwrap_or_default();
-        let seen = Seen::Nothing.read(Some(Secret { data: Some(data), ..Secret::default() }));
+        let seen = Seen::Nothing.read(Some(data));
         Ok(reconcile_issuer::observe(&seen, &secret, spec, now)
             .map_or(Observed::Missing(None), |(_, observed)| observed))
     }

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use tandem_issuer_core::{decide, signer::LocalKey};
 
 use super::objects::{Objects, Wanted, What};
 use crate::{
     api::{
-        CertificateRequest, IssuerId, Publication, SigningRequest,
+        CertificateRequest, CertificateSigningRequest, IssuerId, Publication, SigningRequest,
         certificate_signing_request::near_miss as near_miss_of_signer, issuer::near_miss,
     },
     ca_secrets::SecretId,

@@ -79,7 +79,7 @@ pub(crate) fn log_to_stderr(format: LogFormat, traces: Option<&SdkTracerProvider
         LogFormat::Text => false,
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = filter.and(filter_fn(|line| !is_said_otherwise(line)));
+    let filter = filter.and(filter_fn(|line| !is_said_otherwise(line) && !may_hold_a_body(line.target())));
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
     let lines = if json {
         // All spans rather than the innermost: the fields are those of the outermost.
@@ -104,6 +104,12 @@ fn is_said_otherwise(line: &Metadata<'_>) -> bool {
     name == "BatchSpanProcessor.ExportError"
         || name.starts_with("Export.")
         || (line.target() == "kube_runtime::watcher" && *line.level() == Level::WARN)
+}
+
+/// Whether lines of this target show what the API server answered where it could not be read (kube-client's `Client`, at the
+/// level of warnings): all of it, and so perhaps a CA's key. Whoever asked gets the cause, and tells it.
+fn may_hold_a_body(target: &str) -> bool {
+    target == "kube_client::client"
 }
 
 /// Whether there are traces.

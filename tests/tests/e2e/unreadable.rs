@@ -3,12 +3,19 @@
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::ByteString;
-use serde_json::Value;
-use tandem_tests::certificates::csr;
+use rcgen::PKCS_ECDSA_P256_SHA256;
+use serde_json::{Value, json};
+use tandem_tests::{
+    ControlPlane, IssuerProcess,
+    certificates::{csr, root_ca},
+    cluster::ISSUER,
+    tools,
+};
 
 use crate::{
-    environment::space_with_issuer,
+    environment::{allow_secrets, canaries, make_issuer, space_with_issuer, without_issuer},
     requests::{ask_plainly, issued, request},
+    signing_requests::{ask_approved, named, signer},
 };
 
 /// The same bytes in base64, with the bits set that its last character has to spare (RFC 4648 clause 3.5). Go reads it.
@@ -33,5 +40,68 @@ async fn base64_with_spare_bits_is_read_as_go_reads_it() -> Result<()> {
     issued(&space, "odd").await?;
     ask_plainly(&space, "next").await?;
     issued(&space, "next").await?;
+    Ok(())
+}
+
+/// Gives an object a manager whose time is the last that RFC 3339 can write, as whoever may write the object can.
+fn manage(control_plane: &ControlPlane, namespace: &str, object: &str, fields: &Value) -> Result<()> {
+    let mut get = control_plane.kubectl();
+    get.args(["get", "--namespace", namespace, "--output", "json", "--show-managed-fields", object]);
+    let mut value: Value = serde_json::from_str(&tools::output(&mut get)?)?;
+    let version = value["apiVersion"].clone();
+    value["metadata"]["labels"] = json!({"odd": "yes"});
+    value["metadata"]["managedFields"] = json!([{
+        "manager": "odd", "operation": "Update", "apiVersion": version, "time": "9999-12-31T23:59:59Z",
+        "fieldsType": "FieldsV1", "fieldsV1": fields,
+    }]);
+    let file = control_plane.folder().join("odd.json");
+    std::fs::write(&file, value.to_string())?;
+    tools::run(control_plane.kubectl().arg("replace").arg("--filename").arg(&file))?;
+    ensure!(tools::output(&mut get)?.contains("9999-12-31"), "{object}: the server does not keep the manager");
+    Ok(())
+}
+
+/// Issuers of a namespace, requests of the cluster and CA Secrets are read all the same, and nobody is shown what is in a list.
+#[tokio::test(flavor = "multi_thread")]
+async fn managers_with_times_that_cannot_be_held_stop_nobody_and_show_no_key() -> Result<()> {
+    let control_plane = without_issuer().await?;
+    let cluster = control_plane.cluster().await?;
+    let (odd, other) = (cluster.space("odd").await?, cluster.space("other").await?);
+    let ca = root_ca("internal CA", &PKCS_ECDSA_P256_SHA256)?;
+    for space in [&odd, &other] {
+        allow_secrets(space).await?;
+        space.put_tls("internal-ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
+        make_issuer(space, "internal-ca").await?;
+    }
+    let by_kubernetes = named(&odd, "csr");
+    ask_approved(&odd, &by_kubernetes, &signer(&odd), &json!({}), &json!({})).await?;
+    manage(&control_plane, &odd.name, "tandemissuer/internal-ca", &json!({"f:spec": {}}))?;
+    manage(&control_plane, &odd.name, "secret/internal-ca", &json!({"f:type": {}}))?;
+    manage(
+        &control_plane,
+        "",
+        &format!("certificatesigningrequest/{by_kubernetes}"),
+        &json!({"f:metadata": {"f:labels": {}}}),
+    )?;
+
+    let issuer = IssuerProcess::start(&control_plane).await?;
+    let served = async {
+        other.wait_ready(ISSUER, "internal-ca").await?;
+        ask_plainly(&other, "leaf").await?;
+        issued(&other, "leaf").await?;
+        let mut wait = control_plane.kubectl();
+        wait.args(["wait", "--timeout=120s", "--namespace", &odd.name]);
+        tools::run(wait.args(["--for=condition=Ready", "tandemissuer/internal-ca"]))?;
+        let mut wait = control_plane.kubectl();
+        wait.args(["wait", "--timeout=120s", "--for=jsonpath={.status.certificate}"]);
+        tools::run(wait.arg(format!("certificatesigningrequest/{by_kubernetes}")))
+    };
+    served.await.with_context(|| issuer.log().unwrap_or_default())?;
+    let log = issuer.log()?;
+    for canary in canaries(&[&ca.key().serialize_pem()]) {
+        ensure!(!log.contains(&canary), "a line of the CA's key is in the log: {canary}…");
+    }
+    let encoded = serde_json::to_value(ByteString(ca.key().serialize_pem().into_bytes()))?;
+    ensure!(!log.contains(encoded.as_str().context("no text")?), "the CA's Secret is in the log");
     Ok(())
 }

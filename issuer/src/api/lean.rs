@@ -1,0 +1,99 @@
+//! Objects without the managers of their fields.
+
+use std::{
+    borrow::Cow,
+    ops::{Deref, DerefMut},
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Error as _};
+
+/// An object whose `metadata.managedFields` are passed over as it is read. Nothing here looks at them, whoever may write the
+/// object may write them, and their times may lie where none can be held: one such object would hide all others of its kind,
+/// since a list is read as a whole.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Lean<K>(pub(crate) K);
+
+impl<'de, K: DeserializeOwned> Deserialize<'de> for Lean<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut object = serde_json::Value::deserialize(deserializer)?;
+        if let Some(metadata) = object.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+        serde_json::from_value(object).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<K> Deref for Lean<K> {
+    type Target = K;
+
+    fn deref(&self) -> &K {
+        &self.0
+    }
+}
+
+impl<K> DerefMut for Lean<K> {
+    fn deref_mut(&mut self) -> &mut K {
+        &mut self.0
+    }
+}
+
+impl<K: Resource> Resource for Lean<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::kind(dynamic)
+    }
+
+    fn group(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::group(dynamic)
+    }
+
+    fn version(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::version(dynamic)
+    }
+
+    fn plural(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::plural(dynamic)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.0.meta()
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.0.meta_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::api::{CertificateSigningRequest, Issuer};
+
+    /// The server takes any time of RFC 3339 there, from whoever may write the object.
+    #[test]
+    fn managers_with_times_that_cannot_be_held_hide_no_object() {
+        let managers = json!([{
+            "manager": "x", "operation": "Update", "apiVersion": "v1", "time": "9999-12-31T23:59:59Z",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}},
+        }]);
+        let metadata = json!({"name": "odd", "labels": {"a": "b"}, "managedFields": managers});
+        let issuer = json!({
+            "apiVersion": "pki.tandem.internal/v1alpha1", "kind": "TandemIssuer", "metadata": metadata,
+            "spec": {"ca": {"secretName": "ca"}},
+        });
+        let issuer: Issuer = serde_json::from_value(issuer).unwrap();
+        assert_eq!((issuer.metadata.name.as_deref(), issuer.metadata.managed_fields.is_none()), (Some("odd"), true));
+        let request = json!({
+            "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": metadata,
+            "spec": {"request": "", "signerName": "tandemclusterissuers.pki.tandem.internal/ca"},
+        });
+        let request: CertificateSigningRequest = serde_json::from_value(request).unwrap();
+        assert_eq!(request.spec.signer_name, "tandemclusterissuers.pki.tandem.internal/ca");
+    }
+}
