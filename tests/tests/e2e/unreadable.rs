@@ -77,12 +77,7 @@ async fn managers_with_times_that_cannot_be_held_stop_nobody_and_show_no_key() -
     ask_approved(&odd, &by_kubernetes, &signer(&odd), &json!({}), &json!({})).await?;
     manage(&control_plane, &odd.name, "tandemissuer/internal-ca", &json!({"f:spec": {}}))?;
     manage(&control_plane, &odd.name, "secret/internal-ca", &json!({"f:type": {}}))?;
-    manage(
-        &control_plane,
-        "",
-        &format!("certificatesigningrequest/{by_kubernetes}"),
-        &json!({"f:metadata": {"f:labels": {}}}),
-    )?;
+    manage(&control_plane, "", &format!("certificatesigningrequest/{by_kubernetes}"), &json!({"f:spec": {}}))?;
 
     let issuer = IssuerProcess::start(&control_plane).await?;
     let served = async {
@@ -96,12 +91,12 @@ async fn managers_with_times_that_cannot_be_held_stop_nobody_and_show_no_key() -
         wait.args(["wait", "--timeout=120s", "--for=jsonpath={.status.certificate}"]);
         tools::run(wait.arg(format!("certificatesigningrequest/{by_kubernetes}")))
     };
-    served.await.with_context(|| issuer.log().unwrap_or_default())?;
+    let served = served.await;
     let log = issuer.log()?;
     for canary in canaries(&[&ca.key().serialize_pem()]) {
         ensure!(!log.contains(&canary), "a line of the CA's key is in the log: {canary}…");
     }
     let encoded = serde_json::to_value(ByteString(ca.key().serialize_pem().into_bytes()))?;
     ensure!(!log.contains(encoded.as_str().context("no text")?), "the CA's Secret is in the log");
-    Ok(())
+    served.with_context(|| log)
 }
