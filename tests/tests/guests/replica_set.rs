@@ -169,7 +169,8 @@ fn three_members_become_a_set_once_and_know_one_another_by_certificates_or_by_a_
     machine.wait_booted()?;
     let rights = machine.shell("stat -c '%a %U' /etc/ssl/mongodb.keyfile")?;
     ensure!(rights == "400 mongodb", "the keyFile is {rights}");
-    ensure!(served(machine.port(), None, &ca, None)? == leaf(&second, SECRET)?, "the old certificate is served");
+    let shown = machine.until("mongod listens", |machine| served(machine.port(), None, &ca, None))?;
+    ensure!(shown == leaf(&second, SECRET)?, "the old certificate is served");
     let found = nobody.start(parts, machine.port())?.run("find by-certificates")?;
     ensure!(found["found"] == 1, "the data disk was lost with the instance");
     machine.until("the new instance finds its set", |machine| {
