@@ -10,13 +10,19 @@ use crate::{
     Error,
     algorithm::{self, key_id},
     chain::{check_names, check_order, check_own_names, check_usages, path_room},
-    encoding::Spki,
+    encoding::{Spki, certificates_to_pem},
     link::Link,
     name_constraints::Constraints,
     settings::Settings,
     signer::{LocalKey, Signer},
     weak_keys::Weakness,
 };
+
+/// The most bytes of PEM that may be above a certificate in `tls.crt`, the root left out, and that the roots may have: what
+/// cert-manager reads of a chain, less what it leaves to the certificate itself, and of a bundle (cert-manager v1.21,
+/// internal/pem/decode.go). With more, each certificate that is signed would be one that nobody can use.
+const MAX_ABOVE: usize = 58_500;
+const MAX_ROOTS: usize = 330_000;
 
 /// The bytes of a CA Secret, as Kubernetes keeps them. `Debug` is not implemented: one of them is a private key.
 #[derive(Clone, Copy)]
@@ -88,6 +94,8 @@ impl Authority {
                 anchors.push(root);
             }
         }
+        check_size("tls.crt", &chain, MAX_ABOVE)?;
+        check_size("ca.crt", &anchors, MAX_ROOTS)?;
         let bare = |links: Vec<Link>| links.into_iter().map(|link| link.der).collect();
         Ok(Self { ca, intermediates: bare(chain), anchors: bare(anchors), chain: whole, path_room, signer })
     }
@@ -235,6 +243,16 @@ fn read_chain(field: &'static str, pem: &[u8]) -> Result<Vec<Link>, Error> {
             _ => Err(invalid("it holds something else than certificates")),
         })
         .collect()
+}
+
+fn check_size(field: &'static str, links: &[Link], limit: usize) -> Result<(), Error> {
+    let size = certificates_to_pem(links.iter().map(|link| link.der.as_ref())).len();
+    if size > limit {
+        let count = links.len();
+        let problem = format!("its {count} certificates have {size} bytes; cert-manager takes at most {limit}");
+        return Err(Error::SecretInvalid { field, problem });
+    }
+    Ok(())
 }
 
 fn check_ca(ca: &Link) -> Result<(), Error> {

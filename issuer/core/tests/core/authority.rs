@@ -138,6 +138,23 @@ fn the_chain_is_in_order() {
     assert_eq!(message, "tls.crt: certificate 1 was not issued by certificate 2; order them from the CA upwards");
 }
 
+/// Fact 9: what nobody could use is the CA's fault, not a request's, and can be mended.
+#[test]
+fn more_than_cert_manager_reads_is_no_authority() {
+    let (mut cas, mut chain) = (vec![p256("root")], String::new());
+    for number in 0..150 {
+        let next = below(&cas[number], ca_params("between"));
+        chain = next.as_ref().pem() + &chain;
+        cas.push(next);
+    }
+    let told = refusal(&(chain + &cas[0].as_ref().pem()), &cas[150].key().serialize_pem(), None);
+    assert!(told.starts_with("tls.crt: its 150 certificates have "), "{told}");
+    let roots: String = (0..700).map(|_| p256("another root").as_ref().pem()).collect();
+    let told = refusal(&cas[0].as_ref().pem(), &cas[0].key().serialize_pem(), Some(&roots));
+    assert!(told.starts_with("ca.crt: its 701 certificates have "), "{told}");
+    assert!(told.ends_with("; cert-manager takes at most 330000"), "{told}");
+}
+
 /// Fact 26: path length, over the whole chain.
 #[test]
 fn path_lengths_leave_room_or_not() {
