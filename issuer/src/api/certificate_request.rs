@@ -111,6 +111,9 @@ pub(crate) struct IssuerRef {
 pub(crate) struct CertificateRequestStatus {
     #[serde(default)]
     pub(crate) conditions: Vec<RequestCondition>,
+    /// In PEM, in base64; only whether it is there counts.
+    #[serde(default)]
+    pub(crate) certificate: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -153,10 +156,13 @@ impl SigningRequest for CertificateRequest {
         IssuerId::referred(&self.spec.issuer_ref, self.namespace())
     }
 
-    /// Issued, failed, denied, or invalid.
+    /// Issued, failed, denied, or invalid. A request that holds a certificate gets no other, whatever its conditions say.
     fn finished(&self) -> bool {
         let settled = |ready: &RequestCondition| matches!(ready.reason.as_str(), "Issued" | "Failed" | "Denied");
-        self.is_true("InvalidRequest") || self.condition("Ready").is_some_and(settled)
+        let issued = self.status.as_ref().and_then(|status| status.certificate.as_deref());
+        issued.is_some_and(|certificate| !certificate.is_empty())
+            || self.is_true("InvalidRequest")
+            || self.condition("Ready").is_some_and(settled)
     }
 
     fn approved_at(&self) -> Option<Timestamp> {
@@ -293,7 +299,14 @@ mod tests {
         }
         assert!(with(&[("InvalidRequest", "True", "")]).finished());
         assert!(!with(&[("InvalidRequest", "False", "")]).finished());
-        assert!(!with(&[("Ready", "False", "Pending")]).finished());
+        let mut request = with(&[("Ready", "False", "Pending")]);
+        assert!(!request.finished());
+        let held = |request: &mut CertificateRequest, text: &str| {
+            request.status.as_mut().unwrap().certificate = Some(text.to_owned());
+            request.finished()
+        };
+        assert!(!held(&mut request, ""));
+        assert!(held(&mut request, "LS0t"), "it would be signed once more");
     }
 
     /// Fact 1: an empty group is cert-manager's, and an unknown kind is nobody's of ours.
