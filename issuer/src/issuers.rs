@@ -80,8 +80,8 @@ impl Issuers {
         Self { stores, secrets, cluster_resource_namespace, concluded: RwLock::default(), wake }
     }
 
-    /// What is known of an issuer to which a request in `namespace` refers; `None` where it has changed and has not been looked at since (its requests are woken
-    /// afterwards).
+    /// What is known of an issuer to which a request in `namespace` refers; `None` where it has changed and has not been looked
+    /// at since (its requests are woken afterwards).
     pub(crate) fn observe(&self, id: &IssuerId, namespace: Option<&str>) -> Option<Observed> {
         let Some(issuer) = self.get(id) else {
             let other = id.of_the_other_kind(namespace).filter(|other| self.get(other).is_some());
