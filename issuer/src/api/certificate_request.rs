@@ -95,14 +95,17 @@ pub(crate) struct CertificateRequestSpec {
     pub(crate) duration: Option<String>,
     #[serde(default, rename = "isCA")]
     pub(crate) is_ca: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "usages")]
     pub(crate) usages: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct IssuerRef {
+    #[serde(deserialize_with = "name")]
     pub(crate) name: String,
+    #[serde(default, deserialize_with = "optional_name")]
     pub(crate) kind: Option<String>,
+    #[serde(default, deserialize_with = "optional_name")]
     pub(crate) group: Option<String>,
 }
 
@@ -207,6 +210,38 @@ impl SigningRequest for CertificateRequest {
     fn strip(&mut self) {}
 }
 
+/// The longest name that an object of Kubernetes may have, and more usages than anybody has a use for: cert-manager has 23. What
+/// waits is kept, and anybody's request may have a megabyte of either.
+const MAX_NAME: usize = 253;
+const MAX_USAGES: (usize, usize) = (1000, 65_536);
+
+/// A name. One that is too long names nothing, and still does when it is cut.
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let mut name = String::deserialize(deserializer)?;
+    if name.len() > MAX_NAME + 1 {
+        name.truncate(name.floor_char_boundary(MAX_NAME + 1));
+        name.push('…');
+        name.shrink_to_fit();
+    }
+    Ok(name)
+}
+
+fn optional_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Name(#[serde(deserialize_with = "name")] String);
+    Ok(Option::<Name>::deserialize(deserializer)?.map(|Name(name)| name))
+}
+
+/// Usages. Too many are one that there is not, so that the request is refused with their number.
+fn usages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let usages = Vec::<String>::deserialize(deserializer)?;
+    let (most, most_bytes) = MAX_USAGES;
+    if usages.len() <= most && usages.iter().map(String::len).sum::<usize>() <= most_bytes {
+        return Ok(usages);
+    }
+    Ok(vec![format!("one of {}, of which at most {most} with {most_bytes} bytes are read", usages.len())])
+}
+
 /// Bytes in base64. The server stores the text as it came: all that it takes has to be read, also where the last character
 /// has bits set that it has to spare (RFC 4648 clause 3.5), or one request would hide all others.
 fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteString, D::Error> {
@@ -292,6 +327,23 @@ mod tests {
     }
 
     /// Fact 3: by Ready's reason, or by InvalidRequest.
+    /// A megabyte is no more than this in memory, and is refused for what it is.
+    #[test]
+    fn what_waits_is_small_whatever_was_asked_for() {
+        let spec = |name: &str, usages: &[&str]| -> CertificateRequestSpec {
+            let spec = serde_json::json!({"request": "", "issuerRef": {"name": name, "group": name}, "usages": usages});
+            serde_json::from_value(spec).unwrap()
+        };
+        let long = spec(&"ä".repeat(500_000), &["any"; 60_000]);
+        assert!(long.issuer_ref.name.len() < 260 && long.issuer_ref.name.capacity() < 300);
+        assert!(long.issuer_ref.group.unwrap().len() < 260 && long.issuer_ref.kind.is_none());
+        assert_eq!(long.usages, ["one of 60000, of which at most 1000 with 65536 bytes are read"]);
+        assert_eq!(spec("ca", &[&"x".repeat(100_000)]).usages.len(), 1);
+        assert!(spec("ca", &[&"x".repeat(100_000)]).usages[0].len() < 100);
+        let most = spec(&"x".repeat(253), &["any"; 1000]);
+        assert_eq!((most.issuer_ref.name.len(), most.usages.len()), (253, 1000));
+    }
+
     #[test]
     fn what_is_final_stays_so() {
         for reason in ["Issued", "Failed", "Denied"] {
