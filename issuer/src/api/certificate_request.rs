@@ -326,7 +326,6 @@ mod tests {
         assert_eq!(with(&[("Approved", "True", ""), ("Denied", "True", "")]).approval(), Approval::Denied);
     }
 
-    /// Fact 3: by Ready's reason, or by InvalidRequest.
     /// A megabyte is no more than this in memory, and is refused for what it is.
     #[test]
     fn what_waits_is_small_whatever_was_asked_for() {
@@ -344,6 +343,7 @@ mod tests {
         assert_eq!((most.issuer_ref.name.len(), most.usages.len()), (253, 1000));
     }
 
+    /// Fact 3: by Ready's reason, or by InvalidRequest.
     #[test]
     fn what_is_final_stays_so() {
         for reason in ["Issued", "Failed", "Denied"] {
