@@ -45,13 +45,20 @@ impl fmt::Display for SecretId {
 
 /// A Secret, as far as it is read: what is not read cannot be unreadable, and an object that cannot be read is one that
 /// somebody may want to show.
-#[derive(Clone, Debug, Deserialize, Resource)]
+#[derive(Clone, Deserialize, Resource)]
 #[resource(inherit = Secret)]
 pub(crate) struct CaSecret {
     #[serde(deserialize_with = "essential")]
     metadata: ObjectMeta,
     #[serde(default)]
     pub(crate) data: BTreeMap<String, ByteString>,
+}
+
+/// Its name alone: a key is in it.
+impl fmt::Debug for CaSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaSecret").field("name", &self.metadata.name).finish_non_exhaustive()
+    }
 }
 
 /// What was last seen of a CA Secret.
@@ -222,6 +229,15 @@ mod tests {
         }));
         let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status.unwrap())));
         assert!(matches!(Seen::Nothing.failed(&error), Seen::Forbidden(account) if account == "pki:our-issuer"));
+    }
+
+    /// What watches it asks for a form to show it in.
+    #[test]
+    fn a_secret_shows_its_name_alone() {
+        let secret = serde_json::json!({"metadata": {"name": "ca"}, "data": {"tls.key": "c2VjcmV0"}});
+        let secret: CaSecret = serde_json::from_value(secret).unwrap();
+        assert_eq!(secret.data["tls.key"].0, b"secret");
+        assert_eq!(format!("{secret:?}"), r#"CaSecret { name: Some("ca"), .. }"#);
     }
 
     /// In the words of one who waits for a certificate: without those of the client.

@@ -11,9 +11,7 @@ use base64::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
-    ByteString,
-    api::authorization::v1::SubjectAccessReview,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    ByteString, api::authorization::v1::SubjectAccessReview, apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -22,7 +20,7 @@ use tandem_issuer_core::{
     decide::{self, Approval, Namespace, Request},
 };
 
-use super::{IssuerId, Publication, SigningRequest};
+use super::{IssuerId, Publication, SigningRequest, essential};
 use crate::{outcome::Outcome, status};
 
 /// A request, written out where [`kube::CustomResource`] could derive it: most of what arrives for a request is metadata
@@ -63,25 +61,6 @@ impl Resource for CertificateRequest {
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
     }
-}
-
-/// The metadata that are read.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Essential {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    generation: Option<i64>,
-    creation_timestamp: Option<Time>,
-}
-
-/// Reads these, and passes over all others.
-pub(crate) fn essential<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let Essential { name, namespace, uid, resource_version, generation, creation_timestamp } =
-        Essential::deserialize(deserializer)?;
-    Ok(ObjectMeta { name, namespace, uid, resource_version, generation, creation_timestamp, ..ObjectMeta::default() })
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

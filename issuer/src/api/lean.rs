@@ -1,13 +1,32 @@
-//! Objects without the managers of their fields.
+//! Objects without the metadata that nothing reads, the managers of their fields above all.
 
 use std::{
     borrow::Cow,
     ops::{Deref, DerefMut},
 };
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Error as _};
+
+/// The metadata that are read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Essential {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+}
+
+/// Reads these, and passes over all others.
+pub(crate) fn essential<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let Essential { name, namespace, uid, resource_version, generation, creation_timestamp } =
+        Essential::deserialize(deserializer)?;
+    Ok(ObjectMeta { name, namespace, uid, resource_version, generation, creation_timestamp, ..ObjectMeta::default() })
+}
 
 /// An object whose `metadata.managedFields` are passed over as it is read. Nothing here looks at them, whoever may write the
 /// object may write them, and their times may lie where none can be held: one such object would hide all others of its kind,

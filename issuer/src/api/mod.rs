@@ -14,10 +14,10 @@ mod settings;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-pub(crate) use certificate_request::{CertificateRequest, essential};
+pub(crate) use certificate_request::CertificateRequest;
 pub(crate) use certificate_signing_request::CertificateSigningRequest;
 pub(crate) use issuer::{Issuer, IssuerId, IssuerKind};
-pub(crate) use lean::Lean;
+pub(crate) use lean::{Lean, essential};
 pub(crate) use request::{Publication, SigningRequest};
 
 /// The CustomResourceDefinition of one kind. Both are made from the same types: only names and scope differ.
