@@ -13,11 +13,12 @@ mod report;
 mod rules;
 mod sarif;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-pub(crate) use ignore::by_id;
+pub(crate) use ignore::rule;
 pub use ignore::{ANNOTATION, Ignored};
 pub use report::{rule_list, rule_page};
 pub use rules::all as rules;
@@ -73,6 +74,9 @@ pub struct Finding {
     pub field: String,
     /// What was found.
     pub message: String,
+    /// Where that stands in its file, from 1: the field's line, or that of the nearest thing around it. [`Report::find_lines`]
+    /// fills it in.
+    pub line: Option<usize>,
     /// Another object that it concerns, whose annotation counts as well: the machine whose user data is in a Secret.
     concerns: Option<Meta>,
 }
@@ -86,7 +90,7 @@ struct Findings {
 impl Findings {
     fn add(&mut self, object: &Meta, field: impl Into<String>, message: impl Into<String>) {
         let [field, message] = [field.into(), message.into()].map(|text| tandem_cli::printable(&text));
-        self.all.push(Finding { rule: self.rule, object: object.clone(), field, message, concerns: None });
+        self.all.push(Finding { rule: self.rule, object: object.clone(), field, message, line: None, concerns: None });
     }
 
     /// In the user data of a machine, wherever that stands.
@@ -109,6 +113,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// Gives each finding its line, as far as its file is among the texts. The names of files are those of [`Meta::place`].
+    pub fn find_lines(&mut self, texts: &BTreeMap<String, String>) {
+        for (file, text) in texts {
+            let here = |finding: &&Finding| finding.object.place.file() == file;
+            let lines = lines::Lines::of(text, self.findings.iter().filter(here));
+            for finding in self.findings.iter_mut().filter(|finding| here(&&**finding)) {
+                finding.line = lines.line(finding);
+            }
+        }
+    }
+
     /// How many there are of a severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {

@@ -7,7 +7,7 @@ use tandem_cli::shown;
 use super::{Finding, Findings, Rule, Severity};
 use crate::model::{Meta, Stream};
 
-/// The annotation that names rules which an object may break: numbers, separated by commas or white space.
+/// The annotation that names rules which an object may break: numbers or names, separated by commas or white space.
 pub const ANNOTATION: &str = "vm.tandem.internal/ignore";
 
 /// `RULE`, or for one object `RULE:KIND/NAMESPACE/NAME` or, where that is enough, `RULE:KIND/NAME`.
@@ -55,19 +55,23 @@ impl FromStr for Ignored {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (rule, object) = text.split_once(':').map_or((text, None), |(rule, object)| (rule, Some(object)));
+        let text = text.trim();
+        let (name, object) = text.split_once(':').map_or((text, None), |(name, object)| (name, Some(object)));
         let named = object.map(|object| {
             Named::parse(object).ok_or("write RULE, or for one object RULE:KIND/NAMESPACE/NAME or RULE:KIND/NAME")
         });
         let object = named.transpose()?;
-        let rule = by_id(rule).ok_or_else(|| format!("there is no rule `{}`; --rules lists them", shown(rule)))?;
-        Ok(Self { rule: rule.id, object })
+        Ok(Self { rule: rule(name)?.id, object })
     }
 }
 
-/// A rule by its number, in letters of either case.
-pub(crate) fn by_id(id: &str) -> Option<&'static Rule> {
-    super::rules().find(|rule| rule.id.eq_ignore_ascii_case(id))
+/// A rule by its number or its name, in letters of either case.
+///
+/// # Errors
+/// In words, where there is none.
+pub(crate) fn rule(name: &str) -> Result<&'static Rule, String> {
+    let called = |rule: &&Rule| [rule.id, rule.name].iter().any(|own| own.eq_ignore_ascii_case(name));
+    super::rules().find(called).ok_or_else(|| format!("there is no rule `{}`; --rules lists them", shown(name)))
 }
 
 fn named(meta: &Meta) -> impl Iterator<Item = &str> {
@@ -78,7 +82,10 @@ fn named(meta: &Meta) -> impl Iterator<Item = &str> {
 /// Whether the object, or the machine that it concerns, may break the rule.
 pub(super) fn annotated(finding: &Finding) -> bool {
     let objects = [Some(&finding.object), finding.concerns.as_ref()];
-    objects.into_iter().flatten().any(|meta| named(meta).any(|id| id.eq_ignore_ascii_case(finding.rule.id)))
+    objects
+        .into_iter()
+        .flatten()
+        .any(|meta| named(meta).any(|name| rule(name).is_ok_and(|rule| rule.id == finding.rule.id)))
 }
 
 pub(super) const RULES: &[Rule] = &[Rule {
@@ -86,14 +93,14 @@ pub(super) const RULES: &[Rule] = &[Rule {
     name: "unknown-rule-ignored",
     severity: Severity::Warning,
     summary: "an annotation ignores a rule that does not exist",
-    why: "A misspelt number ignores nothing, or worse: it seems to.",
-    remedy: "Write numbers that `tandem-vm check --rules` lists, separated by commas.",
+    why: "A misspelt rule ignores nothing, or worse: it seems to.",
+    remedy: "Write numbers or names that `tandem-vm check --rules` lists, separated by commas.",
     check: unknown,
 }];
 
 fn unknown(stream: &Stream, found: &mut Findings) {
     for meta in &stream.objects {
-        for id in named(meta).filter(|id| by_id(id).is_none()) {
+        for id in named(meta).filter(|id| rule(id).is_err()) {
             found.add(
                 meta,
                 format!("metadata.annotations[\"{ANNOTATION}\"]"),

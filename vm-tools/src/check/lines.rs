@@ -1,4 +1,4 @@
-//! Field → line of its file, for what shows findings beside the text, and how its value is written. The model has values without
+//! Field → line of its file, for what leads from findings to the text, and how its value is written. The model has values without
 //! their places in the text; here the text is read once more, for the fields that are asked for.
 
 use std::collections::{HashMap, HashSet};

@@ -12,7 +12,11 @@ impl Report {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for Finding { rule, object, field, message, .. } in &self.findings {
+        for Finding { rule, object, field, message, line, .. } in &self.findings {
+            let place = object.place.to_string();
+            let (file, document) = place.split_at(object.place.file().len());
+            // As compilers write it, so that editors and terminals lead there.
+            let line = line.map(|line| format!(":{line}")).unwrap_or_default();
             let colon = if field.is_empty() { "" } else { ": " };
             // Writing to a String does not fail.
             let _ = write!(
@@ -20,7 +24,7 @@ impl Report {
                 "{} {} {}: {object}\n  {field}{colon}{message}\n  {}\n\n",
                 rule.severity,
                 rule.id,
-                printable(&object.place.to_string()),
+                printable(&format!("{file}{line}{document}")),
                 rule.remedy
             );
         }
@@ -45,6 +49,7 @@ impl Report {
             file: finding.object.place.file().to_owned(),
             document: finding.object.place.document(),
             item: finding.object.place.item(),
+            line: finding.line,
             object: JsonObject {
                 api_version: finding.object.api_version.clone(),
                 kind: finding.object.kind.clone(),
@@ -87,6 +92,8 @@ struct JsonFinding {
     document: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     item: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
     object: JsonObject,
     field: String,
     message: String,
@@ -165,7 +172,8 @@ What is in a cluster is looked at by `kubectl get certificate,secret,service,vm 
 as its entries, and so are lists of one kind. What a controller has made of an object that is there as well, such as a VM's instance or a
 Deployment's pods, is passed over, and so are the pods in which KubeVirt runs its machines.
 
-Exit code 0: no errors (there may be warnings and notes); 1: errors; 2: the input cannot be read.
+Exit code 0: no errors (there may be warnings and notes); 1: errors; 2: the input cannot be read. `--fail-on warning` and `--fail-on
+note` have 1 for these as well, `--fail-on never` for nothing.
 
 An object may break a rule where its annotation says so, the machine's counting for its user data as well:
 
@@ -176,13 +184,15 @@ metadata:
 ```
 
 On the command line, `--ignore RULE` does so for all objects, `--ignore RULE:KIND/NAMESPACE/NAME` for one; so
-does `--ignore RULE:KIND/NAME`, in every namespace and for kinds that have none. A DatabaseVM has no annotations: name what is
+does `--ignore RULE:KIND/NAME`, in every namespace and for kinds that have none. Several are separated by commas, and a rule may
+be called by its name (`--rules`) in place of its number, here and in the annotation. A DatabaseVM has no annotations: name what is
 rendered from it, as the finding does.
 
 `-o json` writes one object: `findings`, each with `rule`, `name`, `severity` (`error`, `warning`, `note`), `file`, `document` (from 1),
-`item` (from 1, where the document is a List), `object` (`apiVersion`, `kind`, `namespace`, `name`, and `rendered`: it is made from a
+`item` (from 1, where the document is a List), `line` (of the file, from 1, where it is known), `object` (`apiVersion`, `kind`, `namespace`, `name`, and `rendered`: it is made from a
 DatabaseVM), `field`, `message` and `remedy`; and the numbers of `errors`, `warnings`, `notes`, `ignored` findings and
-`objects`. A field within user data is written `FIELD > FIELD`. `-o sarif` writes SARIF 2.1.0, with the line of each field.
+`objects`. A field within user data is written `FIELD > FIELD`. `-o sarif` writes SARIF 2.1.0. A line is that of the field, or of what a
+missing one is missing from; of the user data's beginning; of what is rendered, that of the DatabaseVM.
 
 ## Rules
 

@@ -1,10 +1,7 @@
 //! SARIF 2.1.0, as far as it is needed: <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use super::lines::Lines;
 use super::{Finding, Report, Rule, Severity};
 
 #[derive(Serialize)]
@@ -145,8 +142,8 @@ fn uri(file: &str) -> String {
     uri
 }
 
-fn result(finding: &Finding, index: usize, line: Option<usize>) -> ResultItem<'_> {
-    let Finding { rule, object, field, message, .. } = finding;
+fn result(finding: &Finding, index: usize) -> ResultItem<'_> {
+    let Finding { rule, object, field, message, line, .. } = finding;
     let place = &object.place;
     let item = place.item().map(|item| format!("/{item}")).unwrap_or_default();
     let from_stdin = place.file() == "standard input";
@@ -177,19 +174,13 @@ fn result(finding: &Finding, index: usize, line: Option<usize>) -> ResultItem<'_
 }
 
 impl Report {
-    /// As a SARIF log of one run, with all rules. Findings in the files whose texts are given have their lines.
+    /// As a SARIF log of one run, with all rules.
     ///
     /// # Errors
     /// None that is known: it is all text and numbers.
-    pub fn sarif(&self, texts: &BTreeMap<String, String>) -> Result<String, serde_json::Error> {
+    pub fn sarif(&self) -> Result<String, serde_json::Error> {
         let rules: Vec<_> = super::rules().collect();
         let index = |finding: &Finding| rules.iter().position(|rule| rule.id == finding.rule.id).unwrap_or_default();
-        let mut lines = BTreeMap::new();
-        for (file, text) in texts {
-            let here = self.findings.iter().filter(|finding| finding.object.place.file() == file);
-            lines.insert(file.as_str(), Lines::of(text, here));
-        }
-        let line = |finding: &Finding| lines.get(finding.object.place.file())?.line(finding);
         let log = Log {
             schema: "https://json.schemastore.org/sarif-2.1.0.json",
             version: "2.1.0",
@@ -202,7 +193,7 @@ impl Report {
                     },
                 },
                 column_kind: "unicodeCodePoints",
-                results: self.findings.iter().map(|finding| result(finding, index(finding), line(finding))).collect(),
+                results: self.findings.iter().map(|finding| result(finding, index(finding))).collect(),
             }],
         };
         tandem_cli::json::text(&log)

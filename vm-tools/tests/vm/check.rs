@@ -73,6 +73,7 @@ fn rules_are_listed_and_explained() {
         assert!(list.contains(&format!("{} {}", rule.id, rule.severity)), "{}", rule.id);
         let told = text_of(&run(&["--explain", rule.id]));
         assert!([rule.id, rule.name, rule.why, rule.remedy].iter().all(|text| told.contains(text)), "{told}");
+        assert_eq!(text_of(&run(&["--explain", &rule.name.to_uppercase()])), told);
     }
 }
 
@@ -98,6 +99,47 @@ fn a_rule_can_be_ignored_by_command_line_for_all_or_one_object() {
     let every: Vec<_> = all.iter().flat_map(|rule| ["--ignore", rule]).collect();
     let done = run(&[&[BEFORE, "-o", "json"], &every[..]].concat());
     assert_eq!((told(&done), done.status.code()), (Vec::new(), Some(0)));
+    // In a list, and by their names.
+    let names = all.iter().map(|id| rules().find(|rule| rule.id == id).unwrap().name.to_owned());
+    for list in [all.join(","), all.join(", "), names.collect::<Vec<_>>().join(",")] {
+        assert_eq!(without(&list), (Vec::new(), all.len() as u64), "{list}");
+    }
+    let listed = "TVM001:VirtualMachine/shop/other,serial-too-long:VirtualMachine/orders-0";
+    assert_eq!(without(listed).1, 1);
+}
+
+#[test]
+fn the_exit_code_tells_of_what_it_is_asked_for() {
+    let (errors, warning, nothing) = (BEFORE, "examples/mongodb-vm/databasevm.yaml", "examples/check/after.yaml");
+    for (fail_on, codes) in [("error", [1, 0, 0]), ("warning", [1, 1, 0]), ("note", [1, 1, 0]), ("never", [0, 0, 0])] {
+        let code = |file| run(&["--fail-on", fail_on, file]).status.code().unwrap();
+        assert_eq!([errors, warning, nothing].map(code), codes, "{fail_on}");
+    }
+    let note = text_of(&run(&["vm-tools/tests/vm/check/TVM017-fail.yaml"]));
+    assert!(note.ends_with("0 errors, 0 warnings, 1 note in 1 object\n"), "{note}");
+    let code = |fail_on| run(&["--fail-on", fail_on, "vm-tools/tests/vm/check/TVM017-fail.yaml"]).status.code();
+    assert_eq!(["error", "warning", "note", "never"].map(code), [0, 0, 1, 0].map(Some));
+    // What is ignored fails nothing.
+    let ignored = run(&["--fail-on", "warning", "--ignore", "TVM210,TVM403", warning]);
+    assert_eq!(ignored.status.code(), Some(0), "{}", said(&ignored));
+}
+
+#[test]
+fn a_finding_has_its_line_in_text_and_json_from_a_file_and_from_standard_input() {
+    let text = fs::read_to_string(repository().join(BEFORE)).unwrap();
+    let line = 1 + text.lines().position(|line| line.trim() == "serial: orders-data-certificate").unwrap();
+    let document = text.lines().take(line).filter(|line| *line == "---").count() + 1;
+    for (done, file) in [(run(&[BEFORE]), BEFORE), (run_stdin(&text, &[]), "standard input")] {
+        let wanted = format!("error TVM001 {file}:{line}: document {document}: VirtualMachine shop/orders-0\n");
+        assert!(text_of(&done).contains(&wanted), "{wanted}{}", text_of(&done));
+    }
+    for done in [run(&[BEFORE, "-o", "json"]), run_stdin(&text, &["-o", "json"])] {
+        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap();
+        let found = findings.iter().find(|finding| finding["rule"] == "TVM001").unwrap();
+        assert_eq!(found["line"].as_u64().unwrap(), line as u64);
+        assert!(findings.iter().all(|finding| finding["line"].as_u64() > Some(0)));
+    }
 }
 
 #[test]

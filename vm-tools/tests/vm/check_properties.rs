@@ -13,9 +13,10 @@ use crate::{model, properties};
 /// What a check of a text finds, in all forms of output; `None` where it is no stream.
 fn all_forms(text: &str) -> Option<(usize, String)> {
     let stream = Stream::read(&["-".into()], &mut text.as_bytes(), "shop").ok()?;
-    let report = check(&stream, &[]);
+    let mut report = check(&stream, &[]);
     let texts = BTreeMap::from([("standard input".to_owned(), text.to_owned())]);
-    Some((report.count(Severity::Error), report.text() + &report.json().unwrap() + &report.sarif(&texts).unwrap()))
+    report.find_lines(&texts);
+    Some((report.count(Severity::Error), report.text() + &report.json().unwrap() + &report.sarif().unwrap()))
 }
 
 /// User data that says much of what the rules look for, in any order.
