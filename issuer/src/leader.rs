@@ -23,12 +23,12 @@
 //! waits for answers for ever. So it is only woken when the lease is free, and it never gets to see another's: see [`Fence`].
 
 mod fence;
+mod lease;
 
 use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use http::Request;
-use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -43,11 +43,17 @@ use tokio::{
 };
 use tower::{BoxError, service_fn};
 
-use self::fence::{Fence, Refused};
+use self::{
+    fence::{Fence, Refused},
+    lease::Lease,
+};
 use crate::{context::root_cause, status::FIELD_MANAGER};
 
 /// The lease's name. One for all issuers of a namespace: they would write to the same objects.
 pub(crate) const LEASE: &str = "tandem-issuer";
+
+/// The longest that a lease may last, and the longest that a dead holder is waited for, whatever is written in it.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// Who stands for leadership, and how.
 #[derive(Clone, Debug)]
@@ -122,7 +128,8 @@ impl Candidate {
     pub(crate) fn new(client: Client, identity: String, election: Election) -> (Self, Leadership) {
         let (sender, until) = watch::channel(None);
         let leases = Api::namespaced(client.clone(), &election.namespace);
-        let fence = Fence { client, identity, deadline: election.renew_deadline, until: sender };
+        let (lasts, deadline) = (election.lease_duration, election.renew_deadline);
+        let fence = Fence { client, identity, lasts, deadline, until: sender };
         (Self { election, leases, fence: Arc::new(fence) }, Leadership { until })
     }
 
@@ -225,20 +232,30 @@ impl Candidate {
             let mut seen = pin!(watch_object(self.leases.clone(), LEASE).default_backoff());
             let mut held: Option<(Lease, Instant)> = None;
             loop {
+                let lasts = |lease: &Lease| lease.duration().unwrap_or(self.election.lease_duration);
                 let over = held.as_ref().map_or_else(
                     || Instant::now() + self.election.lease_duration,
-                    |(lease, since)| *since + self.duration(lease),
+                    |(lease, since)| *since + lasts(lease),
                 );
                 match timeout_at(over, seen.next()).await {
                     Ok(Some(Ok(lease))) => {
-                        let Some(lease) = lease.filter(|lease| self.is_anothers(lease)) else { return };
-                        let version = |lease: &Lease| lease.metadata.resource_version.clone();
+                        let Some(lease) = lease else { return };
+                        if lease.is_littered() {
+                            if self.free(&lease).await {
+                                return;
+                            }
+                            sleep(self.election.retry_period).await;
+                            break;
+                        }
+                        let Some(holder) = lease.holder().filter(|holder| *holder != self.fence.identity) else {
+                            return;
+                        };
                         match &held {
                             // The watch has begun anew.
-                            Some((known, _)) if version(known) == version(&lease) => {}
-                            Some((known, _)) if holder(known) == holder(&lease) => held = Some((lease, Instant::now())),
+                            Some((known, _)) if known.version() == lease.version() => {}
+                            Some((known, _)) if known.holder() == Some(holder) => held = Some((lease, Instant::now())),
                             _ => {
-                                tracing::info!(lease = LEASE, holder = holder(&lease), "following");
+                                tracing::info!(lease = LEASE, holder, lasts = ?lasts(&lease), "following");
                                 held = Some((lease, Instant::now()));
                             }
                         }
@@ -261,26 +278,21 @@ impl Candidate {
         }
     }
 
-    fn is_anothers(&self, lease: &Lease) -> bool {
-        holder(lease).is_some_and(|holder| holder != self.fence.identity)
-    }
-
-    /// How long a lease lasts.
-    fn duration(&self, lease: &Lease) -> Duration {
-        let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
-        seconds.and_then(|s| u64::try_from(s).ok()).map_or(self.election.lease_duration, Duration::from_secs)
-    }
-
-    /// Frees the lease if it is still as it was seen; whether it was.
+    /// Frees the lease, if it is still as it was seen; whether it was.
     async fn free(&self, lease: &Lease) -> bool {
         let nobodys = json!({
-            "metadata": {"resourceVersion": lease.metadata.resource_version},
+            "metadata": {"resourceVersion": lease.version()},
             "spec": {"holderIdentity": null, "leaseDurationSeconds": null, "acquireTime": null, "renewTime": null},
         });
         let (params, patch) = (PatchParams::default(), Patch::Merge(nobodys));
         let freed = timeout(self.fence.patience(), self.leases.patch(LEASE, &params, &patch)).await;
-        let (holder, freed) = (holder(lease), matches!(freed, Ok(Ok(_))));
-        tracing::info!(lease = LEASE, holder, freed, "the lease was not renewed for as long as it lasts");
+        let freed = matches!(freed, Ok(Ok(_)));
+        match lease.holder() {
+            Some(holder) => {
+                tracing::info!(lease = LEASE, holder, freed, "the lease was not renewed for as long as it lasts")
+            }
+            None => tracing::info!(lease = LEASE, freed, "the lease is nobody's, and what is left in it is taken out"),
+        }
         freed
     }
 }
@@ -291,9 +303,4 @@ fn is_anothers(error: &LeaseManagerError) -> bool {
     let is_refused = causes.filter_map(|error| error.downcast_ref::<Refused>());
     matches!(error, LeaseManagerError::LeaseAlreadyExists(_))
         || is_refused.last().is_some_and(|why| !matches!(why, Refused::NoAnswer(_)))
-}
-
-/// Who holds the lease.
-fn holder(lease: &Lease) -> Option<&str> {
-    lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{api::certificate_request::duration, leader::Election};
+use crate::{
+    api::certificate_request::duration,
+    leader::{Election, LONGEST},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ElectionArgs {
@@ -65,7 +68,8 @@ impl ElectionArgs {
 /// A duration as Go writes it, of at least a second and at most an hour: a lease is counted in seconds.
 fn whole_seconds(text: &str) -> Result<Duration, &'static str> {
     let duration = duration(text).and_then(|duration| Duration::try_from(duration).ok());
-    let whole = |duration: &Duration| duration.subsec_nanos() == 0 && (1..=3600).contains(&duration.as_secs());
+    let whole =
+        |duration: &Duration| duration.subsec_nanos() == 0 && (1..=LONGEST.as_secs()).contains(&duration.as_secs());
     duration.filter(whole).ok_or("it takes whole seconds, such as 15s or 1m30s, at most 1h")
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
-use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Client, client::Body};
 use tokio::{
     sync::watch,
@@ -11,7 +10,7 @@ use tokio::{
 };
 use tower::BoxError;
 
-use super::{Leadership, holder};
+use super::{Leadership, lease::Lease};
 
 /// Why a call was not made, or its answer not passed on.
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +27,13 @@ pub(super) enum Refused {
 
 /// Stands between the library and the API server. It reads each answer about the lease: who holds it by that answer leads
 /// or follows from then on. The library waits for no answer longer than half the deadline, so that there is time for
-/// another try; and it does not get to see the lease while another holds it, so that it neither takes nor renews that.
+/// another try; and it does not get to see the lease while another holds it, so that it neither takes nor renews that, nor
+/// anything in it that it has not written.
 pub(super) struct Fence {
     pub(super) client: Client,
     pub(super) identity: String,
+    /// How long the lease lasts when it is ours.
+    pub(super) lasts: Duration,
     pub(super) deadline: Duration,
     pub(super) until: watch::Sender<Option<Instant>>,
 }
@@ -46,7 +48,7 @@ impl Fence {
         let (head, body) = timeout(self.patience(), answer).await.map_err(|_| Refused::NoAnswer(self.patience()))??;
         if head.status.is_success() {
             let lease: Lease = serde_json::from_slice(&body)?;
-            match holder(&lease) {
+            match lease.holder() {
                 Some(holder) if holder == self.identity => {
                     if renews {
                         self.lead(sent + self.deadline);
@@ -58,7 +60,10 @@ impl Fence {
                 }
                 None => self.follow(),
             }
-        } else if head.status == StatusCode::NOT_FOUND {
+            let shown = serde_json::to_vec(&lease.shown(self.lasts))?;
+            return Ok(Response::from_parts(head, Body::from(shown)));
+        }
+        if head.status == StatusCode::NOT_FOUND {
             self.follow();
         } else if renews && head.status == StatusCode::CONFLICT {
             // The library panics at this in one place, and comes again too soon in another.
@@ -134,7 +139,7 @@ mod tests {
             }
         });
         let (client, identity) = (Client::new(server, "tandem"), "own".to_owned());
-        Fence { client, identity, deadline: DEADLINE, until: watch::channel(None).0 }
+        Fence { client, identity, lasts: DEADLINE * 2, deadline: DEADLINE, until: watch::channel(None).0 }
     }
 
     async fn ask(fence: &Fence, method: Method) -> Result<StatusCode, String> {

@@ -2,6 +2,7 @@
 //! replicas differ by their tokens.
 
 mod clocks;
+mod odd_leases;
 mod probes;
 pub(crate) mod replicas;
 
