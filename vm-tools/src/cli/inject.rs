@@ -7,12 +7,12 @@ use std::{
 
 use clap::ValueHint;
 use serde_yaml::Value;
-use similar::TextDiff;
 use tandem_cli::files::{self, Replacement, Wanted};
 use tandem_cli::manifests;
 use tandem_cli::{stdio, yaml};
 
-use super::{Done, Streams, note, one};
+use super::diff::Diff;
+use super::{Done, NO, Streams, note, one};
 use crate::inject::{self, Input, Options};
 
 /// Most bytes of one file. An edit in place holds its text in several copies, and nobody writes this much by hand.
@@ -28,9 +28,15 @@ pub(super) struct Args {
     /// Take out again what an earlier run put in
     #[arg(long, conflicts_with = "secret")]
     remove: bool,
-    /// Show what changes, and write nothing else
-    #[arg(long, conflicts_with_all = ["in_place", "output_dir"])]
-    diff: bool,
+    /// Show what changes, and write nothing: in short, or with --diff=full every line
+    #[arg(
+        long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "short",
+        conflicts_with_all = ["in_place", "output_dir"]
+    )]
+    diff: Option<Diff>,
+    /// With --diff: end with exit code 1 where something changes
+    #[arg(long, requires = "diff")]
+    exit_code: bool,
     /// Change the files themselves
     #[arg(short, long, conflicts_with = "output_dir")]
     in_place: bool,
@@ -55,6 +61,9 @@ Examples:
   # As a filesystem that follows the Secret, for a service of your own
   tandem-vm inject --secret shop-db-tls --delivery filesystem --owner www-data \\
       --service nginx.service --reload-command 'systemctl reload nginx' --in-place vm.yaml
+
+  # In a pipeline: has every manifest what it needs? (exit code 1: it has not)
+  tandem-vm inject --secret shop-db-tls --diff --exit-code vm.yaml || echo 'run it --in-place'
 
   # And out again
   tandem-vm inject --remove --in-place vm.yaml
@@ -81,9 +90,11 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         inject::inject(&inputs, &args.options)
     };
     let output = done.map_err(one)?;
-    if args.diff {
-        let diffs = sources.iter().zip(&output.texts).map(|(source, text)| diff(&source.input, text));
-        stdio::print(streams.stdout, diffs.collect::<String>().as_bytes()).map_err(one)?;
+    let changed = sources.iter().zip(&output.texts).any(|(source, text)| source.input.text != *text);
+    if let Some(diff) = args.diff {
+        let one = |(source, text): (&Source, &String)| diff.of(&source.input.name, &source.input.text, text);
+        let diffs = sources.iter().zip(&output.texts).map(one);
+        stdio::print(streams.stdout, diffs.collect::<String>().as_bytes()).map_err(super::one)?;
     } else if args.in_place {
         write_in_place(&sources, &output.texts)?;
     } else if let Some(dir) = &args.output_dir {
@@ -91,10 +102,12 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     } else {
         stdio::print(streams.stdout, joined(&output.texts).as_bytes()).map_err(one)?;
     }
-    for told in &output.notes {
+    let same = !changed && !args.remove && (args.diff.is_some() || args.in_place);
+    let notes = if same { &["nothing to change".to_owned()] } else { &*output.notes };
+    for told in notes {
         note(streams, &format!("{}: {told}", output.machine))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if args.exit_code && changed { ExitCode::from(NO) } else { ExitCode::SUCCESS })
 }
 
 fn read(paths: &[PathBuf], streams: &mut Streams<'_>) -> Result<Vec<Source>, Vec<String>> {
@@ -109,10 +122,6 @@ fn read(paths: &[PathBuf], streams: &mut Streams<'_>) -> Result<Vec<Source>, Vec
         }
     }
     Ok(sources)
-}
-
-fn diff(input: &Input, text: &str) -> String {
-    TextDiff::from_lines(input.text.as_str(), text).unified_diff().header(&input.name, &input.name).to_string()
 }
 
 /// One stream of all files.

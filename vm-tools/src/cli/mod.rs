@@ -5,6 +5,7 @@
 
 mod check;
 mod completions;
+mod diff;
 mod endpoint;
 mod inject;
 mod keyfile;

@@ -9,7 +9,7 @@ use similar::TextDiff;
 use tandem_cli::files::{self, Replacement};
 use tandem_cli::{json, stdio};
 
-use super::{Done, Streams, note, one};
+use super::{Done, NO, Streams, note, one};
 use crate::mongod_conf::{self, AUTH_MODES, Change, Changed, MODES};
 
 /// Most bytes of a file; one with every option has a few thousand.
@@ -62,6 +62,9 @@ pub(super) struct Args {
     /// Show what would change instead of the changed file
     #[arg(long, conflicts_with_all = ["in_place", "output"])]
     diff: bool,
+    /// With --diff: end with exit code 1 where something would change
+    #[arg(long, requires = "diff")]
+    exit_code: bool,
     /// Write the changed file in place of the old one, whole or not at all, with its mode and owner
     #[arg(short, long)]
     in_place: bool,
@@ -103,7 +106,8 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     let text = text.ok_or_else(|| one(format!("{name}: more than {MAX_BYTES} bytes; give a mongod.conf")))?;
     let changed = mongod_conf::change(&text, &changes)
         .map_err(|problems| problems.iter().map(|problem| format!("{name}: {problem}")).collect::<Vec<_>>())?;
-    if args.in_place && changed.text != text {
+    let same = changed.text == text;
+    if args.in_place && !same {
         let file = Replacement { path: &args.file, before: &text, after: &changed.text };
         files::replace(&[file]).map_err(one)?;
     }
@@ -117,10 +121,13 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         (_, Output::Text, false) => changed.text,
     };
     stdio::print(streams.stdout, shown.as_bytes()).map_err(one)?;
+    if same && (args.diff || args.in_place) {
+        note(streams, &format!("{name}: nothing to change"))?;
+    }
     for warning in changed.warnings {
         note(streams, &format!("warning: {name}: {warning}"))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if args.exit_code && !same { ExitCode::from(NO) } else { ExitCode::SUCCESS })
 }
 
 /// All settings that the arguments name.

@@ -27,6 +27,7 @@ mod help;
 mod inject;
 mod inject_answers;
 mod inject_boot;
+mod inject_diff;
 mod inject_files;
 mod inject_generated;
 mod inject_mongod;

@@ -74,7 +74,24 @@ fn twice_is_once() {
     let once = changed(CONF, &[&TLS[..], &["--repl-set", "7"]].concat());
     assert_eq!(changed(&once, &[&TLS[..], &["--repl-set", "7"]].concat()), once);
     assert!(once.contains("replSetName: '7'\n"), "{once}");
-    assert_eq!(changed(&once, &[&TLS[..], &["--diff"]].concat()), "");
+}
+
+#[test]
+fn the_exit_code_of_a_diff_tells_whether_something_would_change_and_it_is_said_that_nothing_does() {
+    let diff = |text: &str, more: &[&str]| {
+        let done = run(text, &[&TLS[..], &["--diff"], more].concat());
+        (done.status.code().unwrap(), done.stdout.is_empty(), said(&done))
+    };
+    let (code, empty, _) = diff(CONF, &["--exit-code"]);
+    assert_eq!((code, empty, diff(CONF, &[]).0), (1, false, 0));
+    let nothing = "tandem-vm: standard input: nothing to change\n";
+    assert_eq!(diff(&changed(CONF, &TLS), &["--exit-code"]), (0, true, nothing.to_owned()));
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("mongod.conf");
+    fs::write(&file, changed(CONF, &TLS)).unwrap();
+    let mut command = tandem_vm();
+    let done = output(command.arg("mongod-conf").arg(&file).args(TLS).arg("--in-place"));
+    assert_eq!(said(&done), format!("tandem-vm: {}: nothing to change\n", file.display()));
 }
 
 /// mongod takes a quoted number for a number, so it stays quoted.
