@@ -24,115 +24,18 @@ pub struct IssuerProcess {
 }
 
 impl IssuerProcess {
-    /// Starts it with a token of its ServiceAccount. CRDs and RBAC have to be there: see [`install`].
-    ///
-    /// # Errors
-    /// Where it cannot be built, gets no token, or does not start.
-    pub async fn start(control_plane: &ControlPlane) -> Result<Self> {
-        Self::start_with(control_plane, &[]).await
-    }
-
-    /// The same with environment variables, such as `RUST_LOG`. What it logs comes after what earlier ones logged.
-    ///
-    /// # Errors
-    /// As [`IssuerProcess::start`].
-    pub async fn start_with(control_plane: &ControlPlane, variables: &[(&str, &str)]) -> Result<Self> {
-        Self::start_at(control_plane, None, variables).await
-    }
-
-    /// The same, but it reaches the API server by another address, such as that of a proxy.
-    ///
-    /// # Errors
-    /// As [`IssuerProcess::start`].
-    pub async fn start_at(control_plane: &ControlPlane, url: Option<&str>, variables: &[(&str, &str)]) -> Result<Self> {
-        Self::start_as(control_plane, "issuer", url, variables, &[]).await
-    }
-
-    /// One of several replicas, with a token and a log of its own, that stands for leadership. `arguments` are further ones of
-    /// `tandem-issuer run`.
-    ///
-    /// # Errors
-    /// As [`IssuerProcess::start`].
-    pub async fn start_replica(
-        control_plane: &ControlPlane,
-        name: &str,
-        url: Option<&str>,
-        arguments: &[&str],
-    ) -> Result<Self> {
-        Self::start_replica_with(control_plane, name, url, arguments, &[]).await
-    }
-
-    /// The same with environment variables.
-    ///
-    /// # Errors
-    /// As [`IssuerProcess::start`].
-    pub async fn start_replica_with(
-        control_plane: &ControlPlane,
-        name: &str,
-        url: Option<&str>,
-        arguments: &[&str],
-        variables: &[(&str, &str)],
-    ) -> Result<Self> {
-        let arguments: Vec<_> = ["--leader-elect"].into_iter().chain(arguments.iter().copied()).collect();
-        Self::start_as(control_plane, name, url, variables, &arguments).await
-    }
-
-    /// By a name, after which its kubeconfig and its log are called. `arguments` are further ones of `tandem-issuer run`.
-    ///
-    /// # Errors
-    /// As [`IssuerProcess::start`].
-    pub async fn start_as(
-        control_plane: &ControlPlane,
-        name: &str,
-        url: Option<&str>,
-        variables: &[(&str, &str)],
-        arguments: &[&str],
-    ) -> Result<Self> {
-        let program = tools::program("tandem-issuer")?;
-        Self::start_program(&program, control_plane, name, url, variables, arguments).await
-    }
-
-    /// The same of a program that was built otherwise, such as the static one that is released.
-    ///
-    /// # Errors
-    /// As [`IssuerProcess::start`].
-    pub async fn start_program(
-        program: &Path,
-        control_plane: &ControlPlane,
-        name: &str,
-        url: Option<&str>,
-        variables: &[(&str, &str)],
-        arguments: &[&str],
-    ) -> Result<Self> {
-        let arguments: Vec<_> = ["run"].iter().chain(arguments).copied().collect();
-        Self::spawn(program, control_plane, name, url, variables, &arguments).await
-    }
-
-    /// By a name, with these arguments, the command among them, and no others but for the kubeconfig.
-    ///
-    /// # Errors
-    /// As [`IssuerProcess::start`].
-    pub async fn start_exactly(control_plane: &ControlPlane, name: &str, arguments: &[&str]) -> Result<Self> {
-        let program = tools::program("tandem-issuer")?;
-        Self::spawn(&program, control_plane, name, None, &[], arguments).await
-    }
-
-    async fn spawn(
-        program: &Path,
-        control_plane: &ControlPlane,
-        name: &str,
-        url: Option<&str>,
-        variables: &[(&str, &str)],
-        arguments: &[&str],
-    ) -> Result<Self> {
-        let kubeconfig = control_plane.folder().join(format!("{name}.kubeconfig"));
-        write_kubeconfig(control_plane, (NAMESPACE, "tandem-issuer"), url, &kubeconfig).await?;
-        let mut command = Command::new(program);
-        // Nothing of the caller's surroundings may help it: only its own token counts.
-        command.env_clear().envs(variables.iter().copied()).args(arguments).arg("--kubeconfig").arg(kubeconfig);
-        let started = Instant::now();
-        let process = Process::start(&mut command, &control_plane.folder().join(format!("{name}.log")), None)?;
-        Ok(Self { process, started })
+    /// One that is to be started with a token of its ServiceAccount. CRDs and RBAC have to be there: see [`install`].
+    #[must_use]
+    pub const fn of(control_plane: &ControlPlane) -> Launch<'_> {
+        Launch {
+            control_plane,
+            program: None,
+            name: "issuer",
+            url: None,
+            variables: &[],
+            command: &["run"],
+            arguments: &[],
+        }
     }
 
     /// What it has logged so far.
@@ -162,6 +65,82 @@ impl IssuerProcess {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
+    }
+}
+
+/// How a tandem-issuer is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    control_plane: &'a ControlPlane,
+    program: Option<&'a Path>,
+    name: &'a str,
+    url: Option<&'a str>,
+    variables: &'a [(&'a str, &'a str)],
+    command: &'a [&'a str],
+    arguments: &'a [&'a str],
+}
+
+impl<'a> Launch<'a> {
+    /// By a name, after which its kubeconfig and its log are called. What it logs comes after what earlier ones logged.
+    #[must_use]
+    pub const fn named(self, name: &'a str) -> Self {
+        Self { name, ..self }
+    }
+
+    /// As one of several replicas: with a name of its own, and it stands for leadership.
+    #[must_use]
+    pub const fn replica(self, name: &'a str) -> Self {
+        Self { name, command: &["run", "--leader-elect"], ..self }
+    }
+
+    /// A program that was built otherwise, such as the static one that is released.
+    #[must_use]
+    pub const fn program(self, program: &'a Path) -> Self {
+        Self { program: Some(program), ..self }
+    }
+
+    /// Another address by which it reaches the API server, such as that of a proxy; if any.
+    #[must_use]
+    pub const fn at(self, url: Option<&'a str>) -> Self {
+        Self { url, ..self }
+    }
+
+    /// Environment variables, such as `RUST_LOG`. It has no others.
+    #[must_use]
+    pub const fn variables(self, variables: &'a [(&'a str, &'a str)]) -> Self {
+        Self { variables, ..self }
+    }
+
+    /// Further arguments of `tandem-issuer run`.
+    #[must_use]
+    pub const fn arguments(self, arguments: &'a [&'a str]) -> Self {
+        Self { arguments, ..self }
+    }
+
+    /// These arguments, the command among them, and no others but for the kubeconfig.
+    #[must_use]
+    pub const fn exactly(self, arguments: &'a [&'a str]) -> Self {
+        Self { command: &[], arguments, ..self }
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Where it cannot be built, gets no token, or does not start.
+    pub async fn start(self) -> Result<IssuerProcess> {
+        let Self { control_plane, name, url, .. } = self;
+        let kubeconfig = control_plane.folder().join(format!("{name}.kubeconfig"));
+        write_kubeconfig(control_plane, (NAMESPACE, "tandem-issuer"), url, &kubeconfig).await?;
+        let mut command = match self.program {
+            Some(program) => Command::new(program),
+            None => Command::new(tools::program("tandem-issuer")?),
+        };
+        // Nothing of the caller's surroundings may help it: only its own token counts.
+        command.env_clear().envs(self.variables.iter().copied());
+        command.args(self.command).args(self.arguments).arg("--kubeconfig").arg(kubeconfig);
+        let started = Instant::now();
+        let process = Process::start(&mut command, &control_plane.folder().join(format!("{name}.log")), None)?;
+        Ok(IssuerProcess { process, started })
     }
 }
 

@@ -88,7 +88,7 @@ async fn demonstrate() -> Result<()> {
 
     account.step("tandem-issuer, as a process of its own with the rights that are shipped");
     issuer::install(&cluster).await?;
-    let issuer = IssuerProcess::start(&control_plane).await?;
+    let issuer = IssuerProcess::of(&control_plane).start().await?;
     let ca = root_ca("Internal CA of the demo", &PKCS_ECDSA_P256_SHA256)?;
     let home = tandem_tests::Space { cluster: cluster.clone(), name: issuer::NAMESPACE.to_owned() };
     home.put_tls("internal-ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;

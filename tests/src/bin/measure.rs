@@ -49,7 +49,7 @@ async fn main() -> Result<()> {
         let approved = |object: &_| condition(object, "Approved").is_some_and(|(status, _, _)| status == "True");
         space.wait(CERTIFICATE_REQUEST, "leaf-1", approved).await?;
         let began = Instant::now();
-        let issuer = IssuerProcess::start(&control_plane).await?;
+        let issuer = IssuerProcess::of(&control_plane).start().await?;
         space.wait(CERTIFICATE_REQUEST, "leaf-1", |object| is_ready(object, "True", "Issued")).await?;
         let took = began.elapsed().as_secs_f64();
         space.wait_ready(CERTIFICATE, "leaf").await?;

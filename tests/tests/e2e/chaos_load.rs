@@ -89,7 +89,7 @@ async fn two_thousand_requests_of_one_namespace_do_not_keep_another_waiting() ->
     let mut progress = Progress::follow(&cluster)?;
     ask_for_many(&many, &names(MANY), &reference).await?;
     progress.until(&many, Step::Approved, MANY).await?;
-    environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
+    environment.issuer = IssuerProcess::of(&environment.control_plane).start().await?;
     progress.until(&many, Step::Issued, 32).await?;
     ask_for_many(&few, &names(FEW), &reference).await?;
     progress.until(&few, Step::Issued, FEW).await?;
@@ -141,7 +141,7 @@ async fn an_issuer_killed_at_random_under_load_fails_nobody_and_signs_nothing_tw
             let moment = kill * BETWEEN + 1 + usize::try_from(random(BETWEEN as u64 - 1))?;
             progress.until(&space, Step::Issued, moment).await?;
             environment.issuer.process().kill()?;
-            environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
+            environment.issuer = IssuerProcess::of(&environment.control_plane).start().await?;
         }
         progress.until(&space, Step::Issued, names.len()).await
     };
@@ -160,7 +160,7 @@ async fn an_issuer_killed_at_random_under_load_fails_nobody_and_signs_nothing_tw
     // What it left when it was killed last is what it would leave any time: a finished request is not touched again.
     let before = get(&space, "leaf-0").await?;
     environment.issuer.process().kill()?;
-    environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
+    environment.issuer = IssuerProcess::of(&environment.control_plane).start().await?;
     ask_for_many(&space, &["after".to_owned()], &reference).await?;
     issued(&space, "after").await?;
     ensure!(get(&space, "leaf-0").await? == before, "a finished request was written to");
@@ -182,12 +182,12 @@ async fn a_write_of_an_issuer_that_was_killed_comes_too_late() -> Result<()> {
         written.then(|| delay.lock().ok()?.take())?
     };
     let mut proxy = FaultProxy::start(&environment.control_plane, Box::new(first_write)).await?;
-    environment.issuer = IssuerProcess::start_at(&environment.control_plane, Some(&proxy.url), &[]).await?;
+    environment.issuer = IssuerProcess::of(&environment.control_plane).at(Some(&proxy.url)).start().await?;
     ask_plainly(&space, "late").await?;
     while !proxy.passed.recv().await.context("no proxy")?.troubled {}
     environment.issuer.process().kill()?;
 
-    environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
+    environment.issuer = IssuerProcess::of(&environment.control_plane).start().await?;
     issued(&space, "late").await?;
     let before = get(&space, "late").await?;
     release.send(()).ok().context("the write was not kept")?;

@@ -83,7 +83,7 @@ impl Life {
     /// A process in place of the Deployment's pods, with their arguments.
     async fn pods(&self, name: &str, arguments: &[String]) -> Result<IssuerProcess> {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        IssuerProcess::start_exactly(&self.control_plane, name, &arguments).await
+        IssuerProcess::of(&self.control_plane).named(name).exactly(&arguments).start().await
     }
 
     async fn knows_refused_keys(&self) -> Result<bool> {
@@ -112,7 +112,7 @@ async fn certificates_outlive_upgrade_rollback_and_uninstallation() -> Result<()
     let notes = life.helm(&["install", RELEASE, &earlier, "--create-namespace", "--set=firstIssuer.enabled=true"])?;
     ensure!(notes.contains("kubectl wait --for condition=Ready tandemclusterissuer/internal-ca"), "{notes}");
     ensure!(!notes.contains("cert-manager is not in this cluster"), "{notes}");
-    let mut pods = IssuerProcess::start(&life.control_plane).await?;
+    let mut pods = IssuerProcess::of(&life.control_plane).start().await?;
     let issuer = life.cluster.wait(CLUSTER_ISSUER, "", "internal-ca", |o| is_ready(o, "True", "")).await?;
     let before = life.certificate("before").await?;
     let (ca, request) = (
@@ -152,7 +152,7 @@ async fn certificates_outlive_upgrade_rollback_and_uninstallation() -> Result<()
     life.helm(&["install", RELEASE, &chart, "--set=firstIssuer.enabled=true"])?;
     // New pods have new tokens: the old ones' ServiceAccount is gone.
     pods.process().stop()?;
-    let _pods = IssuerProcess::start(&life.control_plane).await?;
+    let _pods = IssuerProcess::of(&life.control_plane).start().await?;
     life.certificate("again").await?;
     ensure!(life.version(&life.shop, SECRET, "before").await? == before, "a certificate was issued anew");
     ensure!(life.version(&life.shop, SECRET, "upgraded").await? == upgraded, "a certificate was issued anew");

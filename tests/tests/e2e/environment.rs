@@ -35,7 +35,7 @@ impl Environment {
     pub(crate) async fn start_issuer(arguments: &[&str], variables: &[(&str, &str)], run: &[&str]) -> Result<Self> {
         let control_plane = ControlPlane::start_with(arguments)?;
         issuer::install(&control_plane.cluster().await?).await?;
-        let issuer = IssuerProcess::start_as(&control_plane, "issuer", None, variables, run).await?;
+        let issuer = IssuerProcess::of(&control_plane).variables(variables).arguments(run).start().await?;
         Ok(Self { control_plane, issuer })
     }
 
@@ -43,7 +43,7 @@ impl Environment {
     async fn start_by_helm(arguments: &[&str]) -> Result<Self> {
         let control_plane = ControlPlane::start_with(arguments)?;
         helm::install(&control_plane, &[])?;
-        let issuer = IssuerProcess::start(&control_plane).await?;
+        let issuer = IssuerProcess::of(&control_plane).start().await?;
         Ok(Self { control_plane, issuer })
     }
 

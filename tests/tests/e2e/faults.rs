@@ -55,7 +55,7 @@ fn troubles() -> Box<Fault> {
 async fn behind(fault: Box<Fault>) -> Result<(Environment, FaultProxy)> {
     let control_plane = without_issuer().await?;
     let proxy = FaultProxy::start(&control_plane, fault).await?;
-    let issuer = IssuerProcess::start_as(&control_plane, "issuer", Some(&proxy.url), &[], &[ADDRESS]).await?;
+    let issuer = IssuerProcess::of(&control_plane).at(Some(&proxy.url)).arguments(&[ADDRESS]).start().await?;
     Ok((Environment { control_plane, issuer }, proxy))
 }
 

@@ -113,7 +113,7 @@ async fn an_issuer_whose_clock_is_ten_minutes_off_serves_every_request() -> Resu
     for off in [OFF, -OFF] {
         let fake_time = format!("{off:+}");
         let variables = [("LD_PRELOAD", library.as_str()), ("FAKETIME", &fake_time), ("DONT_FAKE_MONOTONIC", "1")];
-        let mut issuer = IssuerProcess::start_with(&control_plane, &variables).await?;
+        let mut issuer = IssuerProcess::of(&control_plane).variables(&variables).start().await?;
         let space = cluster.space("clock").await?;
         let served = async {
             let ca = with_issuer(&space).await?;

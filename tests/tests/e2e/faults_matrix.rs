@@ -190,7 +190,7 @@ impl Bench {
         };
         let control_plane = without_issuer().await?;
         let proxy = FaultProxy::start(&control_plane, Box::new(fault)).await?;
-        let issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
+        let issuer = IssuerProcess::of(&control_plane).at(Some(&proxy.url)).start().await?;
         let progress = Progress::follow(&control_plane.cluster().await?)?;
         Ok(Self { environment: Environment { control_plane, issuer }, proxy, active, progress })
     }

@@ -95,7 +95,7 @@ impl Bench {
     async fn start() -> Result<Self> {
         let control_plane = without_issuer().await?;
         let proxy = Toxiproxy::start(&control_plane).await?;
-        let issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
+        let issuer = IssuerProcess::of(&control_plane).at(Some(&proxy.url)).start().await?;
         let progress = Progress::follow(&control_plane.cluster().await?)?;
         Ok(Self { environment: Environment { control_plane, issuer }, proxy, progress })
     }

@@ -96,7 +96,7 @@ async fn a_namespace_without_a_role_is_named_and_the_others_are_served() -> Resu
         ask_plainly(space, "leaf").await?;
     }
     let arguments = ["--admin-address=127.0.0.1:0", "--namespace=shop", "--namespace=billing", "--namespace=closed"];
-    let mut issuer = IssuerProcess::start_as(&control_plane, "issuer", None, &[], &arguments).await?;
+    let mut issuer = IssuerProcess::of(&control_plane).arguments(&arguments).start().await?;
     let admin = Admin::of(&issuer.process().log, None).await?;
 
     for space in [&shop, &billing] {

@@ -45,7 +45,7 @@ async fn it_stops_cleanly_and_takes_up_what_waited_meanwhile() -> Result<()> {
     ensure!(!touched(&waiting), "somebody else signs");
     let finished = get(&space, "before").await?;
 
-    environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
+    environment.issuer = IssuerProcess::of(&environment.control_plane).start().await?;
     let issued = issued(&space, "meanwhile").await?;
     OpenSsl::new()?.verify(&issued.chain, &ca.as_ref().pem(), &[])?;
     ensure!(get(&space, "before").await? == finished, "a finished request was written to");
@@ -67,7 +67,8 @@ async fn what_is_still_to_be_told_is_told_before_it_stops() -> Result<()> {
     for name in &names {
         space.wait(tandem_tests::cluster::CERTIFICATE_REQUEST, name, approved).await?;
     }
-    environment.issuer = IssuerProcess::start_as(&environment.control_plane, "again", None, &[], &[ADDRESS]).await?;
+    environment.issuer =
+        IssuerProcess::of(&environment.control_plane).named("again").arguments(&[ADDRESS]).start().await?;
     // Meanwhile its issuer, which wakes them, is looked at again and again.
     let poke = async {
         for number in 0..50 {
@@ -120,7 +121,7 @@ async fn events_that_the_server_does_not_take_are_left_after_a_while() -> Result
         })
     };
     let proxy = FaultProxy::start(&control_plane, Box::new(hangs)).await?;
-    let mut issuer = IssuerProcess::start_at(&control_plane, Some(&proxy.url), &[]).await?;
+    let mut issuer = IssuerProcess::of(&control_plane).at(Some(&proxy.url)).start().await?;
     let space = control_plane.cluster().await?.space("untold").await?;
     with_issuer(&space).await?;
     let asked = Instant::now();
@@ -138,7 +139,7 @@ async fn it_stops_cleanly_where_it_never_got_going() -> Result<()> {
     let cluster = control_plane.cluster().await?;
     // Its account and its rights, but no CRDs.
     cluster.apply(&issuer::manifest(|kind| kind != CRD.1)?, issuer::NAMESPACE).await?;
-    let mut issuer = IssuerProcess::start(&control_plane).await?;
+    let mut issuer = IssuerProcess::of(&control_plane).start().await?;
     let mut look = tokio::time::interval(Duration::from_millis(20));
     let told = async {
         while !issuer.log()?.contains("is it installed? `tandem-issuer crds` prints ours") {
@@ -175,7 +176,7 @@ async fn a_request_that_cannot_be_read_stops_no_other() -> Result<()> {
     }
     // Nor does it when the issuer finds them at its start.
     environment.issuer.process().stop()?;
-    environment.issuer = IssuerProcess::start(&environment.control_plane).await?;
+    environment.issuer = IssuerProcess::of(&environment.control_plane).start().await?;
     ask_plainly(&space, "after").await?;
     set_conditions(&space, "after", &["Approved"]).await?;
     issued(&space, "after").await.map(|_| ())

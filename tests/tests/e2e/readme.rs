@@ -66,7 +66,7 @@ async fn every_command_of_the_readme_works() -> Result<()> {
     ensure!(!script.contains("cargo"), "an unknown build command");
     let (install, rest) = script.split_once("\n# An internal CA").context("the first issuer is gone")?;
     run(install, &control_plane)?;
-    let _issuer = IssuerProcess::start(&control_plane).await?;
+    let _issuer = IssuerProcess::of(&control_plane).start().await?;
     run(&format!("# An internal CA{rest}"), &control_plane)
 }
 

@@ -117,7 +117,12 @@ async fn traces_go_by_tls_to_the_collector_whose_ca_is_known_and_to_no_other() -
             // Batches as fast as they come, and every failure of one is in the log.
             let more = [("OTEL_BSP_SCHEDULE_DELAY", "50"), ("RUST_LOG", "info,opentelemetry-otlp=debug")];
             let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).chain(more).collect();
-            IssuerProcess::start_as(control_plane, name, None, &variables, &[endpoint.as_str()]).await
+            IssuerProcess::of(control_plane)
+                .named(name)
+                .variables(&variables)
+                .arguments(&[endpoint.as_str()])
+                .start()
+                .await
         }
     };
     let space = control_plane.cluster().await?.space("tls").await?;

@@ -79,7 +79,7 @@ async fn managers_with_times_that_cannot_be_held_stop_nobody_and_show_no_key() -
     manage(&control_plane, &odd.name, "secret/internal-ca", &json!({"f:type": {}}))?;
     manage(&control_plane, "", &format!("certificatesigningrequest/{by_kubernetes}"), &json!({"f:spec": {}}))?;
 
-    let issuer = IssuerProcess::start(&control_plane).await?;
+    let issuer = IssuerProcess::of(&control_plane).start().await?;
     let served = async {
         other.wait_ready(ISSUER, "internal-ca").await?;
         ask_plainly(&other, "leaf").await?;

@@ -62,7 +62,7 @@ fn shared() -> Result<&'static (ControlPlane, IssuerProcess)> {
             let cluster = control_plane.cluster().await?;
             issuer::install(&cluster).await?;
             cluster.apply_crds(&root().join("tests/data/kubevirt-crd.yaml")).await?;
-            let issuer = IssuerProcess::start(&control_plane).await?;
+            let issuer = IssuerProcess::of(&control_plane).start().await?;
             let home = Space { cluster: cluster.clone(), name: issuer::NAMESPACE.to_owned() };
             let ca = root_ca("Internal CA of the guests", &PKCS_ECDSA_P256_SHA256)?;
             home.put_tls(ISSUER, &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;

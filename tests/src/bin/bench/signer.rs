@@ -109,8 +109,7 @@ impl Stage {
             Signer::Tandem => {
                 let (program, arguments) = &self.issuer;
                 let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-                let started =
-                    IssuerProcess::start_program(program, &self.control_plane, "issuer", None, &[], &arguments);
+                let started = IssuerProcess::of(&self.control_plane).program(program).arguments(&arguments).start();
                 Some(Running::Tandem(started.await?))
             }
             Signer::CaIssuer => {

@@ -123,8 +123,13 @@ async fn off_by(clock: &Clock) -> Result<()> {
     // Not by TLS: by some clocks the server's certificate, made just now, is not valid.
     let proxy = FaultProxy::start(&environment.control_plane, Box::new(|_: &Method, _: &str| None)).await?;
     let (control_plane, url) = (&environment.control_plane, Some(&*proxy.url));
-    let mut second =
-        IssuerProcess::start_replica_with(control_plane, "second", url, &TIMES, &clock.time_of_day()).await?;
+    let mut second = IssuerProcess::of(control_plane)
+        .replica("second")
+        .at(url)
+        .arguments(&TIMES)
+        .variables(&clock.time_of_day())
+        .start()
+        .await?;
     says(&second, "following").await?;
     let space = environment.space("off").await?;
     with_issuer(&space).await?;
@@ -188,7 +193,13 @@ async fn a_clock_that_jumps_unseats_no_leader_and_lets_no_follower_take_over() -
     let cluster = environment.control_plane.cluster().await?;
     let (first, since) = leader(&cluster, None).await?;
     let control_plane = &environment.control_plane;
-    let second = IssuerProcess::start_replica_with(control_plane, "second", url, &TIMES, &other.time_of_day()).await?;
+    let second = IssuerProcess::of(control_plane)
+        .replica("second")
+        .at(url)
+        .arguments(&TIMES)
+        .variables(&other.time_of_day())
+        .start()
+        .await?;
     says(&second, "following").await?;
     let space = environment.space("jumps").await?;
     with_issuer(&space).await?;

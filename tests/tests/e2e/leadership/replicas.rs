@@ -54,7 +54,13 @@ pub(crate) async fn environment_with(
         Some(control_plane) => control_plane,
         None => without_issuer().await?,
     };
-    let issuer = IssuerProcess::start_replica_with(&control_plane, "first", url, arguments, variables).await?;
+    let issuer = IssuerProcess::of(&control_plane)
+        .replica("first")
+        .at(url)
+        .arguments(arguments)
+        .variables(variables)
+        .start()
+        .await?;
     let environment = Environment { control_plane, issuer };
     leader(&environment.control_plane.cluster().await?, None).await.with_context(|| told(&environment.issuer))?;
     Ok(environment)
@@ -148,7 +154,7 @@ pub(crate) async fn follower(
     arguments: &[&str],
     url: Option<&str>,
 ) -> Result<IssuerProcess> {
-    let replica = IssuerProcess::start_replica(control_plane, name, url, arguments).await?;
+    let replica = IssuerProcess::of(control_plane).replica(name).at(url).arguments(arguments).start().await?;
     says(&replica, "following").await?;
     Ok(replica)
 }

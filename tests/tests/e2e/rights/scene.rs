@@ -95,7 +95,7 @@ impl Scene {
         self.started += 1;
         let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
         let name = format!("replica-{}", self.started);
-        IssuerProcess::start_exactly(&self.control_plane, &name, &arguments).await
+        IssuerProcess::of(&self.control_plane).named(&name).exactly(&arguments).start().await
     }
 
     /// Waits until probes are told that the replicas are ready, one of them as the leader.
