@@ -43,9 +43,9 @@ pub(super) struct How {
     /// Time limit for each connection, and for each answer of the API server
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     timeout: SignedDuration,
-    /// The user to name to PostgreSQL; its rules for connections go by it. No password is sent
-    #[arg(long, value_name = "USER", default_value = "postgres")]
-    user: String,
+    /// The user to name to PostgreSQL; its rules for connections go by it. No password is sent [default: postgres]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
     /// The database to name to PostgreSQL [default: the user's name]
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
@@ -78,8 +78,16 @@ impl How {
         let name = self.server_name.as_ref().unwrap_or(&endpoint.host);
         let server_name = ServerName::try_from(name.clone())
             .map_err(|_| vec![format!("--server-name: `{}` is neither a DNS name nor an IP address", shown(name))])?;
-        let database = self.database.as_ref().unwrap_or(&self.user);
-        let login = (self.user.clone(), database.clone());
+        let named = [("--user", &self.user), ("--database", &self.database)];
+        if self.protocol != Protocol::Postgresql
+            && let Some((option, _)) = named.iter().find(|(_, value)| value.is_some())
+        {
+            return Err(vec![format!(
+                "{option}: is named to PostgreSQL alone; leave it out, or add --protocol postgresql"
+            )]);
+        }
+        let user = self.user.clone().unwrap_or_else(|| "postgres".to_owned());
+        let login = (user.clone(), self.database.clone().unwrap_or(user));
         Ok(Target { endpoint, protocol: self.protocol, server_name, timeout: self.timeout()?, login })
     }
 }

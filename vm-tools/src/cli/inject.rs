@@ -26,7 +26,10 @@ pub(super) struct Args {
     #[command(flatten)]
     options: Options,
     /// Take out again what an earlier run put in
-    #[arg(long, conflicts_with = "secret")]
+    #[arg(long, conflicts_with_all = [
+        "secret", "delivery", "serial", "database", "os", "folder", "combined", "owner", "service", "tls_mode", "client_auth",
+        "exec_start", "keep_mongod_conf", "reload", "reload_command", "credentials", "endpoint",
+    ])]
     remove: bool,
     /// Show what changes, and write nothing: in short, or with --diff=full every line
     #[arg(
@@ -35,7 +38,7 @@ pub(super) struct Args {
     )]
     diff: Option<Diff>,
     /// With --diff: end with exit code 1 where something changes
-    #[arg(long, requires = "diff")]
+    #[arg(long, requires = "diff", conflicts_with_all = ["in_place", "output_dir"])]
     exit_code: bool,
     /// Change the files themselves
     #[arg(short, long, conflicts_with = "output_dir")]
@@ -87,6 +90,10 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     let done = if args.remove {
         inject::remove(&inputs, args.options.vm.as_deref())
     } else {
+        let problems = args.options.problems();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         inject::inject(&inputs, &args.options)
     };
     let output = done.map_err(one)?;

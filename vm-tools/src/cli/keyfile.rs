@@ -31,10 +31,10 @@ pub(super) struct Args {
     #[arg(short, long, requires = "secret")]
     namespace: Option<String>,
     /// Replace a FILE that is there. Members with the old key do not know those with the new one
-    #[arg(long)]
+    #[arg(long, requires = "file")]
     replace: bool,
     /// Write nothing; check whether MongoDB takes the keyFile FILE: length, characters, permissions
-    #[arg(long, requires = "file", conflicts_with_all = ["secret", "replace"])]
+    #[arg(long, requires = "file", conflicts_with_all = ["secret", "namespace", "replace"])]
     check: bool,
 }
 
@@ -58,6 +58,9 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
 }
 
 fn write(args: &Args, file: Option<&Path>, streams: &mut Streams<'_>) -> Done {
+    if args.replace && file.is_some_and(|file| file.as_os_str() == "-") {
+        return Err(one("--replace: standard output has no file to replace; name one, or leave it out"));
+    }
     let named = [
         ("--secret", &args.secret, values::subdomain as fn(&str) -> _),
         ("--namespace", &args.namespace, |name| values::label(name, 63)),

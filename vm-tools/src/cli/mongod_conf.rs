@@ -63,7 +63,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["in_place", "output"])]
     diff: bool,
     /// With --diff: end with exit code 1 where something would change
-    #[arg(long, requires = "diff")]
+    #[arg(long, requires = "diff", conflicts_with_all = ["in_place", "output"])]
     exit_code: bool,
     /// Write the changed file in place of the old one, whole or not at all, with its mode and owner
     #[arg(short, long)]

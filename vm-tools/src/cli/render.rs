@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, requires = "output_dir")]
     prune: bool,
     /// Write only the guest's cloud-config, of a single document (with members: the first one's)
-    #[arg(long, conflicts_with_all = ["output", "output_dir"])]
+    #[arg(long, conflicts_with_all = ["output", "output_dir", "prune"])]
     user_data_only: bool,
 }
 

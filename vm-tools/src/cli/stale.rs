@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "endpoint")]
     restart: bool,
     /// How long a VM may take to come back
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration, requires = "restart")]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration, requires = "restart", conflicts_with = "endpoint")]
     wait: SignedDuration,
     /// Text for people, or JSON
     #[arg(short, long, value_enum, default_value_t)]

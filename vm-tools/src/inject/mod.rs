@@ -17,6 +17,7 @@ mod krm;
 mod machine;
 mod options;
 mod secret;
+mod useless;
 mod user_data;
 
 use std::fmt;
@@ -99,7 +100,7 @@ impl InjectError {
 pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, InjectError> {
     let target = options.vm.as_deref();
     let mut bundle = Bundle::read(inputs)?;
-    let guest = options.guest()?;
+    let guest = options.guest().map_err(|problems| InjectError::general(problems.join("; ")))?;
     let machine = bundle.machine(target)?;
     let mut notes = strip(&mut bundle, &machine)?.notes;
     let machine = bundle.machine(target)?;

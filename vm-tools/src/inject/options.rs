@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{InjectError, VOLUME};
+use super::VOLUME;
 use crate::guest::{
     Bus, Content, Endpoint, GuestTls, InstalledFile, MongodTls, Owner, Reload, Source, StartTls, TlsMode,
 };
@@ -137,9 +137,16 @@ fn serial() -> String {
 }
 
 impl Options {
-    /// What runs in the guest.
-    pub(super) fn guest(&self) -> Result<GuestTls, InjectError> {
-        values::subdomain(&self.secret).map_err(|why| InjectError::general(format!("--secret: {why}")))?;
+    /// What is wrong with the options, whatever manifests they meet: a line each.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        self.guest().err().unwrap_or_default()
+    }
+
+    /// What runs in the guest, or what is wrong.
+    pub(super) fn guest(&self) -> Result<GuestTls, Vec<String>> {
+        let secret = values::subdomain(&self.secret).err().map(|why| format!("--secret: {why}"));
+        let mut problems: Vec<_> = secret.into_iter().chain(self.useless()).collect();
         let source = match self.delivery {
             Delivery::Disk => Source::Disk { serial: self.serial.clone(), bus: Bus::Virtio },
             Delivery::Filesystem => Source::Filesystem { tag: VOLUME.to_owned() },
@@ -148,7 +155,10 @@ impl Options {
             Some(Os::Debian) => Family::Debian,
             Some(Os::Rhel) => Family::Rhel,
             None if self.database == Database::None => Family::Debian,
-            None => return Err(InjectError::general("--os: is missing; the database's user and service depend on it")),
+            None => {
+                problems.push("--os: is missing; the database's user and service depend on it".to_owned());
+                Family::Debian
+            }
         };
         let mut guest = match self.database {
             Database::None => GuestTls::files_only(source, "/etc/ssl/tandem"),
@@ -160,7 +170,10 @@ impl Options {
         if !self.service.is_empty() {
             guest.before.clone_from(&self.service);
         }
-        guest.mongod = self.mongod(family, &guest.before)?;
+        guest.mongod = self.mongod(family, &guest.before).unwrap_or_else(|why| {
+            problems.push(why);
+            None
+        });
         if let Some(address) = &self.endpoint {
             let start = guest.endpoint.map_or(StartTls::Direct, |endpoint| endpoint.start);
             guest.endpoint = Some(Endpoint { address: address.clone(), start });
@@ -178,13 +191,13 @@ impl Options {
             (None, ReloadBy::Database, other) => other,
         };
         // What no guest could use is said before anything else.
-        guest.write_files().map_err(|error| InjectError::general(error.to_string()))?;
-        Ok(guest)
+        problems.extend(guest.write_files().err().map(|error| error.to_string()));
+        if problems.is_empty() { Ok(guest) } else { Err(problems) }
     }
 
     /// How mongod is started, unless that is left to its configuration file.
-    fn mongod(&self, family: Family, services: &[String]) -> Result<Option<MongodTls>, InjectError> {
-        let refused = |why: &str| Err(InjectError::general(why));
+    fn mongod(&self, family: Family, services: &[String]) -> Result<Option<MongodTls>, String> {
+        let refused = |why: &str| Err(why.to_owned());
         let asked = self.tls_mode.is_some() || self.client_auth.is_some() || self.exec_start.is_some();
         if self.database != Database::MongoDb {
             return match asked || self.keep_mongod_conf {
@@ -204,10 +217,10 @@ impl Options {
             ([_], Some(command)) => command.clone(),
             ([unit], None) if unit == "mongod.service" => MongodTls::packaged(family).to_owned(),
             ([unit], None) => {
-                return Err(InjectError::general(format!(
+                return Err(format!(
                     "--service: how {unit} starts mongod is not known; add --exec-start with what `systemctl cat {unit}` shows \
                      after ExecStart=, or --keep-mongod-conf"
-                )));
+                ));
             }
             _ => return refused("--service: one unit alone starts mongod; name that one, or add --keep-mongod-conf"),
         };

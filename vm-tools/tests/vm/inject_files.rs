@@ -127,6 +127,7 @@ fn options_reach_the_guests_settings() {
         files["/etc/tandem/tls.conf"].content.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
     let own = Options {
+        delivery: Delivery::Filesystem,
         combined: Some("/etc/haproxy/tls.pem".to_owned()),
         owner: Some("haproxy:ssl".to_owned()),
         service: vec!["haproxy.service".to_owned()],
@@ -137,7 +138,7 @@ fn options_reach_the_guests_settings() {
     assert_eq!(
         settings(own),
         [
-            "DEVICE='/dev/disk/by-id/virtio-tandem-tls'",
+            "TAG='tandem-tls'",
             "FILE='combined 0400 haproxy:ssl /etc/haproxy/tls.pem'",
             "FILE='ca 0644 - /etc/ssl/tandem/ca.crt'",
             "SERVICE='haproxy.service'",
