@@ -1,5 +1,6 @@
 //! A VM of the user's own, `examples/inject-own-vm`, whose mongod knows nothing of TLS: after `tandem-vm inject` it serves the
-//! Secret, from a filesystem, and takes nobody without TLS or without a certificate. Its mongod.conf is as it was.
+//! Secret, from a filesystem, and takes nobody without TLS or without a certificate. Its mongod.conf is as it was. Having booted,
+//! it takes what `--guest-script` prints: another mode, and the same for PostgreSQL and Redis, as Debian's packages have them.
 
 use std::{path::Path, process::Command};
 
@@ -11,7 +12,7 @@ use tandem_tests::{
 
 use crate::{
     rotation::Database,
-    scenario::{Scenario, example},
+    scenario::{Guest, Scenario, example},
 };
 
 const SECRET: &str = "shop-db-tls";
@@ -52,6 +53,46 @@ fn inject(file: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(tools::program("tandem-vm")?);
     tools::output(command.arg("inject").args(arguments).arg("--in-place").arg(file))?;
     Ok(std::fs::read_to_string(file)?)
+}
+
+/// Runs in the guest what `--guest-script` prints for these options.
+fn run_script(guest: &mut Guest, file: &Path, options: &[&str]) -> Result<()> {
+    let mut command = Command::new(tools::program("tandem-vm")?);
+    command.args(["inject", "--secret", SECRET, "--os", "debian", "--delivery", "filesystem", "--guest-script"]);
+    let script = tools::output(command.args(options).arg(file))?;
+    let done = guest.machine.try_shell(&script)?;
+    ensure!(done.code == 0, "{options:?}: the script ended with {}: {}", done.code, done.said);
+    Ok(())
+}
+
+/// PostgreSQL and Redis, which run without the Secret, serve it after the script, to those whom their configurations let in.
+fn assert_databases_take_it(guest: &mut Guest, file: &Path, host: &str) -> Result<()> {
+    guest.machine.shell("systemctl start postgresql@15-main.service redis-server.service && redis-cli ping")?;
+    let configurations = "cat /etc/postgresql/15/main/*.conf /etc/redis/redis.conf | sha256sum";
+    let before = guest.machine.shell(configurations)?;
+    run_script(guest, file, &["--database", "postgresql"])?;
+    run_script(guest, file, &["--database", "redis", "--client-auth", "Required"])?;
+    for (folder, connect) in [("postgresql", "127.0.0.1:5432 -starttls postgres"), ("redis", "127.0.0.1:6379")] {
+        guest.machine.shell(&format!(
+            "served=$(openssl s_client -connect {connect} -CAfile /etc/ssl/{folder}/ca.crt -verify_return_error \
+             -verify_hostname {host} </dev/null 2>/dev/null | openssl x509) &&
+             test \"$served\" = \"$(openssl x509 -in /etc/ssl/{folder}/tls.crt)\""
+        ))?;
+    }
+    let ssl = "runuser -u postgres -- psql -XAt -h 127.0.0.1 'sslmode=disable' -c 'show ssl' 2>&1 || :";
+    let told = guest.machine.shell(ssl)?;
+    // Debian's pg_hba.conf asks for a password there, with TLS and without.
+    ensure!(told.contains("password"), "without TLS PostgreSQL says: {told}");
+    let tls = "redis-cli --tls --cacert /etc/ssl/redis/ca.crt";
+    let known = "--cert /etc/ssl/redis/tls.crt --key /etc/ssl/redis/tls.key";
+    for (client, is_let_in) in
+        [(format!("{tls} {known}"), true), (tls.to_owned(), false), ("redis-cli".to_owned(), false)]
+    {
+        let told = guest.machine.try_shell(&format!("{client} ping 2>&1"))?.said;
+        ensure!((told.trim_end() == "PONG") == is_let_in, "{client}: {told}");
+    }
+    ensure!(guest.machine.shell(configurations)? == before, "the owner's configuration was changed");
+    Ok(())
 }
 
 #[test]
@@ -103,5 +144,11 @@ fn a_mongod_that_knew_nothing_of_tls_serves_the_secret_after_inject_and_follows_
     database.assert_follows(&scenario, &mut guest, &mut ask)?;
     let log = guest.machine.shell("cat /var/log/mongodb/mongod.log")?;
     ensure!(log.contains("rotateCertificates by rotation: done"), "nobody asked for it by name:\n{log}");
-    Ok(())
+
+    // By the script, for it has booted before: those without TLS are let in again, and those with it still.
+    run_script(&mut guest, &file, &["--database", "mongodb", "--tls-mode", "allowTLS"])?;
+    for client in [MongoClient { ca: None, certificate: None, ..friend.clone() }, friend.clone()] {
+        client.start(parts, port)?.run("ping")?;
+    }
+    assert_databases_take_it(&mut guest, &file, &friend.host)
 }

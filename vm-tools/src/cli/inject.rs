@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// Take out again what an earlier run put in
     #[arg(long, conflicts_with_all = [
         "secret", "delivery", "serial", "database", "os", "folder", "combined", "owner", "service", "tls_mode", "client_auth",
-        "exec_start", "keep_mongod_conf", "reload", "reload_command", "credentials", "endpoint",
+        "exec_start", "keep_config", "reload", "reload_command", "credentials", "endpoint",
     ])]
     remove: bool,
     /// Show what changes, and write nothing: in short, or with --diff=full every line
@@ -40,6 +40,10 @@ pub(super) struct Args {
     /// With --diff: end with exit code 1 where something changes
     #[arg(long, requires = "diff", conflicts_with_all = ["in_place", "output_dir"])]
     exit_code: bool,
+    /// Print a shell script for a guest that has booted before, to which cloud-init brings nothing more: it puts there what is
+    /// injected, and nothing else of the user data; write nothing else
+    #[arg(long, conflicts_with_all = ["remove", "diff", "exit_code", "in_place", "output_dir"])]
+    guest_script: bool,
     /// Change the files themselves
     #[arg(short, long, conflicts_with = "output_dir")]
     in_place: bool,
@@ -68,14 +72,20 @@ Examples:
   # In a pipeline: has every manifest what it needs? (exit code 1: it has not)
   tandem-vm inject --secret shop-db-tls --diff --exit-code vm.yaml || echo 'run it --in-place'
 
+  # What to run in a guest that has booted before, once its VM has started with the new manifest
+  tandem-vm inject --secret shop-db-tls --database mongodb --os debian \\
+      --guest-script vm.yaml >guest.sh
+
   # And out again
   tandem-vm inject --remove --in-place vm.yaml
 
 The manifests come out as they went in, with their comments and order, and with what the VM needs:
 a volume, its disk or filesystem, and in the user data files and commands for the guest. User data
 moves to a Secret: what the guest needs is longer than the 2048 bytes that KubeVirt admits inline.
-The Secret keeps how it stood, so that --remove puts it back byte for byte. mongod is started with
-TLS by options, whatever mongod.conf says of it; PostgreSQL and Redis name the files in their own.
+The Secret keeps how it stood, so that --remove puts it back byte for byte. A database is started
+with TLS by options, whatever its configuration says of it, and that file stays its owner's.
+cloud-init writes files at a guest's first boot only. Do not repeat that with `cloud-init clean`,
+which runs all of your own user data again: --guest-script is for guests that have booted before.
 The guest needs cloud-init, systemd and openssl. Other options replace those of an earlier run.";
 
 /// A file, and where it is; none for standard input.
@@ -97,6 +107,11 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         inject::inject(&inputs, &args.options)
     };
     let output = done.map_err(one)?;
+    if args.guest_script {
+        let script = inject::guest_script(&args.options).map_err(one)?;
+        stdio::print(streams.stdout, script.as_bytes()).map_err(one)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let changed = sources.iter().zip(&output.texts).any(|(source, text)| source.input.text != *text);
     if let Some(diff) = args.diff {
         let one = |(source, text): (&Source, &String)| diff.of(&source.input.name, &source.input.text, text);

@@ -72,7 +72,7 @@ impl GuestTls {
             before: Vec::new(),
             reload: Reload::None,
             endpoint: None,
-            mongod: None,
+            start: None,
             poll: POLL,
         }
     }

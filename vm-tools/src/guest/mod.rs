@@ -16,17 +16,17 @@
 
 mod data;
 mod defaults;
-mod mongod;
 mod replica_set;
 mod settings;
+mod start;
 mod tls;
 
 use serde::Serialize;
 
 pub use data::{Filesystem, GuestData};
-pub use mongod::{MongodTls, TlsMode};
 pub use replica_set::{GuestKeyFile, GuestReplicaSet};
 pub use settings::GuestError;
+pub use start::{Server, TlsMode, TlsStart};
 pub use tls::{Bus, Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Source, StartTls};
 
 /// One entry of cloud-init's `write_files`, to be written before packages and their users are there: root's.

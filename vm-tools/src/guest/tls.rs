@@ -1,7 +1,7 @@
 //! A Secret's certificate in the guest: where it comes from, which files are made of it, and who takes them how.
 
 use super::settings::{self, Settings, checked};
-use super::{GuestCommand, GuestError, MongodTls, WriteFile, systemctl};
+use super::{GuestCommand, GuestError, TlsStart, WriteFile, systemctl};
 use crate::values::VIRTIO_SERIAL;
 
 const PROGRAM: &str = "/usr/local/sbin/tandem-tls";
@@ -42,8 +42,8 @@ pub struct GuestTls {
     /// Where the certificate is served in the guest, to see whether a renewed one is. With it the certificate has to be
     /// fit for a server. MongoDB, and Redis without a socket, are told here.
     pub endpoint: Option<Endpoint>,
-    /// How mongod, which is the service, is started; `None` leaves it to its configuration file.
-    pub mongod: Option<MongodTls>,
+    /// How the database, which is the service, is started; `None` leaves it to its configuration.
+    pub start: Option<TlsStart>,
     /// Seconds between two looks at a [`Source::Filesystem`]: 1 to 86400.
     pub poll: u32,
 }
@@ -173,10 +173,10 @@ impl GuestTls {
             // Not Requires=: with a faulty Secret the service goes on with the files that it has.
             let text = "[Unit]\nWants=tandem-tls.service\nAfter=tandem-tls.service\n";
             files.push(WriteFile::unit(&format!("{service}.d/10-tandem-tls.conf"), text));
-            if let Some(mongod) = &self.mongod {
+            if let Some(start) = &self.start {
                 // Its name comes after override.conf, where `systemctl edit` keeps what the owner wrote.
-                let drop_in = mongod.drop_in(&self.files)?;
-                files.push(WriteFile::unit(&format!("{service}.d/tandem-mongod.conf"), drop_in));
+                let name = format!("{service}.d/tandem-{}.conf", start.server.name());
+                files.push(WriteFile::unit(&name, start.drop_in(&self.files)?));
             }
         }
         let mut wanted = "tandem-tls.service".to_owned();
@@ -203,7 +203,7 @@ impl GuestTls {
         if self.follows() {
             commands.push(systemctl(["start", "tandem-tls-refresh.timer"]));
         }
-        if self.mongod.is_some() {
+        if self.start.is_some() {
             // An image may have started it before the drop-in was there.
             let running = |service: &String| systemctl(["try-restart", &service.replace("@.", "@*.")]);
             commands.extend(self.before.iter().map(running));

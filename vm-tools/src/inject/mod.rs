@@ -15,7 +15,9 @@
 mod bundle;
 mod krm;
 mod machine;
+mod notes;
 mod options;
+mod script;
 mod secret;
 mod useless;
 mod user_data;
@@ -126,6 +128,17 @@ pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, InjectError
     }
     notes.extend(options.notes(&guest));
     Ok(Output { texts, notes, machine: machine.shown() })
+}
+
+/// A POSIX shell script that does in a running guest what the injected user data does at a first boot, and nothing of what is
+/// its owner's.
+///
+/// # Errors
+/// [`InjectError`] for options that no guest could use.
+pub fn guest_script(options: &Options) -> Result<String, InjectError> {
+    let guest = options.guest().map_err(|problems| InjectError::general(problems.join("; ")))?;
+    let files = guest.write_files().map_err(|error| InjectError::general(error.to_string()))?;
+    Ok(script::text(&files, &guest.commands()))
 }
 
 /// Takes out again what [`inject`] added to a VM (`target` is its name or `NAMESPACE/NAME`, where several have an injection).

@@ -4,9 +4,13 @@ use serde::Deserialize;
 
 use super::VOLUME;
 use crate::guest::{
-    Bus, Content, Endpoint, GuestTls, InstalledFile, MongodTls, Owner, Reload, Source, StartTls, TlsMode,
+    Bus, Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Server, Source, StartTls, TlsMode, TlsStart,
 };
+use crate::probe;
 use crate::spec::{ClientAuth, Family, values};
+
+/// Where Redis listens with TLS, if it also does without.
+const BESIDE: &str = "127.0.0.1:6380";
 
 /// What an injection puts in, as arguments of `inject` and as the `spec` of a KRM function's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
@@ -52,20 +56,20 @@ pub struct Options {
     #[arg(long, value_name = "UNIT")]
     #[serde(default)]
     pub service: Vec<String>,
-    /// Which connections mongod takes (requireTLS, unless said otherwise). It is started with TLS by options in a systemd
-    /// drop-in, which win over mongod.conf
+    /// Which connections mongod or Redis takes (requireTLS, unless said otherwise). Databases are started with TLS by options
+    /// in a systemd drop-in, which win over their configuration
     #[arg(long, value_enum, value_name = "MODE")]
     pub tls_mode: Option<TlsMode>,
-    /// Whether mongod's clients have to show a certificate (Optional, unless said otherwise)
+    /// Whether the clients of mongod or Redis have to show a certificate (Optional, unless said otherwise)
     #[arg(long, value_enum)]
     pub client_auth: Option<ClientAuth>,
-    /// How the unit starts mongod, where MongoDB's packages are not its origin: its ExecStart
+    /// How the unit starts the database, where it is not as the packages have it: its ExecStart
     #[arg(long, value_name = "COMMAND")]
     pub exec_start: Option<String>,
-    /// Leave TLS to mongod.conf, which then has to name the files
+    /// Leave TLS to the database's own configuration, which then has to name the files
     #[arg(long, conflicts_with_all = ["tls_mode", "client_auth", "exec_start"])]
     #[serde(default)]
-    pub keep_mongod_conf: bool,
+    pub keep_config: bool,
     /// How the service takes a renewed certificate: by the database's own means, not at all, or by a restart
     #[arg(long, value_enum, default_value_t)]
     #[serde(default)]
@@ -167,17 +171,26 @@ impl Options {
             Database::Redis => GuestTls::redis(family, source),
         };
         self.place_files(&mut guest);
+        let packaged = guest.before.clone();
         if !self.service.is_empty() {
             guest.before.clone_from(&self.service);
         }
-        guest.mongod = self.mongod(family, &guest.before).unwrap_or_else(|why| {
+        let mode = self.tls_mode.unwrap_or_default();
+        match (&self.endpoint, &mut guest.endpoint) {
+            (Some(address), Some(endpoint)) => endpoint.address.clone_from(address),
+            (Some(address), None) => {
+                guest.endpoint = Some(Endpoint { address: address.clone(), start: StartTls::Direct });
+            }
+            // The port without TLS stays where it is.
+            (None, Some(endpoint)) if self.database == Database::Redis && mode != TlsMode::Require => {
+                endpoint.address = BESIDE.to_owned();
+            }
+            (None, _) => {}
+        }
+        guest.start = self.start(family, &guest, &packaged).unwrap_or_else(|why| {
             problems.push(why);
             None
         });
-        if let Some(address) = &self.endpoint {
-            let start = guest.endpoint.map_or(StartTls::Direct, |endpoint| endpoint.start);
-            guest.endpoint = Some(Endpoint { address: address.clone(), start });
-        }
         guest.reload = match (&self.reload_command, self.reload, guest.reload) {
             (Some(command), ..) => Reload::Command(command.clone()),
             (None, ReloadBy::None, _) => Reload::None,
@@ -195,37 +208,55 @@ impl Options {
         if problems.is_empty() { Ok(guest) } else { Err(problems) }
     }
 
-    /// How mongod is started, unless that is left to its configuration file.
-    fn mongod(&self, family: Family, services: &[String]) -> Result<Option<MongodTls>, String> {
+    /// How the database is started, unless that is left to its configuration; `packaged` is the unit of its packages.
+    fn start(&self, family: Family, guest: &GuestTls, packaged: &[String]) -> Result<Option<TlsStart>, String> {
         let refused = |why: &str| Err(why.to_owned());
-        let asked = self.tls_mode.is_some() || self.client_auth.is_some() || self.exec_start.is_some();
-        if self.database != Database::MongoDb {
-            return match asked || self.keep_mongod_conf {
-                false => Ok(None),
-                true => refused(
-                    "--tls-mode, --client-auth, --exec-start and --keep-mongod-conf: are for --database mongodb; leave them \
-                     out, and name the files in the service's own configuration",
-                ),
-            };
-        }
-        if self.keep_mongod_conf {
-            let both =
-                "--keep-mongod-conf: leaves TLS to mongod.conf; leave --tls-mode, --client-auth and --exec-start out";
-            return if asked { refused(both) } else { Ok(None) };
-        }
-        let exec_start = match (services, &self.exec_start) {
+        let who = self.tls_mode.is_some() || self.client_auth.is_some();
+        let asked = who || self.exec_start.is_some();
+        let (mode, client_auth) = (self.tls_mode.unwrap_or_default(), self.client_auth.unwrap_or_default());
+        let server = match self.database {
+            Database::None if asked || self.keep_config => {
+                return refused(
+                    "--tls-mode, --client-auth, --exec-start and --keep-config: are for a --database; leave them out, and name \
+                     the files in the service's own configuration",
+                );
+            }
+            Database::None => return Ok(None),
+            _ if self.keep_config && asked => {
+                return refused(
+                    "--keep-config: leaves TLS to the database's own configuration; leave --tls-mode, --client-auth and \
+                     --exec-start out",
+                );
+            }
+            _ if self.keep_config => return Ok(None),
+            Database::PostgreSql if who => {
+                return refused(
+                    "--tls-mode and --client-auth: are for mongodb and redis; PostgreSQL's pg_hba.conf says who may come without \
+                     TLS (host, hostssl) and who has to show a certificate (clientcert=verify-ca)",
+                );
+            }
+            Database::MongoDb => Server::Mongod { mode, client_auth },
+            Database::PostgreSql => Server::Postgres,
+            Database::Redis => {
+                let endpoint = guest.endpoint.as_ref().and_then(|endpoint| endpoint.address.parse().ok());
+                // One that cannot be read is refused with the settings.
+                let port = endpoint.map_or(0, |endpoint: probe::Endpoint| endpoint.port);
+                Server::Redis { mode, client_auth, port }
+            }
+        };
+        let exec_start = match (guest.before.as_slice(), &self.exec_start) {
             ([_], Some(command)) => command.clone(),
-            ([unit], None) if unit == "mongod.service" => MongodTls::packaged(family).to_owned(),
+            (units @ [_], None) if units == packaged => server.packaged(family).to_owned(),
             ([unit], None) => {
                 return Err(format!(
-                    "--service: how {unit} starts mongod is not known; add --exec-start with what `systemctl cat {unit}` shows \
-                     after ExecStart=, or --keep-mongod-conf"
+                    "--service: how {unit} starts {} is not known; add --exec-start with what `systemctl cat {unit}` shows \
+                     after ExecStart=, or --keep-config",
+                    server.name()
                 ));
             }
-            _ => return refused("--service: one unit alone starts mongod; name that one, or add --keep-mongod-conf"),
+            _ => return refused("--service: one unit alone starts a database; name that one, or add --keep-config"),
         };
-        let (mode, client_auth) = (self.tls_mode.unwrap_or_default(), self.client_auth.unwrap_or_default());
-        Ok(Some(MongodTls { mode, client_auth, exec_start }))
+        Ok(Some(TlsStart { server, exec_start }))
     }
 
     /// The files where the user wants them.
@@ -255,80 +286,4 @@ impl Options {
             }
         }
     }
-
-    /// What else the user has to do or to know.
-    pub(super) fn notes(&self, guest: &GuestTls) -> Vec<String> {
-        let file = |file: &InstalledFile| {
-            let owner = file.owner.as_ref().map_or("root", |owner| &owner.user);
-            format!("{} ({owner}, {:04o})", file.path, file.mode)
-        };
-        let files: Vec<_> = guest.files.iter().map(file).collect();
-        let before = match guest.before.as_slice() {
-            [] => String::new(),
-            services => format!(" before {} starts", services.join(", ")),
-        };
-        let named = match &guest.mongod {
-            Some(mongod) => {
-                let unit =
-                    if self.exec_start.is_some() { "" } else { "; a unit that starts it otherwise needs --exec-start" };
-                format!(
-                    "mongod is started with them, by `{}` and options that win over mongod.conf{unit}",
-                    mongod.exec_start
-                )
-            }
-            None if self.database == Database::MongoDb => {
-                "name them in mongod.conf, as `tandem-vm mongod-conf` does".to_owned()
-            }
-            None => "name them in the service's configuration".to_owned(),
-        };
-        let mut notes = vec![format!("the guest, which needs systemd, gets {}{before}; {named}", files.join(", "))];
-        notes.extend(guest.mongod.as_ref().map(who_is_let_in));
-        notes.push(
-            "cloud-init writes files at a guest's first boot only: one that has booted before takes them after `cloud-init clean --reboot`".to_owned(),
-        );
-        if self.delivery == Delivery::Filesystem {
-            notes.push(
-                "a Secret as a filesystem (virtiofs) needs KubeVirt 1.8 or later, or from 1.5 on its feature gate \
-                 EnableVirtioFsConfigVolumes"
-                    .to_owned(),
-            );
-        }
-        notes.push(match (self.delivery, &guest.reload) {
-            (Delivery::Disk, _) => "a renewed certificate reaches the guest when its VM instance is made anew; \
-                 with --delivery filesystem it does within minutes"
-                .to_owned(),
-            (Delivery::Filesystem, Reload::None) => {
-                "a renewed certificate is placed within minutes, and served after the service's next start; \
-                 --reload-command can tell it"
-                    .to_owned()
-            }
-            (Delivery::Filesystem, Reload::Restart) => {
-                "a renewed certificate restarts the service, which drops its connections".to_owned()
-            }
-            (Delivery::Filesystem, _) => "a renewed certificate is placed and reloaded within minutes".to_owned(),
-        });
-        notes
-    }
-}
-
-/// What clients meet that know nothing of TLS yet, and how to go on.
-fn who_is_let_in(mongod: &MongodTls) -> String {
-    let clients = match mongod.mode {
-        TlsMode::Require => {
-            "mongod turns away whoever comes without TLS, also on 127.0.0.1; where clients or members of its set cannot do it \
-             yet, begin with --tls-mode allowTLS"
-        }
-        TlsMode::Allow => {
-            "mongod takes clients with TLS and without; once all clients and members have it, go on with --tls-mode preferTLS"
-        }
-        TlsMode::Prefer => {
-            "mongod takes clients with TLS and without, and comes to other members with it; once nobody comes without, go on \
-             with --tls-mode requireTLS"
-        }
-    };
-    let certificates = match mongod.client_auth {
-        ClientAuth::Optional => "nobody has to show a certificate, unless --client-auth Required says so",
-        ClientAuth::Required => "with TLS, all have to show a certificate",
-    };
-    format!("{clients}; {certificates}")
 }

@@ -203,11 +203,16 @@ fn the_examples_readme_does_what_it_says() {
     // The second run's diff is empty.
     assert_eq!(shown[1], (String::new(), disk.clone()));
     assert_eq!(fs::read_to_string(at("applied.yaml")).unwrap(), disk);
+    let script = fs::read_to_string(at("guest.sh")).unwrap();
+    assert!(script.starts_with("#!/bin/sh\n") && shown[2].1 == disk);
     // The last of the three steps is what it is without steps.
-    assert_eq!(shown[2].1, disk);
-    assert_eq!(shown[3].1, injected(&original, &Options { delivery: Delivery::Filesystem, ..options.clone() }));
-    assert_eq!(shown[4].1, original);
-    if let Some((built, _)) = shown.get(5) {
+    assert_eq!(shown[3].1, disk);
+    for drop_in in ["postgresql@.service.d/tandem-postgresql.conf", "redis-server.service.d/tandem-redis.conf"] {
+        assert!(shown[4].0.contains(drop_in), "{}", shown[4].0);
+    }
+    assert_eq!(shown[5].1, injected(&original, &Options { delivery: Delivery::Filesystem, ..options.clone() }));
+    assert_eq!(shown[6].1, original);
+    if let Some((built, _)) = shown.get(7) {
         assert_eq!(user_data(&objects(built), "shop-db"), user_data(&objects(&disk), "shop-db"));
     }
 }

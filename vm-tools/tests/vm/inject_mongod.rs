@@ -8,7 +8,7 @@ use crate::support::{guest_files, output_of, said};
 
 const UNITS: &str = "/etc/systemd/system";
 
-fn run(options: &[&str]) -> Output {
+pub(crate) fn run(options: &[&str]) -> Output {
     let mut command = tandem_vm();
     command.args(["inject", "--secret", "shop-tls"]).args(options).arg("-");
     output_of(&mut command, manifest("none.yaml").as_bytes())
@@ -16,7 +16,12 @@ fn run(options: &[&str]) -> Output {
 
 /// The user data after `inject` with these options for a MongoDB, and what was said.
 fn injected(options: &[&str]) -> (String, String) {
-    let done = run(&[&["--database", "mongodb"], options].concat());
+    injected_for(&[&["--database", "mongodb"], options].concat())
+}
+
+/// The user data after `inject` with these options, and what was said.
+pub(crate) fn injected_for(options: &[&str]) -> (String, String) {
+    let done = run(options);
     assert!(done.status.success(), "{}", said(&done));
     let stream = String::from_utf8(done.stdout).unwrap();
     let secret = stream.split("---\n").find(|document| document.contains("kind: Secret")).unwrap();
@@ -55,7 +60,7 @@ fn mongod_is_started_as_before_with_the_files_and_the_mode_that_was_asked_for() 
             "--os debian --service mongod@.service --exec-start /opt/mongod\u{a0}-f\u{a0}/srv/%i.conf",
             "mongod@",
             format!("/opt/mongod -f /srv/%i.conf --tlsMode requireTLS {files} {anonymous}"),
-            "started with them, by `/opt/mongod -f /srv/%i.conf` and options that win over mongod.conf\n",
+            "started with them, by `/opt/mongod -f /srv/%i.conf` and options that win over its configuration\n",
         ),
     ] {
         // A blank that belongs to an argument is written as another one above.
@@ -76,7 +81,7 @@ fn mongod_is_started_as_before_with_the_files_and_the_mode_that_was_asked_for() 
 
 #[test]
 fn mongod_is_left_to_its_file_where_that_is_asked_for() {
-    let (user_data, told) = injected(&["--os", "rhel", "--keep-mongod-conf", "--service", "mongod-a.service"]);
+    let (user_data, told) = injected(&["--os", "rhel", "--keep-config", "--service", "mongod-a.service"]);
     assert!(!user_data.contains("tlsMode"), "{user_data}");
     let config: serde_json::Value = serde_yaml::from_str(&user_data).unwrap();
     assert_eq!(config["runcmd"].as_array().unwrap().len(), 2, "{}", config["runcmd"]);
@@ -89,8 +94,11 @@ fn what_mongod_could_not_be_started_with_is_refused() {
     let mut all = String::new();
     for options in [
         &["--tls-mode", "requireTLS"][..],
-        &["--database", "redis", "--os", "debian", "--client-auth", "Required"],
-        &["--database", "redis", "--os", "debian", "--keep-mongod-conf"],
+        &["--keep-config"],
+        &["--database", "postgresql", "--os", "debian", "--client-auth", "Required"],
+        &["--database", "postgresql", "--os", "rhel", "--tls-mode", "preferTLS"],
+        &["--database", "redis", "--os", "debian", "--service", "valkey-server.service"],
+        &["--database", "redis", "--os", "debian", "--endpoint", "localhost"],
         &[&mongodb[..], &["--folder", "/etc/db"]].concat(),
         &[&mongodb[..], &["--service", "mongod-a.service"]].concat(),
         &[&mongodb[..], &["--service", "mongod.service", "--service", "mongod-a.service"]].concat(),
@@ -104,7 +112,7 @@ fn what_mongod_could_not_be_started_with_is_refused() {
         all += &format!("{options:?}\n{}\n", said(&done));
     }
     // As a function's configuration, which clap does not look at.
-    let spec = "{secret: tls, database: mongodb, os: rhel, tlsMode: allowTLS, keepMongodConf: true}";
+    let spec = "{secret: tls, database: mongodb, os: rhel, tlsMode: allowTLS, keepConfig: true}";
     let list = crate::krm::list(&manifest("none.yaml"), spec);
     let done = output_of(tandem_vm().arg("krm"), list.as_bytes());
     all += &format!("{spec}\n{}", String::from_utf8(done.stderr).unwrap());

@@ -33,6 +33,8 @@ mod inject_generated;
 mod inject_mongod;
 mod inject_odd;
 mod inject_refused;
+mod inject_script;
+mod inject_start;
 mod input;
 mod input_spec;
 mod keyfile;

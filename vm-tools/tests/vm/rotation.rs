@@ -82,7 +82,7 @@ fn guest(reload: Reload) -> String {
         before: vec!["postgresql.service".to_owned()],
         reload,
         endpoint: None,
-        mongod: None,
+        start: None,
         poll: 60,
     };
     let files = serde_json::json!({"write_files": tls.write_files().unwrap()});
