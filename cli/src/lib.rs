@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stdio::read ─▶ yaml::documents ─▶ serde ──▶ … ──▶ files::write, stdio::print
-//! └──── manifests::read ────────┘     └─ problem: what is wrong with a field, for people
+//! └──── manifests::read ────────┘     └─ problem: what is wrong with a field, for people; shape: all that is wrong
 //!
 //! arguments: no private key is among them
 //! completions: for shells, from the arguments
@@ -14,6 +14,7 @@ pub mod files;
 pub mod json;
 pub mod manifests;
 pub mod problem;
+pub mod shape;
 pub mod stdio;
 pub mod yaml;
 

@@ -38,7 +38,7 @@ pub fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> Probl
     if let Some(field) = between(text, "missing field `", "`") {
         return Problem::new(join(&path, field), "is missing; add it");
     }
-    if let Some(field) = between(text, "unknown field `", "`").map(shown).as_deref() {
+    if let Some(field) = unknown_field(text).map(shown).as_deref() {
         let path = if path == field || path.ends_with(&format!(".{field}")) { path } else { join(&path, field) };
         return Problem::new(path, format!("unknown field; {}", expected_names(field, text)));
     }
@@ -106,14 +106,24 @@ fn kind_of(found: &str, whole: bool) -> String {
     }
 }
 
-/// The nearest of the names that serde expected, and then all of them.
-fn expected_names(found: &str, text: &str) -> String {
+/// The field that serde does not know.
+pub(crate) fn unknown_field(text: &str) -> Option<&str> {
+    between(text, "unknown field `", "`")
+}
+
+/// Of the names that serde expected the one that was meant, if one is near, and all of them.
+pub(crate) fn names_expected<'t>(found: &str, text: &'t str) -> (Option<&'t str>, Vec<&'t str>) {
     let expected = text.split_once(", expected ").map_or("", |(_, names)| names);
     let names: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    (nearest(found, names.iter().copied()).filter(|_| names.len() > 1), names)
+}
+
+fn expected_names(found: &str, text: &str) -> String {
+    let (near, names) = names_expected(found, text);
     let all = names.join(", ");
-    match nearest(found, names.iter().copied()) {
-        Some(near) if names.len() > 1 => format!("did you mean {near}? Known here: {all}"),
-        _ => format!("known here: {all}"),
+    match near {
+        Some(near) => format!("did you mean {near}? Known here: {all}"),
+        None => format!("known here: {all}"),
     }
 }
 

@@ -18,6 +18,7 @@ pub use members::*;
 use one_of::one_of;
 use serde_yaml::Value;
 pub use tandem_cli::Problem;
+use tandem_cli::shape;
 
 pub(crate) use crate::values;
 
@@ -54,7 +55,7 @@ pub fn parse(text: &str) -> Result<DatabaseVm, SpecError> {
 /// Reads a document whose text was read already, such as one of a stream.
 ///
 /// # Errors
-/// [`SpecError::Fields`].
+/// [`SpecError::Fields`], with every field that is wrong.
 pub fn read(values: Value) -> Result<DatabaseVm, SpecError> {
     // Before its fields are called unknown: perhaps the file is simply another one.
     let header = |key: &str| values.get(key).and_then(Value::as_str);
@@ -68,8 +69,13 @@ pub fn read(values: Value) -> Result<DatabaseVm, SpecError> {
         return Err(SpecError::field("apiVersion, kind", message));
     }
     // From values, not from the text: that way a number does not pass for a string.
-    let document = serde_path_to_error::deserialize(values);
-    check(document.map_err(|error| SpecError::Fields(vec![tandem_cli::problem::from_serde(error)]))?)
+    let shape::Read { value, problems } = shape::read::<Document>(values);
+    match value.map_or_else(|| Err(SpecError::Fields(Vec::new())), check) {
+        Ok(vm) if problems.is_empty() => Ok(vm),
+        Ok(_) => Err(SpecError::Fields(problems)),
+        Err(SpecError::Fields(more)) => Err(SpecError::Fields([problems, more].concat())),
+        Err(other) => Err(other),
+    }
 }
 
 /// Checks the values of a document that was made in code or read in another way.

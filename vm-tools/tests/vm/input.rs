@@ -306,7 +306,13 @@ fn what_is_wrong_in_several_documents_is_told_of_each() {
            did not find expected node content at line 57 column 1, while parsing a flow node"],
     );
     let list = format!("apiVersion: v1\nkind: List\nitems:\n- kind: [a]\n- {}", good.replace('\n', "\n  "));
-    unread(list, &["document 1, item 1: kind: expected a string, found a list; write one value"]);
+    unread(
+        list,
+        &[
+            "document 1, item 1: kind: expected a string, found a list; write one value",
+            "document 1, item 1: apiVersion: is missing; add it",
+        ],
+    );
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod inject_refused;
 mod inject_script;
 mod inject_start;
 mod input;
+mod input_several;
 mod input_spec;
 mod keyfile;
 mod krm;
