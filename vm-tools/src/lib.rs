@@ -67,6 +67,8 @@ pub struct Rendered {
     pub manifests: Vec<Manifest>,
     /// The guest's `#cloud-config`, which is also in one of the objects.
     pub user_data: String,
+    /// What is to be known besides, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Rendering failed.
@@ -108,5 +110,6 @@ pub fn render(vm: &spec::DatabaseVm) -> Result<Rendered, RenderError> {
     let user_data = |machine| cloud_init::user_data(document, &names, machine);
     let user_data = names.machines.iter().map(user_data).collect::<Result<Vec<_>, _>>()?;
     let manifests = manifest::all(document, &names, &user_data)?;
-    Ok(Rendered { manifests, user_data: user_data.into_iter().next().unwrap_or_default() })
+    let notes = manifest::narrower(document).into_iter().collect();
+    Ok(Rendered { manifests, user_data: user_data.into_iter().next().unwrap_or_default(), notes })
 }

@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service, Service
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+pub(crate) use network::narrower;
 use serde::Serialize;
 
 use crate::RenderError;
@@ -129,7 +130,7 @@ pub(crate) fn all(document: &Document, names: &Names, user_data: &[String]) -> R
         all.push(Manifest::Service(Box::new(network::service(document, names, port))));
         let of_members = names.machines.iter().filter_map(|machine| network::member_service(document, machine, port));
         all.extend(of_members.map(|service| Manifest::Service(Box::new(service))));
-        all.push(Manifest::NetworkPolicy(Box::new(network::policy(document, names, port))));
+        all.push(Manifest::NetworkPolicy(Box::new(network::policy(document, names, port)?)));
         let deployment = |client| Manifest::Deployment(Box::new(client::deployment(document, names, client, port)));
         all.extend(spec.clients.iter().map(deployment));
         all.extend(restart::objects(document, names, port));

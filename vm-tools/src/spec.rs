@@ -7,6 +7,7 @@ mod document;
 mod error;
 mod machine;
 mod members;
+mod network;
 mod one_of;
 
 pub use certificate::*;
@@ -15,6 +16,8 @@ pub use document::*;
 pub use error::SpecError;
 pub use machine::*;
 pub use members::*;
+pub use network::NetworkPolicy;
+pub(crate) use network::peer;
 use one_of::one_of;
 use serde_yaml::Value;
 pub use tandem_cli::Problem;

@@ -66,7 +66,9 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         stdio::print(streams.stdout, one_only.user_data.as_bytes()).map_err(one)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let manifests: Vec<_> = rendered.into_iter().flat_map(|rendered| rendered.manifests).collect();
+    let (manifests, notes): (Vec<_>, Vec<_>) =
+        rendered.into_iter().map(|rendered| (rendered.manifests, rendered.notes)).unzip();
+    let manifests = manifests.concat();
     match &args.output_dir {
         Some(dir) => {
             let left = output::write_dir(&manifests, args.output, dir).map_err(one)?;
@@ -79,6 +81,9 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
             let text = output::stream(&manifests, args.output).map_err(one)?;
             stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
         }
+    }
+    for told in notes.iter().flatten() {
+        note(streams, told)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -108,7 +113,7 @@ fn render_all(documents: Vec<manifests::Document>) -> Result<Vec<Rendered>, Vec<
     let mut problems = Vec::new();
     let mut places: HashMap<(String, &str, String), Place> = HashMap::new();
     for manifests::Document { place, value } in documents {
-        let (namespace, rendered) = match render_one(value) {
+        let (namespace, mut rendered) = match render_one(value) {
             Ok(done) => done,
             Err(lines) => {
                 problems.extend(lines.iter().map(|line| format!("{place}: {line}")));
@@ -134,6 +139,9 @@ fn render_all(documents: Vec<manifests::Document>) -> Result<Vec<Rendered>, Vec<
                 number => ("come", format!(" and {} more", number - 1)),
             };
             problems.push(format!("{place}: {}{more} {come} from {first} as well; change a name", objects[0]));
+        }
+        for told in &mut rendered.notes {
+            *told = format!("{place}: {told}");
         }
         all.push(rendered);
     }

@@ -7,7 +7,7 @@ use super::templates::Templates;
 use crate::RenderError;
 use crate::guest::{GuestKeyFile, GuestReplicaSet, GuestTls, Reload, Source, WriteFile};
 use crate::names::{MachineNames, Names};
-use crate::spec::{ClientAuth, Document, Family, Membership, MongoDb};
+use crate::spec::{Authorization, ClientAuth, Document, Family, Membership, MongoDb};
 
 const PEM: &str = "/etc/ssl/mongodb.pem";
 const CA: &str = "/etc/ssl/ca.crt";
@@ -44,6 +44,7 @@ pub(super) fn server(
             ca => CA,
             replica_set => membership.map(|_| names.replica_set(document)),
             key_file => key_file.as_ref().map(|_| KEYFILE),
+            authorization => mongodb.authorization == Authorization::Enabled,
             allow_without_certificates => mongodb.client_auth == ClientAuth::Optional,
             db_path => data_folder,
             log_path => "/var/log/mongodb/mongod.log",

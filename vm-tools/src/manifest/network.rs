@@ -8,8 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{metadata, port_name};
+use crate::RenderError;
 use crate::names::{Labels, MachineNames, Names, clients_selector, database_selector, machine_selector, with_common};
-use crate::spec::Document;
+use crate::spec::{self, Database, Document};
 
 /// The database's Service. That of a replica set is headless: it gives each member's pod a name, before it is ready as well,
 /// since members have to find one another first.
@@ -46,21 +47,23 @@ fn service_for(document: &Document, name: &str, selector: Labels, port: u16) -> 
     }
 }
 
-/// Closes the VMs' pods to everything but the clients of this document and, in a replica set, the members, on the
-/// database's port.
-pub(super) fn policy(document: &Document, names: &Names, port: u16) -> NetworkPolicy {
+/// Closes the VMs' pods to everything but the clients of this document, whom it names besides, and, in a replica set, the
+/// members, on the database's port.
+pub(super) fn policy(document: &Document, names: &Names, port: u16) -> Result<NetworkPolicy, RenderError> {
     let matching = |labels| LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
     let peer = |labels| NetworkPolicyPeer { pod_selector: Some(matching(labels)), ..NetworkPolicyPeer::default() };
     let members = document.replica_set().map(|_| peer(database_selector(document)));
+    let others = document.spec.network_policy.from.iter().map(spec::peer).collect::<Result<Vec<_>, _>>();
+    let others = others.map_err(|problem| RenderError::Fields(vec![problem]))?;
     let from = NetworkPolicyIngressRule {
-        from: Some([peer(clients_selector(document))].into_iter().chain(members).collect()),
+        from: Some([peer(clients_selector(document))].into_iter().chain(members).chain(others).collect()),
         ports: Some(vec![NetworkPolicyPort {
             port: Some(IntOrString::Int(port.into())),
             protocol: Some("TCP".to_owned()),
             ..NetworkPolicyPort::default()
         }]),
     };
-    NetworkPolicy {
+    Ok(NetworkPolicy {
         metadata: metadata(document, &names.policy, with_common(document, Labels::new())),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(matching(database_selector(document))),
@@ -68,5 +71,29 @@ pub(super) fn policy(document: &Document, names: &Names, port: u16) -> NetworkPo
             ingress: Some(vec![from]),
             ..NetworkPolicySpec::default()
         }),
+    })
+}
+
+/// What is said where the NetworkPolicy lets in fewer than one may think, be it nobody or not all whom PostgreSQL would.
+pub(crate) fn narrower(document: &Document) -> Option<String> {
+    let spec = &document.spec;
+    if spec.database.port().is_none() || !spec.network_policy.from.is_empty() {
+        return None;
+    }
+    let for_others = |line: &String| line.trim_start().starts_with("hostssl") && !line.ends_with("reject");
+    let hba = match &spec.database {
+        Database::PostgreSql(postgresql) => postgresql.hba.iter().position(for_others),
+        _ => None,
+    };
+    let who = if spec.clients.is_empty() { "no client" } else { "spec.clients alone" };
+    match hba {
+        Some(i) => Some(format!(
+            "spec.database.postgresql.hba[{i}]: whoever it is for, the NetworkPolicy lets in {who}; name others in \
+             spec.networkPolicy.from"
+        )),
+        None if spec.clients.is_empty() => Some(format!(
+            "the NetworkPolicy lets in {who}; name clients in spec.clients, or others in spec.networkPolicy.from"
+        )),
+        None => None,
     }
 }

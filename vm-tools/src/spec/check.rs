@@ -201,6 +201,15 @@ fn clients(document: &Document, problems: &mut Problems) {
         problems
             .add("spec.clients", "has nothing to connect to; add spec.database.none.port, or leave the clients out");
     }
+    if database.port().is_none() && !document.spec.network_policy.from.is_empty() {
+        problems.add("spec.networkPolicy", "is for a port; add spec.database.none.port, or leave it out");
+    }
+    for (i, peer) in document.spec.network_policy.from.iter().enumerate() {
+        if let Err(Problem { field, message }) = super::peer(peer) {
+            let dot = if field.is_empty() { "" } else { "." };
+            problems.add(format!("spec.networkPolicy.from[{i}]{dot}{field}"), message);
+        }
+    }
     for (i, client) in document.spec.clients.iter().enumerate() {
         let path = format!("spec.clients[{i}]");
         // The Deployment is called NAME-CLIENT, and its pods carry CLIENT as a label.

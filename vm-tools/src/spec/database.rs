@@ -61,6 +61,8 @@ pub struct MongoDb {
     pub version: String,
     /// Whether a client must present a certificate.
     pub client_auth: ClientAuth,
+    /// Whether a client must log in. Members of a replica set ask for it in any case.
+    pub authorization: Authorization,
     /// Where the database's program comes from.
     pub install: Install,
     /// File in the guest with the credentials of a user who has the role `hostManager` (the name in its first line, the
@@ -84,6 +86,7 @@ impl Default for MongoDb {
         Self {
             version: "8.0".to_owned(),
             client_auth: ClientAuth::default(),
+            authorization: Authorization::default(),
             install: Install::default(),
             credential_file: None,
             reload: None,
@@ -91,6 +94,18 @@ impl Default for MongoDb {
             membership: None,
         }
     }
+}
+
+/// MongoDB's `security.authorization`:
+/// <https://www.mongodb.com/docs/manual/reference/configuration-options/#mongodb-setting-security.authorization>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Authorization {
+    /// Whoever connects may do everything.
+    #[default]
+    Disabled,
+    /// Whoever logs in may do what the user may.
+    Enabled,
 }
 
 /// PostgreSQL, as the distribution packages it.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_yaml::Mapping;
 
-use super::{Certificate, Database, Machine, Os, Root, Storage, Subject};
+use super::{Certificate, Database, Machine, NetworkPolicy, Os, Root, Storage, Subject};
 
 /// `apiVersion` of the document.
 pub const API_VERSION: &str = "vm.tandem.internal/v1alpha1";
@@ -71,6 +71,9 @@ pub struct Spec {
     /// Programs that may reach the database, one Deployment each.
     #[serde(default)]
     pub clients: Vec<Client>,
+    /// Who else may reach it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub network_policy: NetworkPolicy,
     /// More `#cloud-config` for the guest, merged into ours: mappings field by field, lists appended to ours. A value that
     /// contradicts one of ours is an error.
     #[serde(default, skip_serializing_if = "Mapping::is_empty")]
@@ -89,6 +92,10 @@ fn one_member() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_one(members: &u32) -> bool {
     *members == 1
+}
+
+fn is_default(policy: &NetworkPolicy) -> bool {
+    *policy == NetworkPolicy::default()
 }
 
 fn cluster_domain() -> String {

@@ -251,3 +251,31 @@ fn libpq_gets_a_key_that_it_takes() {
     assert!(shared["securityContext"]["fsGroup"].is_number());
     assert_eq!(pod("none")["securityContext"].get("fsGroup"), None);
 }
+
+/// Members ask for a user in any case: membership turns it on.
+#[test]
+fn mongodb_asks_for_a_user_where_the_document_says_so() {
+    let members = "members: 3";
+    for (database, more, expected) in [
+        ("{}", "", Value::Null),
+        ("{authorization: disabled}", "", Value::Null),
+        ("{authorization: enabled}", "", json!({"authorization": "enabled"})),
+        ("{membership: {x509: {}}}", members, json!({"clusterAuthMode": "x509"})),
+        (
+            "{membership: {x509: {}}, authorization: enabled}",
+            members,
+            json!({"authorization": "enabled", "clusterAuthMode": "x509"}),
+        ),
+        (
+            "{membership: {keyFile: {secretName: k}}, authorization: enabled}",
+            members,
+            json!({"authorization": "enabled", "clusterAuthMode": "keyFile", "keyFile": "/etc/ssl/mongodb.keyfile"}),
+        ),
+    ] {
+        let rendered = rendered(&format!("{{mongodb: {database}}}"), "debian", more);
+        let config: Value =
+            serde_yaml::from_str(&guest_files(&rendered.user_data)["/etc/mongod.conf"].content).unwrap();
+        assert_eq!(config["security"], expected, "{database}");
+        assert_eq!(config["net"]["tls"]["mode"], "requireTLS");
+    }
+}

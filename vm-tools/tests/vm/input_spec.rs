@@ -48,6 +48,32 @@ fn exactly_one_database() {
 }
 
 #[test]
+fn who_asks_for_a_user_asks_the_one_as_well_who_tells_of_a_renewed_certificate() {
+    let with = |fields: &str| {
+        document(&format!(
+            "database: {{mongodb: {{authorization: enabled{fields}}}}}\nos: {{family: debian, image: i}}\ndelivery: filesystem"
+        ))
+    };
+    refused(
+        with(""),
+        &[
+            "spec.database.mongodb.credentialFile: is missing, and MongoDB would take no renewed certificate, since authorization \
+           is enabled; add the file, with a user who has the role hostManager, or say in reload how it is done",
+        ],
+    );
+    for fields in [", credentialFile: /etc/tandem/mongodb", ", reload: {service: Restart}"] {
+        crate::support::render(&with(fields));
+    }
+    refused(
+        database("{mongodb: {authorization: true}}"),
+        &[
+            "spec.database.mongodb.authorization: expected a word, found the truth value true; write one of those that the field \
+           knows",
+        ],
+    );
+}
+
+#[test]
 fn postgresql() {
     refused(
         database("{postgresql: {version: \"9.6\"}}"),

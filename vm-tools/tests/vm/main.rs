@@ -52,6 +52,7 @@ mod mongod;
 mod mongod_conf;
 mod mongod_conf_properties;
 mod mongod_conf_refused;
+mod network;
 mod odd;
 mod properties;
 mod reference;

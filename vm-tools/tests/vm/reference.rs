@@ -175,7 +175,7 @@ fn what_the_reference_shows_renders() {
     let blocks: Vec<_> = reference.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
     let (first, parts) = blocks.split_first().unwrap();
     render(first);
-    assert_eq!(parts.len(), 2);
+    assert_eq!(parts.len(), 4);
     for part in parts {
         let lines: Vec<_> = part.lines().skip(1).map(|line| line.strip_prefix("  ").unwrap()).collect();
         render(&document(&format!(

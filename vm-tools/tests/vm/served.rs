@@ -246,7 +246,7 @@ struct Redis {
 }
 
 impl Redis {
-    fn start(settings: &str, secret: &Path) -> Option<Self> {
+    fn start(settings: &str, secret: &Path, password: Option<&str>) -> Option<Self> {
         let (program, cli) = (tool("redis-server")?, tool("redis-cli")?);
         let guest = Guest::new(&format!("{{redis: {settings}}}"), "debian", "redis");
         let run = guest.path("/run/redis");
@@ -260,6 +260,9 @@ impl Redis {
         let packaged =
             packaged.lines().filter(|line| !line.starts_with("logfile ")).collect::<Vec<_>>().join("\n") + "\n";
         make_folder(guest.folder.path(), &guest.path("/etc/redis"));
+        // What docs/databasevm.md has written there after the package has come.
+        let packaged =
+            format!("{packaged}{}", password.map_or(String::new(), |word| format!("\nrequirepass {word}\n")));
         fs::write(guest.path("/etc/redis/redis.conf"), packaged).unwrap();
         fs::set_permissions(guest.path("/etc/redis/redis.conf"), fs::Permissions::from_mode(0o644)).unwrap();
         let start = |port: u16| {
@@ -291,7 +294,7 @@ impl Redis {
 fn redis_takes_its_file_after_the_packages_and_speaks_tls_alone() {
     let ca = servers::ca("Test authority");
     let secret = servers::secret(&ca, &servers::leaf());
-    let Some(redis) = Redis::start("{}", secret.path()) else { return };
+    let Some(redis) = Redis::start("{}", secret.path(), None) else { return };
     let trust = secret.path().join("ca.crt").display().to_string();
     assert_eq!(said(&redis.ask(&["--tls", "--cacert", &trust])), "PONG\n");
     assert!(!said(&redis.ask(&[])).contains("PONG"));
@@ -311,7 +314,7 @@ fn redis_takes_its_file_after_the_packages_and_speaks_tls_alone() {
 fn redis_asks_for_client_certificates_where_they_are_required() {
     let ca = servers::ca("Test authority");
     let secret = servers::secret(&ca, &servers::leaf());
-    let Some(redis) = Redis::start("{clientAuth: Required}", secret.path()) else { return };
+    let Some(redis) = Redis::start("{clientAuth: Required}", secret.path(), None) else { return };
     let file = |secret: &TempDir, name: &str| secret.path().join(name).display().to_string();
     let trust = file(&secret, "ca.crt");
     let as_client = |client: &TempDir| {
@@ -321,4 +324,17 @@ fn redis_asks_for_client_certificates_where_they_are_required() {
     assert_eq!(as_client(&servers::client(&ca, "app")), "PONG\n");
     assert!(!as_client(&servers::client(&servers::ca("A stranger"), "app")).contains("PONG"));
     assert!(!said(&redis.ask(&["--tls", "--cacert", &trust])).contains("PONG"));
+}
+
+#[test]
+fn redis_asks_for_the_password_that_the_reference_shows() {
+    let secret = servers::secret(&servers::ca("Test authority"), &servers::leaf());
+    let reference = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/databasevm.md")).unwrap();
+    assert!(reference.contains(r#"append: true, defer: true, content: "\nrequirepass change-me\n"}"#));
+    let Some(redis) = Redis::start("{}", secret.path(), Some("change-me")) else { return };
+    let trust = secret.path().join("ca.crt").display().to_string();
+    let tls = ["--tls", "--cacert", &trust];
+    assert!(said(&redis.ask(&tls)).contains("NOAUTH"), "{}", said(&redis.ask(&tls)));
+    let told = said(&redis.ask(&[&tls[..], &["--no-auth-warning", "--pass", "change-me"]].concat()));
+    assert_eq!(told, "PONG\n");
 }

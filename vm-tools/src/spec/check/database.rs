@@ -1,7 +1,8 @@
 //! The database, or what takes its place.
 
 use super::super::{
-    ClientAuth, Database, Delivery, Family, FilesOnly, MongoDb, PostgreSql, Reload, ServiceReload, Spec, values,
+    Authorization, ClientAuth, Database, Delivery, Family, FilesOnly, MongoDb, PostgreSql, Reload, ServiceReload, Spec,
+    values,
 };
 use super::Problems;
 
@@ -10,6 +11,7 @@ pub(super) fn database(spec: &Spec, problems: &mut Problems) {
         Database::MongoDb(mongodb) => {
             version_of_mongodb(mongodb, problems);
             credentials(spec, mongodb.credential_file.as_ref(), problems);
+            login(spec, mongodb, problems);
             &mongodb.reload
         }
         Database::PostgreSql(postgresql) => {
@@ -42,6 +44,16 @@ fn version_of_mongodb(mongodb: &MongoDb, problems: &mut Problems) {
                 tandem_cli::shown(version)
             ),
         );
+    }
+}
+
+/// Where MongoDB asks for a user, it asks the one as well who tells it of a renewed certificate.
+fn login(spec: &Spec, mongodb: &MongoDb, problems: &mut Problems) {
+    let asks = mongodb.authorization == Authorization::Enabled && spec.delivery == Delivery::Filesystem;
+    if asks && mongodb.credential_file.is_none() && mongodb.reload.is_none() {
+        let message = "is missing, and MongoDB would take no renewed certificate, since authorization is enabled; add the file, with \
+                       a user who has the role hostManager, or say in reload how it is done";
+        problems.add("spec.database.mongodb.credentialFile", message);
     }
 }
 
