@@ -2,12 +2,13 @@
 //! else stays as it was.
 //!
 //! ```text
-//! text ──▶ can it be edited? ──▶ yaml_edit ──▶ rules: would mongod start? ──▶ new text, warnings
+//! text ──▶ can it be edited? ──▶ section, yaml_edit ──▶ rules: would mongod start? ──▶ new text, warnings
 //! ```
 //!
 //! Options: <https://www.mongodb.com/docs/manual/reference/configuration-options/>.
 
 mod rules;
+mod section;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -66,6 +67,7 @@ pub struct Changed {
 /// What cannot be edited safely, and what would keep mongod from starting though it did not before.
 pub fn change(text: &str, changes: &[Change]) -> Result<Changed, Vec<Problem>> {
     let mut editor = open(text).map_err(|problem| vec![problem])?;
+    let columns = section::indentation(text);
     let before = flat(editor.value());
     let refused: Vec<_> = changes.iter().flat_map(|change| in_the_way(change.name(), &before)).collect();
     if !refused.is_empty() {
@@ -78,6 +80,8 @@ pub fn change(text: &str, changes: &[Change]) -> Result<Changed, Vec<Problem>> {
         if old.as_ref().is_some_and(|old| same(old, value)) {
             continue;
         }
+        let name = setting.name.split('.').next().unwrap_or_default();
+        editor = section::opened(editor, name).with_indentation(columns);
         editor.set(&path, value).map_err(|error| vec![Problem::new("", error.to_string())])?;
         made.push((setting.name, old.filter(|old| !old.is_null()), value.clone()));
     }

@@ -52,6 +52,11 @@ pub(super) struct Args {
     output_dir: Option<PathBuf>,
 }
 
+/// clap does not tell that one of two options is required.
+pub(super) const USAGE: &str = "\
+tandem-vm inject [OPTIONS] --secret <NAME> <FILE>...
+       tandem-vm inject [OPTIONS] --remove <FILE>...";
+
 pub(super) const EXAMPLE: &str = "\
 Examples:
   # What would change in a VM of your own

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{ValueHint, builder::Resettable};
 use clap_mangen::{
     Man,
-    roff::{Roff, roman},
+    roff::{Roff, bold, roman},
 };
 use tandem_cli::{
     files::{self, Wanted},
@@ -43,7 +43,8 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A command's page. Its examples are set line by line: clap_mangen would fill them like prose.
+/// A command's page. Its examples are set line by line: clap_mangen would fill them like prose. Its synopsis is the usage of --help:
+/// clap_mangen's names every option, none with its value, and none as required.
 fn page(command: &clap::Command) -> io::Result<Wanted> {
     let examples = command.get_after_long_help().map(ToString::to_string);
     let source = concat!("tandem-vm ", env!("CARGO_PKG_VERSION"));
@@ -60,6 +61,23 @@ fn page(command: &clap::Command) -> io::Result<Wanted> {
         roff.control("fi", []);
         roff.to_writer(&mut content)?;
     }
-    let content = String::from_utf8(content).map_err(io::Error::other)?;
+    let mut content = String::from_utf8(content).map_err(io::Error::other)?;
+    if let Some((start, rest)) = content.split_once(".SH SYNOPSIS\n")
+        && let Some((_, end)) = rest.split_once(".SH DESCRIPTION\n")
+    {
+        content = format!("{start}.SH SYNOPSIS\n{}.SH DESCRIPTION\n{end}", synopsis(command));
+    }
     Ok(Wanted { name: man.get_filename(), content, mode: 0o644 })
+}
+
+fn synopsis(command: &clap::Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let name = command.get_bin_name().unwrap_or_default();
+    let mut roff = Roff::new();
+    for line in usage.trim_start_matches("Usage:").lines().map(str::trim) {
+        let rest = line.strip_prefix(name).unwrap_or(line);
+        roff.text([bold(name), roman(rest)]).control("br", []);
+    }
+    // Without the macros that begin a page, which it has.
+    roff.render().split_inclusive('\n').skip_while(|line| !line.starts_with("\\fB")).collect()
 }

@@ -45,7 +45,7 @@ enum Command {
     #[command(after_long_help = render::EXAMPLE)]
     Render(render::Args),
     /// Give a VM of your own manifests a Secret, and take it out again
-    #[command(after_long_help = inject::EXAMPLE)]
+    #[command(after_long_help = inject::EXAMPLE, override_usage = inject::USAGE)]
     Inject(Box<inject::Args>),
     /// The same as a KRM function, for kustomize
     #[command(after_long_help = krm::EXAMPLE)]

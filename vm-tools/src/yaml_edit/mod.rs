@@ -46,6 +46,8 @@ pub struct Editor {
     text: String,
     value: Value,
     mark: Option<String>,
+    /// Columns by which what is made stands further in than what it is made in.
+    indentation: usize,
 }
 
 /// What was found on the way along a path.
@@ -67,13 +69,20 @@ impl Editor {
         let text = text.into();
         let value = read(&text)?;
         root(&text)?;
-        Ok(Self { text, value, mark: None })
+        Ok(Self { text, value, mark: None, indentation: 2 })
     }
 
     /// With a comment behind what is made from now on; without `#` and line breaks.
     #[must_use]
     pub fn with_mark(mut self, mark: &str) -> Self {
         self.mark = Some(mark.to_owned());
+        self
+    }
+
+    /// With other than two columns between what is made and what it is made in; of texts in one line.
+    #[must_use]
+    pub fn with_indentation(mut self, columns: usize) -> Self {
+        self.indentation = columns;
         self
     }
 

@@ -34,7 +34,7 @@ impl Editor {
             (None, _) => return Err(EditError::Different(At::new(path))),
         };
         let made = if missing.is_empty() { 1 } else { missing.len() + usize::from(matches!(new, Value::Sequence(_))) };
-        let lines = self.marked(lines, made);
+        let lines = self.marked(self.widened(lines), made);
         let first_key = match &found.node.kind {
             Kind::Map { flow: false, entries } => entries.first().map(|(key, _)| key),
             _ => None,
@@ -52,7 +52,8 @@ impl Editor {
             Some(key) => {
                 let opened = self.opening(key, found.node)?;
                 // A list may stand at its key's own column, as everything else that is written here has it.
-                let deeper = if matches!(nested, Value::Sequence(_)) && missing.is_empty() { 0 } else { 2 };
+                let deeper =
+                    if matches!(nested, Value::Sequence(_)) && missing.is_empty() { 0 } else { self.indentation };
                 let end = line_end(&opened, key.end);
                 Ok(insert_lines(&opened, end, column(&self.text, key.start) + deeper, &lines))
             }
@@ -165,6 +166,15 @@ impl Editor {
         let next = siblings.filter(|next| text[line_end(text, end)..*next].trim().is_empty());
         let next = next.ok_or_else(|| EditError::First(At::new(path)))?;
         Ok(format!("{}{}", &text[..start], &text[next..]))
+    }
+
+    /// Lines that are indented by twos, as the text has it.
+    fn widened(&self, mut lines: Vec<String>) -> Vec<String> {
+        for line in lines.iter_mut().filter(|_| self.indentation != 2) {
+            let inner = line.trim_start_matches(' ');
+            *line = format!("{}{inner}", " ".repeat((line.len() - inner.len()) / 2 * self.indentation));
+        }
+        lines
     }
 
     /// Lines with the mark behind the first `made` of them.

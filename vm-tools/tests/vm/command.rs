@@ -86,6 +86,13 @@ fn every_command_has_a_manual_page_with_its_examples() {
         assert!(top.contains(&format!("tandem\\-vm\\-{escaped}(1)")), "{top}");
         let page = fs::read_to_string(pages.join(format!("tandem-vm-{name}.1"))).unwrap();
         assert!(page.contains(&format!(".TH tandem-vm-{name} 1")), "{page}");
+        // As --help has it, with each option's value.
+        let help = said(&output(tandem_vm().args([name, "--help"])));
+        let (usage, _) = help.split_once("Usage: ").unwrap().1.split_once("\n\n").unwrap();
+        let (_, synopsis) = page.split_once("\n.SH SYNOPSIS\n").unwrap();
+        let (synopsis, _) = synopsis.split_once("\n.SH DESCRIPTION\n").unwrap();
+        let synopsis = synopsis.replace("\n.br", "").replace("\\-", "-").replace("\\fB", "").replace("\\fR", "");
+        assert_eq!(synopsis, usage.replace("\n       ", "\n"));
         let (_, examples) = page.split_once(".SH EXAMPLES\n.nf\n").unwrap();
         assert!(examples.contains(&format!("  tandem\\-vm {escaped}")), "{page}");
     }

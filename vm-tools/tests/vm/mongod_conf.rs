@@ -110,6 +110,38 @@ fn an_empty_file_and_empty_sections_are_filled() {
     assert_eq!(changed("net:\n  port: # none\n", &["--port", "1"]), "net:\n  port: 1 # none\n");
 }
 
+/// Where the packages' files keep a place by a comment, the section takes it; otherwise it comes last, as the others stand.
+#[test]
+fn a_new_section_stands_where_somebody_would_write_it() {
+    let args = ["--repl-set", "rs0", "--key-file", "/etc/key"];
+    let packaged = "net:\n  port: 1\n\n\n#security:\n\n#operationProfiling:\n\n# replication:\n#  replSetName: a\n\n## The end\n#auditLog:\n";
+    let written = packaged
+        .replace("#security:\n", "security:\n  keyFile: /etc/key\n")
+        .replace("# replication:\n", "replication:\n  replSetName: rs0\n");
+    assert_eq!(changed(packaged, &args), written);
+    assert_eq!(changed(&packaged.replace('\n', "\r\n"), &args), written.replace('\n', "\r\n"));
+    // A comment that is further in belongs to the section above; columns and blank lines are as in the others.
+    let own = "net:\n    port: 1\n\nstorage:\n    dbPath: /srv\n    # journal: no\n\n# The end\n";
+    let inserted = "\nreplication:\n    replSetName: rs0\n\nsecurity:\n    keyFile: /etc/key\n";
+    assert_eq!(changed(own, &args), own.replace("no\n", &format!("no\n{inserted}")));
+    assert_eq!(
+        changed(own, &[&TLS[..], &["--set", "net.ipv6=true"]].concat()),
+        own.replace(
+            "port: 1\n",
+            "port: 1\n    tls:\n        mode: requireTLS\n        certificateKeyFile: /etc/ssl/mongodb.pem\n        CAFile: \
+             /etc/ssl/ca.crt\n    ipv6: true\n"
+        )
+    );
+    let close = "net:\n  port: 1\nstorage:\n  dbPath: /srv";
+    let last = "replication:\n  replSetName: rs0\nsecurity:\n  keyFile: /etc/key";
+    assert_eq!(changed(close, &args), format!("{close}\n{last}"));
+    // Two places, and one within something else.
+    let two = "net:\n  port: 1\n#security:\n# security:\n";
+    assert_eq!(changed(two, &args[2..]), two.replace("1\n", "1\nsecurity:\n  keyFile: /etc/key\n"));
+    let text = "setParameter: {a: 1,\n#security:\n  b: 2}\n";
+    assert_eq!(changed(text, &args[2..]), format!("{text}security:\n  keyFile: /etc/key\n"));
+}
+
 #[test]
 fn line_breaks_and_missing_ones_stay() {
     assert_eq!(
