@@ -142,7 +142,7 @@ func attachCommand(chosen *invocation) *cobra.Command {
 			return nil
 		},
 	}
-	command.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "the server and the user (required)")
+	command.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "the server and the user; empty in a pod, which finds both by itself (required)")
 	addCertManagerFlags(command, &controllers, &o.requestBackoff)
 	for _, name := range []string{"kubeconfig", "cert-manager-controllers"} {
 		_ = command.MarkFlagRequired(name)

@@ -8,6 +8,7 @@ use kube::{Api, api::PostParams, config::Kubeconfig};
 
 use crate::{
     Cluster, ControlPlane,
+    pod::Pod,
     process::Process,
     tools::{self, root},
 };
@@ -35,6 +36,7 @@ impl IssuerProcess {
             variables: &[],
             command: &["run"],
             arguments: &[],
+            in_pod: false,
         }
     }
 
@@ -78,6 +80,7 @@ pub struct Launch<'a> {
     variables: &'a [(&'a str, &'a str)],
     command: &'a [&'a str],
     arguments: &'a [&'a str],
+    in_pod: bool,
 }
 
 impl<'a> Launch<'a> {
@@ -123,6 +126,12 @@ impl<'a> Launch<'a> {
         Self { command: &[], arguments, ..self }
     }
 
+    /// As in a pod: it finds the cluster by itself. See [`Pod`].
+    #[must_use]
+    pub const fn in_pod(self) -> Self {
+        Self { in_pod: true, ..self }
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -131,17 +140,29 @@ impl<'a> Launch<'a> {
         let Self { control_plane, name, url, .. } = self;
         let kubeconfig = control_plane.folder().join(format!("{name}.kubeconfig"));
         write_kubeconfig(control_plane, (NAMESPACE, "tandem-issuer"), url, &kubeconfig).await?;
-        let mut command = match self.program {
-            Some(program) => Command::new(program),
-            None => Command::new(tools::program("tandem-issuer")?),
+        let program = match self.program {
+            Some(program) => program,
+            None => &*tools::program("tandem-issuer")?,
         };
         // Nothing of the caller's surroundings may help it: only its own token counts.
-        command.env_clear().envs(self.variables.iter().copied());
-        command.args(self.command).args(self.arguments).arg("--kubeconfig").arg(kubeconfig);
+        let mut command = match self.in_pod {
+            true => Pod::of(&kubeconfig)?.command(program)?,
+            false => without_environment(program),
+        };
+        command.envs(self.variables.iter().copied()).args(self.command).args(self.arguments);
+        if !self.in_pod {
+            command.arg("--kubeconfig").arg(kubeconfig);
+        }
         let started = Instant::now();
         let process = Process::start(&mut command, &control_plane.folder().join(format!("{name}.log")), None)?;
         Ok(IssuerProcess { process, started })
     }
+}
+
+fn without_environment(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    command
 }
 
 /// Applies what is shipped for kubectl, and waits until the server knows the kinds. There are no nodes: the Deployment runs

@@ -22,6 +22,7 @@ pub mod helm;
 pub mod issuer;
 pub mod judges;
 pub mod kubelet;
+pub mod pod;
 pub mod process;
 pub mod sharing;
 pub mod telemetry;

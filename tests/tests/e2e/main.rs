@@ -32,6 +32,7 @@ mod framing;
 mod granted;
 mod guides;
 mod image;
+mod in_pod;
 mod installed;
 mod issuers;
 mod judges;

@@ -9,7 +9,6 @@ use futures::{TryStreamExt, future};
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{Patch, PatchParams},
-    config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, GroupVersionKind, Request},
     runtime::{WatchStreamExt, watcher::Config as WatcherConfig, watcher::Event, watcher::watcher},
 };
@@ -18,17 +17,15 @@ use serde_json::json;
 
 use crate::load::{CONCURRENCY, MESSAGE, Seen, SeenStatus, issued};
 
-/// What is written into each status, beside the kubeconfig of the process.
+/// What is written into each status, in the folder of the process.
 pub(crate) const STATUS: &str = "floor.json";
 
 /// Runs until it is killed.
 pub(crate) fn run(folder: &Path) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let kubeconfig = Kubeconfig::read_from(folder.join("issuer.kubeconfig"))?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         let (certificate, ca): (String, String) = serde_json::from_slice(&std::fs::read(folder.join(STATUS))?)?;
-        answer_all(&Client::try_from(config)?, &certificate, &ca).await
+        answer_all(&Client::try_from(Config::incluster()?)?, &certificate, &ca).await
     })
 }
 

@@ -61,8 +61,8 @@ struct Args {
     /// The tandem-issuer that is measured, such as the static one of `make binaries`; else that of this build.
     #[arg(long, value_name = "PROGRAM")]
     issuer: Option<std::path::PathBuf>,
-    /// A further argument of its `run`, such as --issuer-arg=--leader-elect; may be repeated.
-    #[arg(long, value_name = "ARGUMENT")]
+    /// A further argument of its `run`; may be repeated. Without any it stands for no leadership, as the others do not.
+    #[arg(long, value_name = "ARGUMENT", default_value = "--leader-elect=false")]
     issuer_arg: Vec<String>,
     /// Be the floor, with what lies in this folder.
     #[arg(long, hide = true)]

@@ -1,6 +1,6 @@
-//! Who signs, and how it is started.
+//! Who signs, and how it is started: each as in a pod, so that none holds in memory what only a kubeconfig needs.
 
-use std::{fmt, path::PathBuf, process::Command};
+use std::{fmt, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -8,7 +8,7 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tandem_tests::{
-    Cluster, ControlPlane, IssuerProcess, Space, certificates::root_ca, cluster::CLUSTER_ISSUER, issuer,
+    Cluster, ControlPlane, IssuerProcess, Space, certificates::root_ca, cluster::CLUSTER_ISSUER, issuer, pod::Pod,
     process::Process, tools::control_plane_folder,
 };
 
@@ -109,14 +109,15 @@ impl Stage {
             Signer::Tandem => {
                 let (program, arguments) = &self.issuer;
                 let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-                let started = IssuerProcess::of(&self.control_plane).program(program).arguments(&arguments).start();
-                Some(Running::Tandem(started.await?))
+                let issuer = IssuerProcess::of(&self.control_plane).program(program).arguments(&arguments);
+                Some(Running::Tandem(issuer.in_pod().start().await?))
             }
             Signer::CaIssuer => {
                 let kubeconfig = self.control_plane.kubeconfig().with_file_name("cert-manager.kubeconfig");
-                let mut command = Command::new(control_plane_folder().join("control-plane"));
-                command.args(["attach", "--stop-with-parent", "--kubeconfig"]).arg(kubeconfig);
-                command.arg("--cert-manager-controllers=certificaterequests-issuer-ca");
+                let mut command = Pod::of(&kubeconfig)?.command(&control_plane_folder().join("control-plane"))?;
+                command
+                    .args(["attach", "--stop-with-parent", "--kubeconfig="])
+                    .arg("--cert-manager-controllers=certificaterequests-issuer-ca");
                 let log = self.control_plane.folder().join("ca-issuer.log");
                 Some(Running::Other(Process::start(&mut command, &log, None).context("the CA issuer")?))
             }
@@ -126,7 +127,7 @@ impl Stage {
                 issuer::write_kubeconfig(&self.control_plane, account, None, &file).await?;
                 let status = serde_json::to_vec(&(&self.certificate, &self.ca))?;
                 std::fs::write(folder.join(floor::STATUS), status)?;
-                let mut command = Command::new(std::env::current_exe()?);
+                let mut command = Pod::of(&file)?.command(&std::env::current_exe()?)?;
                 command.arg("--as-floor").arg(folder);
                 let log = folder.join("floor.log");
                 Some(Running::Other(Process::start(&mut command, &log, None).context("the floor")?))
