@@ -26,7 +26,7 @@ pub(super) fn clients(document: &Document, names: &Names) -> impl Iterator<Item 
         let name = names.client_certificate(client);
         let mut certificate = certificate(document, name.clone(), name);
         let spec = &mut certificate.spec;
-        spec.common_name = names.client(client);
+        spec.common_name = client.common_name.clone().unwrap_or_else(|| names.client(client));
         spec.subject = subject;
         spec.usages.push("client auth");
         if let Database::MongoDb(_) = document.spec.database {

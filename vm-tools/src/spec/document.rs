@@ -127,7 +127,7 @@ pub struct RestartStale {
 
 /// A program that may reach the database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Client {
     /// Part of the Deployment's name, NAME-CLIENT.
     pub name: String,
@@ -136,8 +136,11 @@ pub struct Client {
     /// What of the Secret the client gets.
     #[serde(default)]
     pub certificate: ClientCertificate,
-    /// What stands in the subject of its own certificate besides the common name NAME-CLIENT. Default: the namespace as
-    /// organization, and no organizational unit.
+    /// Common name of its own certificate, at most 64 characters. Default: NAME-CLIENT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common_name: Option<String>,
+    /// What stands in the subject of its own certificate besides the common name. Default: the namespace as organization, and no
+    /// organizational unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
     /// Number of pods.

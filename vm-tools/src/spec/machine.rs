@@ -25,7 +25,7 @@ pub struct Os {
 pub enum Family {
     /// Red Hat Enterprise Linux, CentOS Stream, Rocky Linux, AlmaLinux.
     Rhel,
-    /// Debian.
+    /// Debian. Ubuntu has its users, units and paths, but another repository of MongoDB's: there with [`super::Install::Image`].
     Debian,
 }
 

@@ -299,6 +299,17 @@ fn a_clients_own_certificate_is_for_clients_alone() {
     }
 }
 
+/// PostgreSQL's `verify-full` compares the common name with the role, MongoDB takes the whole subject for the user.
+#[test]
+fn a_clients_own_certificate_has_the_name_that_the_document_gives_it() {
+    let named = "certificate: own, commonName: app, subject: {organizationalUnits: [reports]}";
+    let rendered = render(&single("postgresql: {clientAuth: Required, clientcert: verify-full}", named));
+    let own = &objects(&rendered, "Certificate")[1];
+    assert_eq!(own["metadata"]["name"], "orders-app-tls");
+    assert_eq!(own["spec"]["commonName"], "app");
+    assert_eq!(own["spec"]["subject"], json!({"organizationalUnits": ["reports"]}));
+}
+
 #[test]
 fn a_client_with_its_own_certificate_gets_no_key_of_the_servers() {
     for (database, keys) in [

@@ -88,6 +88,15 @@ fn what_would_not_make_a_set_is_refused() {
             "spec.clients[0].subject: is for a certificate of its own; write certificate: own, or leave it out",
         ),
         (
+            single("redis: {}", "certificate: shared, commonName: app"),
+            "spec.clients[0].commonName: is for a certificate of its own; write certificate: own, or leave it out",
+        ),
+        (
+            single("redis: {}", "certificate: own, commonName: \"a\\nb\""),
+            "spec.clients[0].commonName: `a�b` is empty, has control characters or more than 64; shorten it or leave the \
+             field out",
+        ),
+        (
             text(3, X509, &client("certificate: own, subject: {organizations: [a, b], organizationalUnits: [\"\"]}")),
             "spec.clients[0].subject.organizations: has several; keep one, which every program compares alike\n\
              spec.clients[0].subject.organizationalUnits[0]: `` is empty, has control characters or more than 64; change it",

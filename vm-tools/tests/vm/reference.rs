@@ -82,7 +82,7 @@ fn around(path: &str) -> Value {
         spec["database"]["postgresql"]["clientAuth"] = json!("Required");
         spec["clients"] = json!([]);
     }
-    if at("clients[].subject") {
+    if at("clients[].subject") || at("clients[].commonName") {
         spec["clients"][0]["certificate"] = json!("own");
     }
     if at("restartStale") {
@@ -154,7 +154,7 @@ fn what_the_reference_says_of_each_field_that_is_left_out_is_so() {
             assert_eq!(lines, [format!("{field}: is missing; add it")], "{path}");
             needed += 1;
         } else if let Some((text, _)) = literal {
-            let text = text.replace("NAMESPACE", "shop").replace("NAME", "orders");
+            let text = text.replace("NAMESPACE", "shop").replace("NAME", "orders").replace("CLIENT", "app");
             let said = with(document, &path, Some(serde_yaml::from_str(&text).unwrap()));
             let lines = || format!("{path} is not `{text}` where it is left out");
             assert!(come(&said).as_ref() == Ok(&rendered), "{}: {:?}", lines(), come(&said).err());

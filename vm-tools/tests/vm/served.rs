@@ -238,6 +238,27 @@ fn postgresql_takes_the_rhel_familys_files_and_asks_for_client_certificates() {
     postgresql.refuses(NAME, &with(&servers::secret(&ca, &params)), "authentication failed for user");
 }
 
+/// As docs/databasevm.md has it for a client with a certificate of its own.
+#[test]
+fn postgresql_takes_a_clients_certificate_in_place_of_its_password() {
+    let ca = servers::ca("Test authority");
+    let secret = servers::secret(&ca, &servers::leaf());
+    let Some(postgresql) = PostgreSql::start("{hba: ['hostssl all app all cert']}", "debian", secret.path()) else {
+        return;
+    };
+    let verified = format!("sslmode=verify-full sslrootcert={}", secret.path().join("ca.crt").display());
+    let with = |name: &str| {
+        let client = servers::client(&ca, name);
+        let file = |name: &str| client.path().join(name).display().to_string();
+        fs::set_permissions(file("tls.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        (format!("{verified} password=wrong sslcert={} sslkey={}", file("tls.crt"), file("tls.key")), client)
+    };
+    let done = postgresql.remote(NAME, &with("app").0);
+    assert_eq!((done.status.success(), said(&done).as_str()), (true, "TLSv1.3\n"));
+    postgresql.refuses(NAME, &with("somebody").0, "certificate authentication failed for user");
+    postgresql.refuses(NAME, &verified, "requires a valid client certificate");
+}
+
 /// Redis in a guest.
 struct Redis {
     server: Server,

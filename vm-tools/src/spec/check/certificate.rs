@@ -32,15 +32,7 @@ pub(super) fn certificate(spec: &Spec, problems: &mut Problems) {
     } else if kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_alphanumeric()) {
         problems.add(path, format!("`{}` is not a kind; write the issuer's kind", tandem_cli::shown(kind)));
     }
-    if let Some(name) = &certificate.common_name
-        && (name.trim().is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control))
-    {
-        let message = format!(
-            "`{}` is empty, has control characters or more than 64; shorten it or leave the field out",
-            tandem_cli::shown(name)
-        );
-        problems.add("spec.certificate.commonName", message);
-    }
+    problems.check_some("spec.certificate.commonName", certificate.common_name.as_ref(), common_name);
     for (i, name) in certificate.dns_names.iter().enumerate() {
         problems.check(format!("spec.certificate.dnsNames[{i}]"), values::dns_san(name));
     }
@@ -58,6 +50,17 @@ pub(super) fn certificate(spec: &Spec, problems: &mut Problems) {
         problems.check("spec.certificate.serial", values::serial(serial, values::VIRTIO_SERIAL));
     }
     lifetime(spec, problems);
+}
+
+/// RFC 5280, ub-common-name; control characters would end a line of a log.
+pub(super) fn common_name(name: &str) -> Result<(), String> {
+    if name.trim().is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
+        let name = tandem_cli::shown(name);
+        return Err(format!(
+            "`{name}` is empty, has control characters or more than 64; shorten it or leave the field out"
+        ));
+    }
+    Ok(())
 }
 
 /// cert-manager's own limits: <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.CertificateSpec>.

@@ -110,9 +110,12 @@ pub(super) fn subjects(document: &Document, problems: &mut Problems) {
         }
     }
     for (i, client) in clients.iter().enumerate() {
-        if client.subject.is_some() && client.certificate != ClientCertificate::Own {
-            let message = "is for a certificate of its own; write certificate: own, or leave it out";
-            problems.add(format!("spec.clients[{i}].subject"), message);
+        let path = |field: &str| format!("spec.clients[{i}].{field}");
+        problems.check_some(&path("commonName"), client.common_name.as_ref(), super::certificate::common_name);
+        for (field, there) in [("commonName", client.common_name.is_some()), ("subject", client.subject.is_some())] {
+            if there && client.certificate != ClientCertificate::Own {
+                problems.add(path(field), "is for a certificate of its own; write certificate: own, or leave it out");
+            }
         }
     }
 }
