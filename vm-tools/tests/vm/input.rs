@@ -73,7 +73,7 @@ fn unknown_and_missing_fields() {
         with("  storage:", "  deliver: disk\n  storage:"),
         &[
             "spec.deliver: unknown field; did you mean delivery? Known here: database, os, certificate, delivery, restartStale, root, \
-           storage, machine, members, clusterDomain, clients, cloudConfig, template",
+           storage, machine, members, clusterDomain, clients, networkPolicy, cloudConfig, template",
         ],
     );
     refused(with("    secretName: mongodb-cert-tls\n", ""), &["spec.certificate.secretName: is missing; add it"]);

@@ -13,11 +13,11 @@ fn misspelt_fields_and_wrong_values_are_said_together() {
         ),
         &[
             "spec.databse: unknown field; did you mean database? Known here: database, os, certificate, delivery, restartStale, \
-             root, storage, machine, members, clusterDomain, clients, cloudConfig, template",
+             root, storage, machine, members, clusterDomain, clients, networkPolicy, cloudConfig, template",
             "spec.os.imgae: unknown field; did you mean image? Known here: family, image, sshAuthorizedKeys",
-            "spec.clients[0].naem: unknown field; did you mean name? Known here: name, image, certificate, subject, replicas, \
+            "spec.clients[0].naem: unknown field; did you mean name? Known here: name, image, certificate, commonName, subject, replicas, \
              command, args",
-            "spec.database.mongodb.clientAuht: unknown field; did you mean clientAuth? Known here: version, clientAuth, install, \
+            "spec.database.mongodb.clientAuht: unknown field; did you mean clientAuth? Known here: version, clientAuth, authorization, install, \
              credentialFile, reload, replicaSetName, membership",
             "spec.os.image: `a b` is not an image reference; write registry/name:tag",
             "spec.members: 9 members; write 1 to 7, of whom all have a vote",
@@ -67,7 +67,7 @@ fn what_only_follows_is_not_said() {
         document("database: {redis: {}}\ndatabse: {redis: {bogus: 1}}\nos: {family: debian, image: a b}"),
         &[
             "spec.databse: unknown field; did you mean database? Known here: database, os, certificate, delivery, restartStale, \
-           root, storage, machine, members, clusterDomain, clients, cloudConfig, template",
+           root, storage, machine, members, clusterDomain, clients, networkPolicy, cloudConfig, template",
         ],
     );
 }
