@@ -444,7 +444,7 @@ fn user_data_may_have_any_value_in_any_place() {
 #[test]
 fn krm_takes_any_value_in_any_place() {
     let mut desk = Desk::new();
-    let spec = "{secret: shop-tls, vm: orders, delivery: disk, database: postgresql, os: debian, service: [a.service], reload: none}";
+    let spec = "{secret: shop-tls, vm: orders, delivery: disk, database: postgresql, os: debian, service: [a.service], keepConfig: true, reload: none}";
     let list = documents(&list(&manifest("inline.yaml"), spec)).remove(0);
     for odd in odd_in_one_place(&list, 24) {
         desk.give(&KRM[0], &serde_yaml::to_string(&odd).unwrap());
