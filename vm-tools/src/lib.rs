@@ -110,6 +110,6 @@ pub fn render(vm: &spec::DatabaseVm) -> Result<Rendered, RenderError> {
     let user_data = |machine| cloud_init::user_data(document, &names, machine);
     let user_data = names.machines.iter().map(user_data).collect::<Result<Vec<_>, _>>()?;
     let manifests = manifest::all(document, &names, &user_data)?;
-    let notes = manifest::narrower(document).into_iter().collect();
+    let notes = manifest::narrower(document).into_iter().chain(manifest::unknown_fields(document)).collect();
     Ok(Rendered { manifests, user_data: user_data.into_iter().next().unwrap_or_default(), notes })
 }

@@ -19,6 +19,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub(crate) use network::narrower;
 use serde::Serialize;
+pub(crate) use virtual_machine::unknown_fields;
 
 use crate::RenderError;
 use crate::names::{Labels, Names};

@@ -13,6 +13,7 @@
 
 mod certificate;
 mod cloud_config;
+pub mod fields;
 mod machine;
 mod network;
 mod node;

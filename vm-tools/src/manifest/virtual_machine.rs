@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_yaml::Value;
+use tandem_cli::shown;
 
 use super::kubevirt::{
     Cpu, Devices, Disk, DiskTarget, Domain, Empty, Filesystem, InstanceSpec, InstanceTemplate, Interface, Memory,
@@ -16,6 +18,7 @@ use super::kubevirt::{
 use super::{metadata, port_name, root};
 use crate::RenderError;
 use crate::merge::patch;
+use crate::model::{At, Node, fields};
 use crate::names::{
     CLOUD_INIT, DATA_DISK, KEYFILE_DISK, MachineNames, Names, ROOT_DISK, database_selector, machine_selector,
     with_common,
@@ -189,4 +192,14 @@ fn ports(document: &Document) -> Vec<Port> {
         ports.push(Port { name: "ssh", port: 22, protocol: "TCP" });
     }
     ports
+}
+
+/// What of the user's template KubeVirt does not know: merged it is all the same, since a later version may.
+pub(crate) fn unknown_fields(document: &Document) -> Vec<String> {
+    let template = Value::Mapping(document.spec.template.clone());
+    let told = |field: At<Option<&str>>| {
+        let meant = field.value.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        format!("warning: spec.template.{}: is unknown to KubeVirt 1.9{meant}", shown(&field.path))
+    };
+    fields::unknown(&Node::root(&template)).into_iter().map(told).collect()
 }

@@ -1,6 +1,6 @@
 //! Virtual machines, and what makes them: <https://kubevirt.io/api-reference/main/definitions.html#_v1_virtualmachineinstancespec>.
 
-use super::{At, Map, Meta, Node, Secret, UserData, user_data};
+use super::{At, Map, Meta, Node, Secret, UserData, fields, user_data};
 
 /// A VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceReplicaSet or VirtualMachinePool.
 pub struct Machine {
@@ -32,6 +32,8 @@ pub struct Machine {
     pub volumes: Vec<Volume>,
     /// Ports that masquerade interfaces forward: number, name. `None` where an interface forwards all.
     pub ports: Option<Vec<(u64, String)>>,
+    /// Fields that KubeVirt does not know, each with the one that was meant, if one is near.
+    pub unknown: Vec<At<Option<&'static str>>>,
     /// What cloud-init reads, one for each volume of that kind.
     pub user_data: Vec<UserData>,
 }
@@ -173,6 +175,10 @@ impl Machine {
                 .collect(),
             volumes: instance.get("volumes").items().map(|node| volume(&node)).collect(),
             ports: ports(&devices.get("interfaces")),
+            unknown: match meta.kind.as_str() {
+                "VirtualMachine" | "VirtualMachinePool" => fields::unknown(&outer),
+                _ => fields::unknown_in_instance(&instance),
+            },
             user_data: Vec::new(),
             meta,
         })

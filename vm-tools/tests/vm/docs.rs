@@ -66,7 +66,7 @@ fn every_option_of_the_pages_exists() {
         })
         .collect();
     // kubectl's, systemctl's and cloud-init's.
-    known.extend(["filename", "output", "now", "config-file"].map(str::to_owned));
+    known.extend(["filename", "output", "now", "config-file", "dry-run", "validate"].map(str::to_owned));
     for name in PAGES {
         let named = options(&page(name));
         assert!(!named.is_empty(), "{name}");

@@ -6,10 +6,12 @@ use std::sync::LazyLock;
 use jsonschema::{Draft, Validator};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tandem_vm::model::fields::{INSTANCE, MACHINE};
 use tandem_vm::spec::check;
 
+use crate::command::render_stdin;
 use crate::properties::document;
-use crate::support::{EXAMPLES, example, object, objects, render};
+use crate::support::{EXAMPLES, document as document_of, example, object, objects, render, said};
 
 /// A validator over the description at `$KUBEVIRT_OPENAPI`. The description allows unknown fields; here each of its types
 /// refuses them, or a misspelt one would pass.
@@ -46,6 +48,52 @@ fn every_field_is_one_of_kubevirts() {
             assert_eq!(faults(&validator, &machine), [""; 0], "{name}");
         }
     }
+}
+
+/// What is called unknown is unknown to KubeVirt, and the other way round.
+#[test]
+fn the_fields_that_are_known_are_those_of_the_description() {
+    let Some(path) = std::env::var_os("KUBEVIRT_OPENAPI") else { return };
+    let api: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let described = |start: &str, path: &str| -> Vec<String> {
+        let mut kind = &api["definitions"][start];
+        for key in path.split('.').filter(|key| !key.is_empty()) {
+            let field = &kind["properties"][key.trim_end_matches("[]")];
+            let reference = field.pointer("/items/$ref").or(field.get("$ref")).or(field.pointer("/allOf/0/$ref"));
+            kind = &api["definitions"][reference.unwrap().as_str().unwrap().rsplit('/').next().unwrap()];
+        }
+        kind["properties"].as_object().unwrap().keys().cloned().collect()
+    };
+    for (start, known) in [("v1.VirtualMachineSpec", &MACHINE[..]), ("v1.VirtualMachineInstanceSpec", &INSTANCE)] {
+        for (path, names) in known {
+            assert_eq!(described(start, path), *names, "{start} {path}");
+        }
+    }
+}
+
+/// It is merged all the same: a later KubeVirt may know it.
+#[test]
+fn a_field_of_the_template_that_kubevirt_does_not_know_is_told() {
+    let spec = "database: {redis: {}}\nos: {family: debian, image: i}\nclients: [{name: a, image: i}]\ntemplate:\n  runStrategi: \
+                Halted\n  template:\n    spec:\n      nodeSelector: {a: b}\n      domain: {devices: {disks: [{name: root-disk, bootordr: 1}, \
+                {name: data-disk, $patch: delete}]}, wholly: new}\n      volumes: [{name: data-disk, $patch: delete}]";
+    let done = render_stdin(document_of(spec).as_bytes(), &[]);
+    let warning = "tandem-vm: standard input: document 1: warning: spec.template.";
+    let warnings = said(&done);
+    let warnings: Vec<_> = warnings.lines().filter_map(|line| line.strip_prefix(warning)).collect();
+    assert_eq!(
+        warnings,
+        [
+            "runStrategi: is unknown to KubeVirt 1.9; did you mean runStrategy?",
+            "template.spec.domain.wholly: is unknown to KubeVirt 1.9",
+            "template.spec.domain.devices.disks[0].bootordr: is unknown to KubeVirt 1.9; did you mean bootOrder?",
+        ]
+    );
+    let rendered = String::from_utf8(done.stdout).unwrap();
+    assert!(rendered.contains("runStrategi: Halted") && rendered.contains("wholly: new"), "{rendered}");
+    // Where the document is checked, it is told of what is rendered.
+    let checked = crate::check::run_stdin(&document_of(spec), &[]);
+    assert_eq!(said(&checked).matches("warning TVM018").count(), 3, "{}", said(&checked));
 }
 
 #[test]

@@ -102,6 +102,16 @@ pub(in crate::check) const RULES: &[Rule] = &[
         remedy: "Leave `optional` out: KubeVirt then waits for the Secret.",
         check: optional,
     },
+    Rule {
+        id: "TVM018",
+        name: "unknown-field",
+        severity: Severity::Warning,
+        summary: "KubeVirt knows no such field",
+        why: "The API server passes over it or refuses the machine; what was meant by it does not happen. Looked at are the spec, the \
+              instance's, domain, cpu, memory, devices, disks, filesystems, interfaces, networks and volumes, as KubeVirt 1.9 has them.",
+        remedy: "Correct its name, or ask the cluster: `kubectl apply --dry-run=server --validate=strict`.",
+        check: unknown_field,
+    },
 ];
 
 fn attached_twice(stream: &Stream, found: &mut Findings) {
@@ -215,6 +225,15 @@ fn optional(stream: &Stream, found: &mut Findings) {
                 let message = format!("the machine starts even if there is no Secret {}", quoted(&name.value));
                 found.add(&machine.meta, format!("{}.secret.optional", volume.path), message);
             }
+        }
+    }
+}
+
+fn unknown_field(stream: &Stream, found: &mut Findings) {
+    for machine in &stream.machines {
+        for field in &machine.unknown {
+            let meant = field.value.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            found.add(&machine.meta, &field.path, format!("is unknown to KubeVirt{meant}"));
         }
     }
 }
