@@ -19,7 +19,10 @@ use kube::{
 };
 use serde::Deserialize;
 use tandem_issuer_core::{Authority, Error, authority::Material};
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::AbortHandle,
+};
 use zeroize::Zeroize;
 
 use crate::{
@@ -29,6 +32,9 @@ use crate::{
     metrics::METRICS,
     panics::{Panicked, isolate},
 };
+
+/// How many Secrets are read at once when there are many that have not been: each may have a megabyte.
+const AT_ONCE: usize = 8;
 
 /// Which Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -134,6 +140,7 @@ pub(crate) struct CaSecrets {
     client: Client,
     changed: HashMap<IssuerKind, mpsc::UnboundedSender<IssuerId>>,
     watches: Mutex<HashMap<SecretId, Watch>>,
+    turns: Semaphore,
 }
 
 struct Watch {
@@ -151,7 +158,7 @@ impl Drop for Watch {
 impl CaSecrets {
     /// `changed`, by kind, hears of each issuer whose Secret changed.
     pub(crate) fn new(client: Client, changed: HashMap<IssuerKind, mpsc::UnboundedSender<IssuerId>>) -> Arc<Self> {
-        Arc::new(Self { client, changed, watches: Mutex::default() })
+        Arc::new(Self { client, changed, watches: Mutex::default(), turns: Semaphore::new(AT_ONCE) })
     }
 
     /// What is known of `secret`, which from now on is `user`'s and is watched.
@@ -188,7 +195,10 @@ impl CaSecrets {
         let api: Api<CaSecret> = Api::namespaced(self.client.clone(), &secret.namespace);
         let events = watched(|| watch_object(api.clone(), &secret.name)).default_backoff();
         pin_mut!(events);
+        // Until the first answer, of whatever kind.
+        let mut turn = self.turns.acquire().await.ok();
         while let Some(event) = events.next().await {
+            turn.take();
             if let Some(watch) = self.lock().get_mut(&secret) {
                 watch.seen = match event {
                     Ok(object) => watch.seen.read(object.map(|secret| secret.data)),

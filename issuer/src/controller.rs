@@ -47,9 +47,9 @@ use crate::{
     work::work_off,
 };
 
-/// How many requests are read at once from a list. A page is in memory as a whole, with its text, before what is finished
-/// is dropped.
-const PAGE: u32 = 25;
+/// How many objects are read at once from a list. A page is in memory as a whole, with its text, before what is not needed is
+/// dropped, and anybody's object may have a megabyte.
+const PAGE: u32 = 10;
 
 /// Why the command ended.
 #[derive(Debug, thiserror::Error)]
@@ -209,7 +209,7 @@ async fn run_issuers(
     METRICS.begin_watch(kind.plural());
     METRICS.begin_looks(kind.plural());
     let (forgetful, leadership) = (context.clone(), context.leadership.clone());
-    let events = watched(move || watcher(api.clone(), watcher::Config::default()));
+    let events = watched(move || watcher(api.clone(), watcher::Config::default().page_size(PAGE)));
     let events = events.modify(strip).default_backoff().reflect(writer);
     let events = events.inspect(move |event| match event {
         Ok(Event::Delete(issuer)) => forgetful.issuers.forget(&IssuerId::of(kind, issuer)),
@@ -307,10 +307,7 @@ fn referring_to<R: SigningRequest>(store: &Store<R>, issuer: &IssuerId) -> Vec<O
 
 /// Drops what is never looked at and takes room.
 fn strip(object: &mut Issuer) {
-    let metadata = object.meta_mut();
-    metadata.managed_fields = None;
-    metadata.annotations = None;
-    metadata.labels = None;
+    object.meta_mut().annotations = None;
 }
 
 fn channel<T>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> {

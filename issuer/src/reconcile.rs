@@ -8,13 +8,14 @@ use std::{
 };
 
 use aws_lc_rs::rand;
+use futures::io::{copy_buf, sink};
 use jiff::Timestamp;
 use k8s_openapi::api::{authorization::v1::SubjectAccessReview, core::v1};
 use kube::{
-    Api, Client, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
+    Api, Client, Resource, ResourceExt,
+    api::{GetParams, Patch, PatchParams, PostParams},
 };
-use serde::de::IgnoredAny;
+use serde::Deserialize;
 use serde_json::Value;
 use tandem_issuer_core::{
     Decision, Serial, decide,
@@ -140,6 +141,17 @@ async fn ask<R: SigningRequest>(
     Ok((may_refer, labels))
 }
 
+#[derive(Deserialize)]
+struct Labelled {
+    metadata: Labels,
+}
+
+#[derive(Deserialize)]
+struct Labels {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
 /// The labels of the request's namespace, where the issuer's policy looks at them. As they are now, not as a watch has
 /// seen them a little earlier: a refusal is for good.
 pub(crate) async fn labels(
@@ -151,8 +163,12 @@ pub(crate) async fn labels(
     if !ready.settings.policy.as_ref().is_some_and(|policy| policy.needs_labels(namespace.name)) {
         return Ok(None);
     }
-    let found = Api::<v1::Namespace>::all(client.clone()).get_metadata(namespace.name).await.map_err(Error::Api)?;
-    Ok(Some(found.metadata.labels.unwrap_or_default()))
+    // No more than these is read: what else stands there may not be readable.
+    let call = kube::core::Request::new(Api::<v1::Namespace>::all(client.clone()).resource_url());
+    let call = call.get_metadata(namespace.name, &GetParams::default());
+    let call = call.map_err(|error| Error::Api(kube::Error::BuildRequest(error)))?;
+    let found: Labelled = client.request(call).await.map_err(Error::Api)?;
+    Ok(Some(found.metadata.labels))
 }
 
 /// Whether the request may refer to its issuer. Asked of the API server only where the answer counts.
@@ -198,7 +214,7 @@ async fn publish<R: SigningRequest>(
         Publication::Event if ctx.has_told(request.uid().unwrap_or_default(), &event) => return Ok(()),
         Publication::Event => {}
         Publication::Status(patch) => {
-            match write_status(request, ctx, &patch).await {
+            match write_status(&request.api(ctx.acting.clone()), &request.name_any(), &ctx.acting, &patch).await {
                 Ok(()) if outcome.is_final() => {
                     ctx.finish(request.uid().unwrap_or_default(), request.resource_version())
                 }
@@ -222,14 +238,21 @@ async fn publish<R: SigningRequest>(
     Ok(())
 }
 
-/// Applies a patch of the status. The answer, which is the whole object once more, is not taken apart: the watch brings it.
-async fn write_status<R: SigningRequest>(request: &R, ctx: &Context, patch: &Value) -> Result<(), kube::Error> {
+/// Applies a patch of an object's status. The answer is the whole object once more, which the watch brings: it is read to its end,
+/// for the connection's sake, and not kept.
+pub(crate) async fn write_status<K: Resource>(
+    api: &Api<K>,
+    name: &str,
+    client: &Client,
+    patch: &Value,
+) -> Result<(), kube::Error> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let url = request.api(ctx.acting.clone()).resource_url().to_owned();
-    let call = kube::core::Request::new(url)
-        .patch_subresource("status", &request.name_any(), &params, &Patch::Apply(patch))
+    let call = kube::core::Request::new(api.resource_url())
+        .patch_subresource("status", name, &params, &Patch::Apply(patch))
         .map_err(kube::Error::BuildRequest)?;
-    ctx.acting.request::<IgnoredAny>(call).await.map(|_| ())
+    let answer = client.request_stream(call).await?;
+    copy_buf(answer, &mut sink()).await.map_err(kube::Error::ReadEvents)?;
+    Ok(())
 }
 
 fn new_serial() -> Result<Serial, Error> {

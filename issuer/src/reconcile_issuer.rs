@@ -4,10 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::{
-    Api, Client, Resource,
-    api::{Patch, PatchParams},
-};
+use kube::{Api, Client, Resource};
 use tandem_issuer_core::{Authority, Error as CoreError};
 
 use crate::{
@@ -20,7 +17,8 @@ use crate::{
     issuers::{Observed, Ready, version},
     metrics::METRICS,
     outcome::Judgement,
-    status::{self, FIELD_MANAGER},
+    reconcile::write_status,
+    status,
 };
 
 /// What a CA Secret has to hold, for whoever has to put it right.
@@ -56,8 +54,7 @@ pub(crate) async fn reconcile(
     let says = ctx.leadership.leading();
     let patch = status::issuer_patch(&issuer, kind, &judgement, &authorities, now).filter(|_| says);
     if let Some(patch) = &patch {
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        api(&ctx.acting, &id).patch_status(&id.name, &params, &Patch::Apply(patch)).await.map_err(Error::Api)?;
+        write_status(&api(&ctx.acting, &id), &id.name, &ctx.acting, patch).await.map_err(Error::Api)?;
         tracing::info!(reason = judgement.reason, "{}", judgement.message);
     }
     ctx.issuers.conclude(id, version(&issuer), observed);

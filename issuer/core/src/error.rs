@@ -24,10 +24,8 @@ pub enum Error {
     #[error("The CertificateRequest was denied by an approval controller")]
     Denied,
     /// More bytes than a request may have.
-    #[error("the request has {size} bytes; at most {limit} are accepted")]
+    #[error("the request has more than the {limit} bytes that are accepted")]
     RequestTooLarge {
-        /// Bytes found.
-        size: usize,
         /// Bytes allowed.
         limit: usize,
     },

@@ -64,7 +64,7 @@ impl ValidRequest {
     /// All of class permanent: size, framing, structure, algorithm or signature.
     pub fn from_pem(pem: &[u8]) -> Result<Self, Error> {
         if pem.len() > MAX_REQUEST_BYTES {
-            return Err(Error::RequestTooLarge { size: pem.len(), limit: MAX_REQUEST_BYTES });
+            return Err(Error::RequestTooLarge { limit: MAX_REQUEST_BYTES });
         }
         Self::from_der(&one_block(pem)?)
     }

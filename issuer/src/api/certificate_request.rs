@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tandem_issuer_core::{
     Error,
     decide::{self, Approval, Namespace, Request},
+    request::MAX_REQUEST_BYTES,
 };
 
 use super::{IssuerId, Publication, SigningRequest, essential};
@@ -70,7 +71,7 @@ pub(crate) struct CertificateRequestSpec {
     #[serde(deserialize_with = "base64")]
     pub(crate) request: ByteString,
     /// Read only when it is needed: a list is read as a whole, and one text that is no duration must not hide all others.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_name")]
     pub(crate) duration: Option<String>,
     #[serde(default, rename = "isCA")]
     pub(crate) is_ca: bool,
@@ -190,19 +191,31 @@ impl SigningRequest for CertificateRequest {
 }
 
 /// The longest name that an object of Kubernetes may have, and more usages than anybody has a use for: cert-manager has 23. What
-/// waits is kept, and anybody's request may have a megabyte of either.
+/// waits is kept, and anybody's request may have a megabyte of anything.
 const MAX_NAME: usize = 253;
 const MAX_USAGES: (usize, usize) = (1000, 65_536);
 
-/// A name. One that is too long names nothing, and still does when it is cut.
+/// A name, or a duration. One that is too long names nothing, and still does when it is cut.
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let mut name = String::deserialize(deserializer)?;
+    cut_name(&mut name);
+    Ok(name)
+}
+
+pub(crate) fn cut_name(name: &mut String) {
     if name.len() > MAX_NAME + 1 {
         name.truncate(name.floor_char_boundary(MAX_NAME + 1));
         name.push('…');
         name.shrink_to_fit();
     }
-    Ok(name)
+}
+
+/// A request that is too large is refused for that, and still is when it is cut.
+pub(crate) fn cut_request(request: &mut ByteString) {
+    if request.0.len() > MAX_REQUEST_BYTES {
+        request.0.truncate(MAX_REQUEST_BYTES + 1);
+        request.0.shrink_to_fit();
+    }
 }
 
 fn optional_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -225,7 +238,9 @@ fn usages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::
 /// has bits set that it has to spare (RFC 4648 clause 3.5), or one request would hide all others.
 fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteString, D::Error> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(&STANDARD, PAD.with_decode_allow_trailing_bits(true));
-    LENIENT.decode(String::deserialize(deserializer)?).map(ByteString).map_err(D::Error::custom)
+    let mut request = LENIENT.decode(String::deserialize(deserializer)?).map(ByteString).map_err(D::Error::custom)?;
+    cut_request(&mut request);
+    Ok(request)
 }
 
 /// A duration as Go writes it, such as `2160h0m0s`. `None` where it is none, or more than can be held.
@@ -239,6 +254,8 @@ pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
 
 #[cfg(test)]
 mod tests {
+    use tandem_issuer_core::request::ValidRequest;
+
     use super::*;
     use crate::api::IssuerKind;
 
@@ -308,6 +325,15 @@ mod tests {
     /// A megabyte is no more than this in memory, and is refused for what it is.
     #[test]
     fn what_waits_is_small_whatever_was_asked_for() {
+        let text = ByteString(vec![b'x'; 1_000_000]);
+        let asks = serde_json::json!({"request": text, "issuerRef": {"name": "ca"}, "duration": "1".repeat(500_000)});
+        let asks: CertificateRequestSpec = serde_json::from_value(asks).unwrap();
+        assert_eq!((asks.request.0.len(), asks.request.0.capacity()), (MAX_REQUEST_BYTES + 1, MAX_REQUEST_BYTES + 1));
+        let refused = ValidRequest::from_pem(&asks.request.0).unwrap_err();
+        assert_eq!(refused, Error::RequestTooLarge { limit: MAX_REQUEST_BYTES });
+        let asked = asks.duration.unwrap();
+        assert!(asked.capacity() < 300 && duration(&asked).is_none());
+
         let spec = |name: &str, usages: &[&str]| -> CertificateRequestSpec {
             let spec = serde_json::json!({"request": "", "issuerRef": {"name": name, "group": name}, "usages": usages});
             serde_json::from_value(spec).unwrap()

@@ -15,7 +15,11 @@ use tandem_issuer_core::{
     decide::{self, Approval, Request},
 };
 
-use super::{IssuerId, IssuerKind, Lean, Publication, SigningRequest, certificate_request::duration, issuer::GROUP};
+use super::{
+    IssuerId, IssuerKind, Lean, Publication, SigningRequest,
+    certificate_request::{cut_name, cut_request, duration},
+    issuer::GROUP,
+};
 use crate::{outcome::Outcome, status};
 
 /// A request, as it is read.
@@ -125,10 +129,10 @@ impl SigningRequest for CertificateSigningRequest {
     }
 
     fn strip(&mut self) {
-        self.metadata.managed_fields = None;
-        self.metadata.labels = None;
+        cut_request(&mut self.spec.request);
         if let Some(annotations) = &mut self.metadata.annotations {
             annotations.retain(|key, _| key == DURATION || key == IS_CA);
+            annotations.values_mut().for_each(cut_name);
         }
     }
 }

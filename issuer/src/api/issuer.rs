@@ -16,7 +16,12 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use tandem_cli::shown;
 use tandem_issuer_core::authority::Description;
 
-use super::{Lean, certificate_request::IssuerRef, names::is_subdomain, policy::PolicySpec};
+use super::{
+    Lean,
+    certificate_request::IssuerRef,
+    names::is_subdomain,
+    policy::{GivenPolicy, PolicySpec},
+};
 
 /// The API group of both kinds.
 pub(crate) const GROUP: &str = "pki.tandem.internal";
@@ -67,7 +72,8 @@ pub(crate) struct IssuerSpec {
     pub(crate) refused_keys: Vec<String>,
     /// What may be asked of the issuer. Without a policy, anything may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) policy: Option<PolicySpec>,
+    #[schemars(with = "Option<PolicySpec>")]
+    pub(crate) policy: Option<GivenPolicy>,
 }
 
 /// What happens to a certificate that would be valid for longer than its CA.
@@ -287,6 +293,26 @@ mod tests {
         };
         // The server's check of the format knows no bounds of an offset.
         assert_eq!((read("2026-11-21T12:00:00Z"), read("2026-11-21T12:00:00+99:59")), (1, 0));
+    }
+
+    /// A selector takes ten times as many bytes in memory, and nothing else bounds it.
+    #[test]
+    fn a_policy_of_a_megabyte_is_not_kept_and_the_issuer_says_so() {
+        let spec = |labels: usize| -> IssuerSpec {
+            let labels: serde_json::Map<_, _> = (0..labels).map(|n| (format!("label-{n}"), "x".into())).collect();
+            let policy = serde_json::json!({"namespaces": {"selector": {"matchLabels": labels}}});
+            serde_json::from_value(serde_json::json!({"ca": {"secretName": "ca"}, "policy": policy})).unwrap()
+        };
+        assert!(spec(1000).settings().unwrap().policy.is_some());
+        let large = spec(60_000);
+        assert!(matches!(large.policy, Some(GivenPolicy::TooLarge(_))));
+        let problem = large.settings().unwrap_err();
+        assert!(
+            problem.starts_with("spec.policy has ") && problem.contains("at most 131072 are accepted"),
+            "{problem}"
+        );
+        let none: IssuerSpec = serde_json::from_value(serde_json::json!({"ca": {"secretName": "ca"}})).unwrap();
+        assert!(none.policy.is_none());
     }
 
     #[test]

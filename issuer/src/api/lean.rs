@@ -8,6 +8,7 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Error as _};
+use serde_json::Value;
 
 /// The metadata that are read.
 #[derive(Deserialize)]
@@ -28,18 +29,30 @@ pub(crate) fn essential<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ob
     Ok(ObjectMeta { name, namespace, uid, resource_version, generation, creation_timestamp, ..ObjectMeta::default() })
 }
 
-/// An object whose `metadata.managedFields` are passed over as it is read. Nothing here looks at them, whoever may write the
-/// object may write them, and their times may lie where none can be held: one such object would hide all others of its kind,
-/// since a list is read as a whole.
+/// What is read of an object's metadata.
+const METADATA: [&str; 7] =
+    ["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "annotations"];
+
+/// An object of which only [`METADATA`] and the times of conditions that can be held are read. Of managers, owners, labels and
+/// finalizers there may be a megabyte, and whoever may write an object or its conditions may write times there that lie where
+/// none can be held: one such object would hide all others of its kind, since a list is read as a whole.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Lean<K>(pub(crate) K);
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Lean<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut object = serde_json::Value::deserialize(deserializer)?;
-        if let Some(metadata) = object.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
-            metadata.remove("managedFields");
+        let mut object = Value::deserialize(deserializer)?;
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|field, _| METADATA.contains(&field.as_str()));
+        }
+        let conditions = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+        for condition in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
+            condition.retain(|field, value| match field.as_str() {
+                "lastUpdateTime" => false,
+                "lastTransitionTime" => Option::<Time>::deserialize(&*value).is_ok(),
+                _ => true,
+            });
         }
         serde_json::from_value(object).map(Self).map_err(D::Error::custom)
     }
@@ -92,11 +105,11 @@ impl<K: Resource> Resource for Lean<K> {
 mod tests {
     use serde_json::json;
 
-    use crate::api::{CertificateSigningRequest, Issuer};
+    use crate::api::{CertificateSigningRequest, Issuer, SigningRequest};
 
-    /// The server takes any time of RFC 3339 there, from whoever may write the object.
+    /// The server takes any time of RFC 3339 there, from whoever may write the object or approve it.
     #[test]
-    fn managers_with_times_that_cannot_be_held_hide_no_object() {
+    fn times_that_cannot_be_held_hide_no_object() {
         let managers = json!([{
             "manager": "x", "operation": "Update", "apiVersion": "v1", "time": "9999-12-31T23:59:59Z",
             "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}},
@@ -107,12 +120,19 @@ mod tests {
             "spec": {"ca": {"secretName": "ca"}},
         });
         let issuer: Issuer = serde_json::from_value(issuer).unwrap();
-        assert_eq!((issuer.metadata.name.as_deref(), issuer.metadata.managed_fields.is_none()), (Some("odd"), true));
+        let unread = issuer.metadata.managed_fields.is_none() && issuer.metadata.labels.is_none();
+        assert_eq!((issuer.metadata.name.as_deref(), unread), (Some("odd"), true));
         let request = json!({
             "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": metadata,
             "spec": {"request": "", "signerName": "tandemclusterissuers.pki.tandem.internal/ca"},
+            "status": {"conditions": [
+                {"type": "A", "status": "True", "lastTransitionTime": "9999-12-31T23:59:59Z"},
+                {"type": "B", "status": "True", "lastUpdateTime": "9999-12-31T23:59:59Z"},
+                {"type": "Approved", "status": "True", "lastTransitionTime": "2026-11-26T12:00:00Z"},
+            ]},
         });
         let request: CertificateSigningRequest = serde_json::from_value(request).unwrap();
+        assert_eq!(request.approved_at().unwrap().to_string(), "2026-11-26T12:00:00Z");
         assert_eq!(request.spec.signer_name, "tandemclusterissuers.pki.tandem.internal/ca");
     }
 }

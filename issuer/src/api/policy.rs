@@ -5,7 +5,7 @@ use kube::{
     KubeSchema,
     core::{Expression, Rule, Selector},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tandem_issuer_core::{
     Error,
     policy::{self, KeyAlgorithm, Pattern, Policy, Requirement, attribute_type},
@@ -91,6 +91,41 @@ pub(crate) struct PolicySpec {
     /// Whether CAs are signed. What such a CA signs is no longer held to this policy.
     #[serde(default, rename = "isCA", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_ca: bool,
+}
+
+/// The most bytes of a policy, as JSON. Every issuer's is kept, and without a bound one could take a megabyte.
+const MAX_BYTES: usize = 128 * 1024;
+
+/// A policy as far as it is kept.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+#[serde(untagged)]
+pub(crate) enum GivenPolicy {
+    Read(Box<PolicySpec>),
+    /// It has so many bytes, which are more than [`MAX_BYTES`].
+    TooLarge(usize),
+}
+
+impl<'de> Deserialize<'de> for GivenPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let policy = PolicySpec::deserialize(deserializer)?;
+        let size = serde_json::to_vec(&policy).map_err(D::Error::custom)?.len();
+        Ok(if size > MAX_BYTES { Self::TooLarge(size) } else { Self::Read(Box::new(policy)) })
+    }
+}
+
+impl GivenPolicy {
+    /// The policy, read.
+    ///
+    /// # Errors
+    /// The first field that cannot be read, and why.
+    pub(crate) fn to_core(&self) -> Result<Policy, String> {
+        match self {
+            Self::Read(policy) => policy.to_core(),
+            Self::TooLarge(size) => {
+                Err(format!("spec.policy has {size} bytes, of which at most {MAX_BYTES} are accepted; shorten it"))
+            }
+        }
+    }
 }
 
 /// Namespaces: those that are named, and those whose labels fit.
@@ -197,11 +232,7 @@ fn usages_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 impl PolicySpec {
-    /// The policy, read.
-    ///
-    /// # Errors
-    /// The first field that cannot be read, and why.
-    pub(crate) fn to_core(&self) -> Result<Policy, String> {
+    fn to_core(&self) -> Result<Policy, String> {
         let common_name = self.common_name.clone().unwrap_or_default();
         let usages = |names: &Vec<String>| match names.is_empty() {
             // To the core, no usages are cert-manager's default.

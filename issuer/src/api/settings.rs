@@ -5,7 +5,7 @@ use tandem_issuer_core::settings::{self, Settings, Urls};
 use super::{
     certificate_request::duration,
     issuer::{CaSource, IssuerSpec, LeafBeyondCa},
-    policy::PolicySpec,
+    policy::GivenPolicy,
 };
 
 impl IssuerSpec {
@@ -25,7 +25,7 @@ impl IssuerSpec {
             leaf_beyond_ca: self.leaf_beyond_ca.into(),
             backdate,
             refused_keys: self.refused_keys.iter().map(|hash| key_hash(hash)).collect::<Result<_, _>>()?,
-            policy: self.policy.as_ref().map(PolicySpec::to_core).transpose()?,
+            policy: self.policy.as_ref().map(GivenPolicy::to_core).transpose()?,
         })
     }
 }

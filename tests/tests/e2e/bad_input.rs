@@ -156,7 +156,7 @@ async fn a_bad_request_fails_for_good_and_says_why() -> Result<()> {
         ("key", &key, "its label is \"PRIVATE KEY\""),
         ("key-behind", &format!("{good}{key}"), "something follows its first block"),
         ("not-der", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n", "PKCS#10"),
-        ("huge", &huge, "at most 65536 are accepted"),
+        ("huge", &huge, "more than the 65536 bytes that are accepted"),
     ] {
         ask(&space, name, request, json!({})).await?;
         let told = failed(&space, name).await?;

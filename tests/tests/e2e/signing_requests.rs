@@ -41,7 +41,7 @@ fn api(client: Client) -> Api<DynamicObject> {
 }
 
 /// Makes a request with further fields in its spec, and annotations.
-async fn ask(client: &Client, name: &str, signer: &str, more: &Value, annotations: &Value) -> Result<()> {
+pub(crate) async fn ask(client: &Client, name: &str, signer: &str, more: &Value, annotations: &Value) -> Result<()> {
     let mut request = json!({
         "apiVersion": KIND.0, "kind": KIND.1, "metadata": {"name": name, "annotations": annotations},
         "spec": {
@@ -61,6 +61,11 @@ async fn ask(client: &Client, name: &str, signer: &str, more: &Value, annotation
 /// Says Approved or Denied, as `kubectl certificate` does.
 async fn answer(space: &Space, name: &str, type_: &str) -> Result<()> {
     let condition = json!({"type": type_, "status": "True", "reason": "ByHand", "message": "by hand"});
+    answer_with(space, name, &condition).await
+}
+
+/// Gives a request a condition as approvers may.
+pub(crate) async fn answer_with(space: &Space, name: &str, condition: &Value) -> Result<()> {
     let patch = json!({
         "apiVersion": KIND.0, "kind": KIND.1, "metadata": {"name": name}, "status": {"conditions": [condition]},
     });

@@ -14,8 +14,8 @@ use tandem_tests::{
 
 use crate::{
     environment::{allow_secrets, canaries, make_issuer, space_with_issuer, without_issuer},
-    requests::{ask_plainly, issued, request},
-    signing_requests::{ask_approved, named, signer},
+    requests::{ask, ask_plainly, issued, request},
+    signing_requests::{self, ask_approved, named, signer},
 };
 
 /// The same bytes in base64, with the bits set that its last character has to spare (RFC 4648 clause 3.5). Go reads it.
@@ -61,9 +61,10 @@ fn manage(control_plane: &ControlPlane, namespace: &str, object: &str, fields: &
     Ok(())
 }
 
-/// Issuers of a namespace, requests of the cluster and CA Secrets are read all the same, and nobody is shown what is in a list.
+/// Issuers of a namespace, requests of the cluster, CA Secrets and a namespace's labels are read all the same, and nobody is shown
+/// what is in a list.
 #[tokio::test(flavor = "multi_thread")]
-async fn managers_with_times_that_cannot_be_held_stop_nobody_and_show_no_key() -> Result<()> {
+async fn times_that_cannot_be_held_stop_nobody_and_show_no_key() -> Result<()> {
     let control_plane = without_issuer().await?;
     let cluster = control_plane.cluster().await?;
     let (odd, other) = (cluster.space("odd").await?, cluster.space("other").await?);
@@ -78,12 +79,31 @@ async fn managers_with_times_that_cannot_be_held_stop_nobody_and_show_no_key() -
     manage(&control_plane, &odd.name, "tandemissuer/internal-ca", &json!({"f:spec": {}}))?;
     manage(&control_plane, &odd.name, "secret/internal-ca", &json!({"f:type": {}}))?;
     manage(&control_plane, "", &format!("certificatesigningrequest/{by_kubernetes}"), &json!({"f:spec": {}}))?;
+    manage(&control_plane, "", &format!("namespace/{}", odd.name), &json!({"f:spec": {}}))?;
+    let by_label = json!({
+        "apiVersion": ISSUER.0, "kind": ISSUER.1, "metadata": {"name": "by-label"}, "spec": {
+            "ca": {"secretName": "internal-ca"},
+            "policy": {"dnsNames": ["**"], "namespaces": {"selector": {"matchLabels": {"odd": "yes"}}}},
+        },
+    });
+    odd.apply(&by_label.to_string()).await?;
+    // Nobody's of ours, but in the same list; its approver may write any time.
+    let foreign = named(&odd, "foreign");
+    signing_requests::ask(&cluster.client, &foreign, "tandem.test/other", &json!({}), &json!({})).await?;
+    let approved = json!({
+        "type": "Approved", "status": "True", "reason": "Odd", "message": "odd",
+        "lastUpdateTime": "9999-12-31T23:59:59Z", "lastTransitionTime": "9999-12-31T23:59:59Z",
+    });
+    signing_requests::answer_with(&odd, &foreign, &approved).await?;
 
     let issuer = IssuerProcess::of(&control_plane).start().await?;
     let served = async {
         other.wait_ready(ISSUER, "internal-ca").await?;
         ask_plainly(&other, "leaf").await?;
         issued(&other, "leaf").await?;
+        let reference = json!({"group": "pki.tandem.internal", "kind": ISSUER.1, "name": "by-label"});
+        ask(&odd, "leaf", &csr(&["leaf.test"])?, json!({"issuerRef": reference})).await?;
+        issued(&odd, "leaf").await?;
         let mut wait = control_plane.kubectl();
         wait.args(["wait", "--timeout=120s", "--namespace", &odd.name]);
         tools::run(wait.args(["--for=condition=Ready", "tandemissuer/internal-ca"]))?;

@@ -73,9 +73,9 @@ pub(super) fn cases() -> Vec<Case> {
         case(
             "one byte too many for the limit",
             " ".repeat(64 * 1024 + 1 - good.len()) + &good,
-            "at most 65536 are accepted",
+            "more than the 65536 bytes that are accepted",
         ),
-        case("a megabyte of letters", "A".repeat(1 << 20), "at most 65536 are accepted"),
+        case("a megabyte of letters", "A".repeat(1 << 20), "more than the 65536 bytes that are accepted"),
         case("64 KiB of hyphens", "-".repeat(64 * 1024), "no PEM block was found"),
         case("64 KiB of beginnings", "-----BEGIN ".repeat(5900), "no PEM block was found"),
     ]
