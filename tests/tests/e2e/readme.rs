@@ -33,6 +33,7 @@ pub(crate) fn run(script: &str, control_plane: &ControlPlane) -> Result<()> {
     }
     let kubectl = control_plane.kubectl();
     let kubectl = std::path::Path::new(kubectl.get_program()).parent().context("no folder")?;
+    tools::program("tandem-issuer")?;
     let built = tools::program("tandem-vm")?;
     let built = built.parent().context("no folder")?;
     let helm = tools::helm()?;
@@ -76,6 +77,8 @@ async fn every_command_of_the_way_from_the_ca_issuer_works() -> Result<()> {
     let commands = commands(&guide);
     ensure!(commands.contains("openssl verify -CAfile ca.crt before.crt after.crt"), "trust is not looked at");
     let (control_plane, kubelet) = with_pods().await?;
+    // The example's README ends before anything is installed.
+    follow(&control_plane, of_example("from-the-ca-issuer")?).await?;
     // Before and after are certificates of the one CA by different issuers.
     let script = format!("{commands}\n! cmp -s before.crt after.crt\n");
     if let Err(error) = follow(&control_plane, script).await {
@@ -92,20 +95,42 @@ async fn every_command_of_the_way_from_the_ca_issuer_works() -> Result<()> {
     Ok(())
 }
 
-/// All examples with a DatabaseVM, one after the other, in one cluster. What needs KubeVirt is told apart in their READMEs.
+/// The commands of an example's README; each example has one, and each README has commands.
+fn of_example(name: &str) -> Result<String> {
+    let file = root().join("examples").join(name).join("README.md");
+    let commands = commands(&std::fs::read_to_string(&file).with_context(|| file.display().to_string())?);
+    ensure!(!commands.trim().is_empty(), "{} has no commands", file.display());
+    Ok(commands)
+}
+
+/// The examples whose commands another test runs: its file, and its name.
+const ELSEWHERE: [(&str, &str, &str); 3] = [
+    ("check", "vm-tools/tests/vm/check.rs", "the_commands_of_the_page_and_of_the_example_work"),
+    ("from-the-ca-issuer", "tests/tests/e2e/readme.rs", "every_command_of_the_way_from_the_ca_issuer_works"),
+    ("inject-own-vm", "vm-tools/tests/vm/inject_files.rs", "the_examples_readme_does_what_it_says"),
+];
+
+/// All other examples, one after the other, in one cluster. What needs KubeVirt is told apart in their READMEs.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_of_the_examples_works() -> Result<()> {
-    let mut scripts = Vec::new();
-    for entry in std::fs::read_dir(root().join("examples"))? {
-        let readme = std::fs::read_to_string(entry?.path().join("README.md")).unwrap_or_default();
-        scripts.extend(Some(commands(&readme)).filter(|commands| commands.contains("tandem-vm render")));
+    let entries = std::fs::read_dir(root().join("examples"))?.collect::<std::io::Result<Vec<_>>>()?;
+    let mut names: Vec<_> = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    for (name, file, test) in ELSEWHERE {
+        of_example(name)?;
+        let text = std::fs::read_to_string(root().join(file))?;
+        ensure!(text.contains(&format!("fn {test}()")), "{file} has no {test}");
+        names.retain(|other| other != name);
     }
-    ensure!(scripts.len() >= 4, "the examples' READMEs have no commands");
+    // The issuer of the others comes first, and last the one that takes a namespace that is there.
+    names.sort_by_key(|name| (name != "internal-ca", name == "install", name.clone()));
+    let scripts = names.iter().map(|name| of_example(name)).collect::<Result<Vec<_>>>()?;
     let environment = Environment::start(&[], &[]).await?;
     let cluster = environment.control_plane.cluster().await?;
     cluster.apply_crds(&root().join("tests/data/kubevirt-crd.yaml")).await?;
-    cluster.apply(&std::fs::read_to_string(root().join("examples/internal-ca/internal-ca.yaml"))?, "").await?;
-    run(&scripts.concat(), &environment.control_plane)
+    for (name, script) in names.iter().zip(scripts) {
+        run(&script, &environment.control_plane).with_context(|| format!("examples/{name}/README.md"))?;
+    }
+    Ok(())
 }
 
 /// `make` itself cannot be run here; that its targets exist can be seen.
