@@ -18,7 +18,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Level, Metadata, Span, field::Empty, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    Layer,
     filter::{FilterExt, Targets, filter_fn},
     fmt,
     layer::SubscriberExt,
@@ -70,7 +70,7 @@ impl Telemetry {
     }
 }
 
-/// Logs in words on a terminal, in JSON lines elsewhere; `RUST_LOG` sets what is logged.
+/// Logs in words on a terminal, in JSON lines elsewhere; `RUST_LOG` sets what is logged: a level, or levels by target.
 pub(crate) fn log_to_stderr(format: LogFormat, traces: Option<&SdkTracerProvider>) {
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
@@ -78,7 +78,9 @@ pub(crate) fn log_to_stderr(format: LogFormat, traces: Option<&SdkTracerProvider
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
+    let filter = wanted.and_then(|text| text.parse().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let filter = filter.and(filter_fn(|line| !is_said_otherwise(line) && !may_hold_a_body(line.target())));
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
     let lines = if json {
