@@ -167,7 +167,7 @@ tools:
 	    pkg-config:pkg-config /usr/include/cap-ng.h:libcap-ng-dev /usr/include/seccomp.h:libseccomp-dev \
 	    python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
 	@$(MAKE) --no-print-directory tools-image $(MONGOSH)
-	@tests/tools.sh bwrap:bubblewrap setpriv:util-linux readelf:binutils aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+	@tests/tools.sh bwrap:bubblewrap skopeo:skopeo setpriv:util-linux readelf:binutils aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
 	    /usr/aarch64-linux-gnu/include/stdlib.h:libc6-dev-arm64-cross qemu-aarch64-static:qemu-user-static
 tools-image:
 	@tests/tools.sh cc:gcc /usr/include/stdlib.h:libc6-dev musl-gcc:musl-tools buildah:buildah

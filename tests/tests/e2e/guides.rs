@@ -107,6 +107,10 @@ const BYSTANDER: &str = "
 async fn every_command_of_the_tutorial_and_of_operating_works() -> Result<()> {
     let (control_plane, kubelet) = with_pods().await?;
     let mut install = guide("install.md", "Install tandem-issuer", "For a team that owns namespaces")?;
+    let modules = std::fs::read_to_string(root().join("tests/control-plane/go.mod"))?;
+    let version = modules.lines().find_map(|line| line.trim().strip_prefix("github.com/cert-manager/cert-manager "));
+    let version = version.context("no cert-manager")?;
+    ensure!(install.contains(&format!("charts/cert-manager --version {version} ")), "tested with {version}");
     for elsewhere in ["helm install cert-manager", "make image", "skopeo copy"] {
         install = without(&install, elsewhere)?;
     }

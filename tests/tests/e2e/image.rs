@@ -174,6 +174,28 @@ impl Image {
     }
 }
 
+/// The guides' own commands, to a folder in place of a registry: every architecture gets there.
+#[test]
+fn the_image_is_pushed_as_the_guides_say() -> Result<()> {
+    if !possible()? || !available("skopeo")? {
+        return Ok(());
+    }
+    let (archive, folder) = (image()?, tempfile::tempdir()?);
+    for guide in ["install.md", "release.md"] {
+        let text = fs::read_to_string(root().join("docs").join(guide))?;
+        let command = text.lines().find(|line| line.starts_with("skopeo copy ")).context("no skopeo copy")?;
+        let registry = command.split(' ').find(|word| word.starts_with("docker://")).context("no registry")?;
+        let pushed = folder.path().join(guide);
+        let command = command.replace(registry, &format!("dir:{}", pushed.display()));
+        let command = command.replace("target/image/tandem-issuer.oci.tar", &archive.display().to_string());
+        output(Command::new("sh").args(["-c", &command]))?;
+        let index: Value = serde_json::from_slice(&fs::read(pushed.join("manifest.json"))?)?;
+        let manifests = index["manifests"].as_array().context("not all architectures")?.len();
+        ensure!(manifests == Architecture::all()?.len(), "{guide}: {index}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_image_holds_one_static_program_and_says_what_it_is() -> Result<()> {
     if !possible()? {
