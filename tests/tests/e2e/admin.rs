@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    environment::{Environment, shared, space_with_issuer, with_issuer},
+    environment::{Environment, with_issuer},
     requests::{ask, ask_plainly, failed, issued, pending},
     signing_requests::{ask_approved, named, signer},
 };
@@ -298,9 +298,10 @@ async fn what_it_cannot_serve_it_says_at_its_start() -> Result<()> {
 
 #[tokio::test]
 async fn nothing_is_served_unless_it_is_asked_for() -> Result<()> {
+    let environment = Environment::start(&[], &[]).await?;
     // It has been at work for a while.
-    space_with_issuer("unserved").await?;
-    let log = shared()?.issuer.log()?;
+    with_issuer(&environment.space("unserved").await?).await?;
+    let log = environment.issuer.log()?;
     ensure!(log.contains("running") && !log.contains("serving"), "{log}");
     ensure!(value("a 1\n", "a") == Some(1.0) && value("a_total 1\n", "a").is_none(), "the tests cannot read metrics");
     Ok(())

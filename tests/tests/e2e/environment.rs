@@ -39,11 +39,13 @@ impl Environment {
         Ok(Self { control_plane, issuer })
     }
 
-    /// The same, installed by Helm as most will do it.
+    /// The same, installed by Helm as most will do it, and with the arguments of the Deployment's pods.
     async fn start_by_helm(arguments: &[&str]) -> Result<Self> {
         let control_plane = ControlPlane::start_with(arguments)?;
         helm::install(&control_plane, &[])?;
-        let issuer = IssuerProcess::of(&control_plane).start().await?;
+        let pods = helm::arguments(&control_plane.cluster().await?).await?;
+        let pods: Vec<_> = pods.iter().map(String::as_str).collect();
+        let issuer = IssuerProcess::of(&control_plane).exactly(&pods).start().await?;
         Ok(Self { control_plane, issuer })
     }
 

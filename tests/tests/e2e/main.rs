@@ -51,6 +51,7 @@ mod secrets;
 mod signing;
 mod signing_requests;
 mod stale;
+mod terminal;
 mod tracing;
 mod unreadable;
 mod waiting;

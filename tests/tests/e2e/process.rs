@@ -9,12 +9,13 @@ use anyhow::{Context, Result, ensure};
 use futures::future::{try_join, try_join_all};
 use hyper::Method;
 use kube::api::{DynamicObject, Patch, PatchParams};
+use rcgen::KeyPair;
 use serde_json::json;
 use tandem_tests::{
     ControlPlane, IssuerProcess,
     admin::{Admin, value},
     certificates::{OpenSsl, csr},
-    cluster::{CRD, PATIENCE, condition},
+    cluster::{CERTIFICATE_REQUEST, CRD, ISSUER, PATIENCE, condition, is_ready},
     faults::{FaultProxy, Trouble},
     issuer,
 };
@@ -41,7 +42,7 @@ async fn it_stops_cleanly_and_takes_up_what_waited_meanwhile() -> Result<()> {
 
     ask_plainly(&space, "meanwhile").await?;
     let approved = |object: &DynamicObject| condition(object, "Approved").is_some();
-    let waiting = space.wait(tandem_tests::cluster::CERTIFICATE_REQUEST, "meanwhile", approved).await?;
+    let waiting = space.wait(CERTIFICATE_REQUEST, "meanwhile", approved).await?;
     ensure!(!touched(&waiting), "somebody else signs");
     let finished = get(&space, "before").await?;
 
@@ -49,6 +50,29 @@ async fn it_stops_cleanly_and_takes_up_what_waited_meanwhile() -> Result<()> {
     let issued = issued(&space, "meanwhile").await?;
     OpenSsl::new()?.verify(&issued.chain, &ca.as_ref().pem(), &[])?;
     ensure!(get(&space, "before").await? == finished, "a finished request was written to");
+    Ok(())
+}
+
+/// What was good before is in memory alone: who starts beside a half-updated Secret has no CA, says so, and lets requests wait.
+#[tokio::test]
+async fn the_last_good_ca_is_in_use_until_a_restart() -> Result<()> {
+    let mut environment = Environment::start(&[], &[]).await?;
+    let space = environment.space("half-updated").await?;
+    let ca = with_issuer(&space).await?;
+    let (certificate, key) = (ca.as_ref().pem(), ca.key().serialize_pem());
+    space.put_tls("internal-ca", &certificate, &KeyPair::generate()?.serialize_pem(), None).await?;
+    space.wait(ISSUER, "internal-ca", |issuer| is_ready(issuer, "True", "LastGoodKeyPair")).await?;
+    ask_plainly(&space, "by-the-last-good").await?;
+    OpenSsl::new()?.verify(&issued(&space, "by-the-last-good").await?.chain, &certificate, &[])?;
+    ensure!(environment.issuer.process().stop()?, "not cleanly:\n{}", environment.issuer.log()?);
+
+    environment.issuer = IssuerProcess::of(&environment.control_plane).start().await?;
+    space.wait(ISSUER, "internal-ca", |issuer| is_ready(issuer, "False", "ErrInvalidKeyPair")).await?;
+    ask_plainly(&space, "waits").await?;
+    space.event((CERTIFICATE_REQUEST.1, "waits"), "SecretInvalidData", "internal-ca").await?;
+    ensure!(get(&space, "waits").await?.data["status"]["certificate"].is_null(), "signed with what is no pair");
+    space.put_tls("internal-ca", &certificate, &key, None).await?;
+    issued(&space, "waits").await?;
     Ok(())
 }
 
@@ -65,7 +89,7 @@ async fn what_is_still_to_be_told_is_told_before_it_stops() -> Result<()> {
     }
     let approved = |object: &DynamicObject| condition(object, "Approved").is_some();
     for name in &names {
-        space.wait(tandem_tests::cluster::CERTIFICATE_REQUEST, name, approved).await?;
+        space.wait(CERTIFICATE_REQUEST, name, approved).await?;
     }
     environment.issuer =
         IssuerProcess::of(&environment.control_plane).named("again").arguments(&[ADDRESS]).start().await?;

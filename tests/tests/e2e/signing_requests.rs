@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tandem_tests::{
     Space,
     certificates::{OpenSsl, blocks, csr, intermediate_ca, root_ca},
-    cluster::{CLUSTER_ISSUER, ISSUER, condition},
+    cluster::{CLUSTER_ISSUER, ISSUER, condition, is_ready},
     issuer,
 };
 
@@ -173,7 +173,7 @@ async fn durations_and_ca_come_from_annotations() -> Result<()> {
     Ok(())
 }
 
-/// Fact 20: who refers to a namespaced issuer needs the right to, for its name or for `*`.
+/// Fact 20: who refers to a namespaced issuer needs the right to, for its name or for `*`; whether the issuer is ready comes after.
 #[tokio::test]
 async fn a_namespaced_issuer_is_for_those_who_may_refer_to_it() -> Result<()> {
     let (space, ca) = space_with_issuer("csr-reference").await?;
@@ -215,22 +215,27 @@ metadata: {name: NAMESPACE-ask}
 rules: [{apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests], verbs: [create]}]
 ";
     space.apply(&format!("{ask_role}{rights}")).await?;
-    for user in &users {
+    make_issuer(&space, "unready").await?;
+    space.wait(ISSUER, "unready", |issuer| is_ready(issuer, "False", "ErrGetKeyPair")).await?;
+    let (unready, early) = (signer(&space).replace("internal-ca", "unready"), named(&space, "early"));
+    for (user, name, signer) in
+        users.iter().map(|user| (user, user, signer(&space))).chain([(&users[2], &early, unready)])
+    {
         let mut config = config().await?;
         config.auth_info.impersonate = Some(user.clone());
         let client = Client::try_from(config)?;
-        ask(&client, user, &signer(&space), &json!({}), &json!({})).await?;
-        answer(&space, user, "Approved").await?;
+        ask(&client, name, &signer, &json!({}), &json!({})).await?;
+        answer(&space, name, "Approved").await?;
     }
     let openssl = OpenSsl::new()?;
     for user in &users[..2] {
         openssl.verify(&issued(&space, user).await?, &ca.as_ref().pem(), &[])?;
     }
-    for user in &users[2..] {
-        let (reason, message) = failed(&space, user).await?;
+    for name in users[2..].iter().chain([&early]) {
+        let (reason, message) = failed(&space, name).await?;
         assert_eq!(reason, "DeniedReference");
         assert!(message.contains("reference"), "{message}");
-        space.cluster.event("default", (KIND.1, user), "DeniedReference", "").await?;
+        space.cluster.event("default", (KIND.1, name), "DeniedReference", "").await?;
     }
     Ok(())
 }

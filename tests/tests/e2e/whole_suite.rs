@@ -1,6 +1,7 @@
 //! What can be said when all other tests have run, or nearly: tests are started in the order of their names.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{BufRead, BufReader},
 };
@@ -11,30 +12,43 @@ use tandem_tests::issuer::NAMESPACE;
 use crate::{
     environment::{AUDIT_LOG, shared, space_with_issuer},
     requests::{ask_plainly, issued},
-    rights::right::{Heard, hear},
+    rights::right::{Heard, Right, covers, granted, hear},
 };
 
-/// The issuer that all share has the chart's rights: nothing that the tests made it do was denied, but for Secrets in
-/// namespaces where nobody had opened them.
+/// Whether all tests run, and not those alone that somebody has chosen.
+fn all_run() -> bool {
+    std::env::args().skip(1).all(|argument| argument.starts_with("--") && !argument.starts_with("--skip"))
+}
+
+/// The issuer that all share has the chart's rights and its pods' arguments. Nothing that the tests made it do was denied, but
+/// for Secrets in namespaces where nobody had opened them; and the tests together have made use of each right.
 #[tokio::test]
-async fn nothing_was_denied_but_secrets_that_nobody_had_opened() -> Result<()> {
+async fn what_the_chart_grants_is_what_the_tests_needed_together() -> Result<()> {
     // It has done something, whichever tests were chosen.
     let (space, _) = space_with_issuer("whole-suite").await?;
     ask_plainly(&space, "leaf").await?;
     issued(&space, "leaf").await?;
     let audit = BufReader::new(File::open(shared()?.control_plane.folder().join(AUDIT_LOG))?);
-    let mut allowed = 0;
+    let mut allowed = BTreeSet::new();
     // The last line may still be written.
     for line in audit.lines().collect::<Result<Vec<_>, _>>()?.iter().filter(|line| line.ends_with('}')) {
         match hear(line)? {
             Heard::Nothing => {}
-            Heard::Allowed(_) => allowed += 1,
+            Heard::Allowed(call) => allowed.extend(call),
             Heard::Denied(call, message) => {
                 let elsewhere = call.role.namespace.as_deref().is_some_and(|place| place != NAMESPACE);
                 ensure!(call.resource == "secrets" && elsewhere, "{call}: {message}");
             }
         }
     }
-    ensure!(allowed > 0, "the issuer is not in the audit log");
+    ensure!(!allowed.is_empty(), "the issuer is not in the audit log");
+    // What tests granted in namespaces of their own is not the chart's.
+    let of_the_chart = |right: &Right| right.role.namespace.as_deref().is_none_or(|place| place == NAMESPACE);
+    let granted: Vec<_> = granted(&space.cluster).await?.into_iter().filter(of_the_chart).collect();
+    ensure!(granted.len() > 20, "rights were left out: {granted:#?}");
+    let unused = granted.iter().filter(|right| !allowed.iter().any(|call| covers(right, call)));
+    let unused: Vec<_> = unused.map(ToString::to_string).collect();
+    ensure!(unused.is_empty() || !all_run(), "granted, and not used by any test: {unused:#?}");
+    println!("{} of {} rights were used", granted.len() - unused.len(), granted.len());
     Ok(())
 }

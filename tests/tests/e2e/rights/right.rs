@@ -64,13 +64,13 @@ impl Right {
 }
 
 /// Whether a call makes use of a right.
-pub(super) fn covers(right: &Right, call: &Right) -> bool {
+pub(crate) fn covers(right: &Right, call: &Right) -> bool {
     (&right.role, &right.group, &right.resource, &right.verb) == (&call.role, &call.group, &call.resource, &call.verb)
         && (right.name.is_none() || right.name == call.name)
 }
 
 /// All that is granted to the issuer's ServiceAccount in the cluster, by whomever.
-pub(super) async fn granted(cluster: &Cluster) -> Result<BTreeSet<Right>> {
+pub(crate) async fn granted(cluster: &Cluster) -> Result<BTreeSet<Right>> {
     let client = || cluster.client.clone();
     let all = ListParams::default();
     let ours = |subjects: Option<Vec<Subject>>| {
