@@ -35,6 +35,9 @@ const PERIOD: Duration = Duration::from_millis(200);
 /// How long what has ended is left alone. A real kubelet takes ever longer.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How often it is tried to start a pod.
+const TRIES: usize = 30;
+
 /// The pods that are run here.
 const PODS: &str = "app.kubernetes.io/name=tandem-issuer";
 
@@ -95,7 +98,8 @@ async fn serve(control_plane: Arc<ControlPlane>) -> Result<()> {
     while let Some(event) = pods.next().await {
         match event {
             Ok(Event::Apply(pod) | Event::InitApply(pod)) if !running.contains_key(&pod.uid().unwrap_or_default()) => {
-                running.insert(pod.uid().unwrap_or_default(), start(&control_plane, &client, &pod).await?);
+                let started = start_in_the_end(&control_plane, &client, &pod).await?;
+                running.insert(pod.uid().unwrap_or_default(), started);
             }
             Ok(Event::Delete(pod)) => {
                 // A process may take its time to end.
@@ -106,6 +110,18 @@ async fn serve(control_plane: Arc<ControlPlane>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tries for a while, as a node does: a server under load may not make a token at once.
+async fn start_in_the_end(control_plane: &ControlPlane, client: &Client, pod: &Pod) -> Result<Running> {
+    let mut tries = 0;
+    loop {
+        match start(control_plane, client, pod).await {
+            Err(_) if tries < TRIES => tries += 1,
+            started => return started.with_context(|| format!("the pod {}", pod.name_any())),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Starts what the pod's container asks for.

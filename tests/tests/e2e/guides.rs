@@ -268,7 +268,7 @@ fn a_cluster_for_work_by_hand_runs_what_the_chart_installs_until_it_is_interrupt
     let folder = tempfile::tempdir()?;
     tools::helm()?;
     let mut cluster = Process::start(
-        Command::new(tools::program("cluster")?).env("TMPDIR", folder.path()),
+        Command::new(tools::program("cluster")?).env("TMPDIR", folder.path()).env("RUST_BACKTRACE", "0"),
         &folder.path().join("cluster.log"),
         None,
     )?;
