@@ -35,7 +35,7 @@ const MEMORY: &str = "768M";
 const QEMU_USER: u32 = 107;
 
 /// A running guest; dropping it ends it. What outlives a VirtualMachineInstance (claims) is in the folder that it was
-/// started in; its root disk is not, as with a container disk: each start has a fresh one.
+/// started in. A root disk that is a container disk is not: each start has a fresh one.
 #[derive(Debug)]
 pub struct Machine {
     qemu: Process,
@@ -43,7 +43,7 @@ pub struct Machine {
     _virtiofsd: Vec<Process>,
     folder: PathBuf,
     name: String,
-    port: u16,
+    ports: Vec<u16>,
 }
 
 impl Machine {
@@ -81,10 +81,11 @@ impl Machine {
         qemu.arg("-chardev").arg(format!("socket,id=agent,path={},server=on,wait=off", folder.join("agent").display()));
         qemu.args(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]);
         let spec = vm.data.pointer("/spec/template/spec").context("no template")?;
-        let port = spec.pointer("/domain/devices/interfaces/0/ports/0/port").and_then(Value::as_u64);
-        let port = port.context("no port of an interface")?;
+        let ports = spec.pointer("/domain/devices/interfaces/0/ports").and_then(Value::as_array);
+        let ports: Vec<_> = ports.into_iter().flatten().filter_map(|port| port["port"].as_u64()).collect();
+        let forward: String = ports.iter().map(|port| format!(",hostfwd=tcp:127.0.0.1:0-:{port}")).collect();
         // The guest reaches nobody.
-        qemu.arg("-netdev").arg(format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:{port}"));
+        qemu.arg("-netdev").arg(format!("user,id=net,restrict=on{forward}"));
         qemu.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         if let Some((iso, serial)) = decoy {
             qemu.args(["-device", "virtio-scsi-pci", "-drive"]).arg(drive("decoy", iso, "readonly=on"));
@@ -94,16 +95,22 @@ impl Machine {
         volumes.attach_disks(&mut qemu)?;
         let virtiofsd = volumes.attach_filesystems(&mut qemu)?;
         let qemu = Process::start(&mut qemu, &folder.join("qemu.err"), None)?;
-        let mut machine = Self { qemu, _virtiofsd: virtiofsd, folder, name, port: 0 };
-        machine.port = machine.forwarded_port()?;
+        let mut machine = Self { qemu, _virtiofsd: virtiofsd, folder, name, ports: Vec::new() };
+        machine.ports = machine.forwarded(&ports)?;
         machine.say("started");
         Ok(machine)
     }
 
-    /// Where the database's port is forwarded from on the loopback interface.
+    /// Where the ports of the VirtualMachine are forwarded from on the loopback interface, in their order.
+    #[must_use]
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// The first of them, which is the database's.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.ports.first().copied().unwrap_or_default()
     }
 
     /// The folder that holds what a filesystem's volume shows: a Secret as the kubelet mounts it.
@@ -118,16 +125,19 @@ impl Machine {
         let _ = writeln!(std::io::stderr(), "guest {}: {what}", self.name);
     }
 
-    fn forwarded_port(&mut self) -> Result<u16> {
+    fn forwarded(&mut self, ports: &[u64]) -> Result<Vec<u16>> {
         let monitor = self.until("the monitor answers", |machine| Line::monitor(&machine.folder.join("monitor")));
         let told = monitor?.call("human-monitor-command", json!({"command-line": "info usernet"}))?;
         let told = told.as_str().unwrap_or_default();
-        // Protocol[State] FD Source-Address Port …
-        let port = told
-            .lines()
-            .find(|line| line.contains("TCP[HOST_FORWARD]"))
-            .and_then(|line| line.split_ascii_whitespace().nth(3)?.parse().ok());
-        port.with_context(|| format!("no forwarded port in:\n{told}"))
+        // Protocol[State] FD Source-Address Port Dest-Address Port …
+        let rows = told.lines().filter(|line| line.contains("TCP[HOST_FORWARD]"));
+        let rows: Vec<Vec<_>> = rows.map(|line| line.split_ascii_whitespace().collect()).collect();
+        let from = |port: &u64| {
+            let row = rows.iter().find(|row| row.get(5) == Some(&&*port.to_string()))?;
+            row.get(3)?.parse().ok()
+        };
+        let found: Option<Vec<_>> = ports.iter().map(from).collect();
+        found.filter(|found| !found.is_empty()).with_context(|| format!("{ports:?} are not forwarded in:\n{told}"))
     }
 
     /// Tries until it works. Where it never does, or QEMU ends, the error says what was seen last.
@@ -205,21 +215,23 @@ impl Machine {
         Ok(done.said.trim_end().to_owned())
     }
 
-    /// Restarts the guest from within, as `virtctl soft-reboot` does: the same VirtualMachineInstance, with the same disks.
+    /// Has cloud-init in the running guest do what the user data of a VirtualMachine asks for: write files and run commands, as
+    /// it does at a first boot.
     ///
     /// # Errors
-    /// Where it does not come up again.
-    pub fn reboot(&mut self) -> Result<()> {
-        const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
-        let before = self.shell(BOOT)?;
-        self.say("reboots");
-        self.tell("guest-shutdown", &json!({"mode": "reboot"}))?;
-        self.until("the guest has rebooted", |machine| {
-            let now = machine.agent()?.run(&["/bin/sh", "-c", BOOT])?.said;
-            ensure!(now.trim_end() != before, "it is still up");
-            Ok(())
-        })?;
-        self.wait_booted()
+    /// What cloud-init said, where it failed.
+    pub fn take_user_data(&mut self, vm: &DynamicObject, secrets: &Secrets) -> Result<()> {
+        const FILE: &str = "/run/user-data.yaml";
+        let user_data = rendered::user_data(vm, secrets)?;
+        // A file that is given goes before the user data that the guest has booted with.
+        self.shell(&format!(
+            "cat >{FILE} <<'USER-DATA'\n{user_data}\nUSER-DATA
+             for module in write_files runcmd scripts_user; do
+                 cloud-init --file {FILE} single --name $module --frequency always || exit
+             done"
+        ))?;
+        self.say("has taken other user data");
+        Ok(())
     }
 
     /// Shuts the guest down in order; its claims remain.

@@ -7,6 +7,7 @@ use std::{path::Path, process::Command};
 use anyhow::{Result, ensure};
 use tandem_tests::{
     guests::clients::{MongoClient, served},
+    sharing::rendered,
     tools,
 };
 
@@ -116,7 +117,8 @@ fn a_mongod_that_knew_nothing_of_tls_serves_the_secret_after_inject_and_follows_
     arguments.extend(["--credentials", "/etc/tandem/mongodb-credentials"]);
     let injected = inject(&file, &arguments)?;
     ensure!(inject(&file, &["--remove"])? == original, "--remove does not give back the manifest as it was");
-    let mut guest = scenario.boot(&scenario.apply(&injected)?, SECRET)?;
+    let vm = rendered::find(&scenario.apply(&injected)?, "VirtualMachine")?.clone();
+    let mut guest = scenario.boot(vm, SECRET)?;
     let (port, ca) = (guest.machine.port(), guest.ca.clone());
 
     let certificate = scenario.client_certificate(&guest.secrets, "app")?;

@@ -1,19 +1,26 @@
-//! MongoDB in a VM: `examples/mongodb-vm` for Debian, from a golden image, with the Secret on a disk.
+//! MongoDB in a VM: `examples/mongodb-vm` for Debian, from a golden image, with the Secret on a disk. The root disk is a claim, and
+//! so the guest that is stopped and started again is the one that had booted: to it that is a reboot, and cloud-init writes
+//! nothing anew. What is changed between is the Secret alone. In the end the same document with `clientAuth: Required` is
+//! taken by the running guest, which then refuses who has no certificate.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tandem_tests::{
     guests::{
         Machine, Parts,
         clients::{MongoClient, served},
     },
     sharing::{disk, rendered},
+    tools,
 };
 
 use crate::scenario::{Scenario, entry, example, leaf};
 
 const SECRET: &str = "mongodb-cert-tls";
+
+/// Of this boot alone.
+const JOURNAL: &str = "journalctl --boot --no-pager --output cat --unit tandem-tls.service";
 
 /// Who knows too little, and what pymongo says of it.
 fn assert_strangers_are_refused(parts: &Parts, port: u16, friend: &MongoClient, strange_ca: PathBuf) -> Result<()> {
@@ -27,14 +34,43 @@ fn assert_strangers_are_refused(parts: &Parts, port: u16, friend: &MongoClient, 
     refused(MongoClient { host: "mongodb.example.com".to_owned(), ..friend.clone() }, "Hostname mismatch")
 }
 
-/// In one test, for each boot takes a minute: the first boot, and a reboot.
+/// The running guest takes the document that asks clients for certificates.
+fn assert_a_certificate_is_required(scenario: &Scenario, machine: &mut Machine, friend: &MongoClient) -> Result<()> {
+    let objects = scenario.render(&document("Required", "own")?, "kubevirt-networking-poc")?;
+    let secrets = scenario.secrets()?;
+    machine.take_user_data(rendered::find(&objects, "VirtualMachine")?, &secrets)?;
+    let certificate = Some(scenario.client_certificate(&secrets, "mongodb-python-app-tls")?);
+    MongoClient { certificate, ..friend.clone() }.start(&scenario.parts, machine.port())?.run("find first-boot")?;
+    let told = friend.refused(&scenario.parts, machine.port())?;
+    ensure!(told.contains("certificate required"), "without a certificate, but not for that: {told}");
+    Ok(())
+}
+
+/// The example with `clientAuth` and the client's certificate as given.
+fn document(client_auth: &str, certificate: &str) -> Result<String> {
+    example(
+        "mongodb-vm/databasevm-debian.yaml",
+        &[
+            ("      version: \"8.0\"\n", "      install: Image\n"),
+            (
+                "    image: quay.io/containerdisks/debian:12\n",
+                "  root:\n    persistentVolumeClaim:\n      claimName: mongodb-root\n",
+            ),
+            ("clientAuth: Optional\n", &format!("clientAuth: {client_auth}\n")),
+            ("certificate: none\n", &format!("certificate: {certificate}\n")),
+        ],
+    )
+}
+
+/// In one test, for each boot takes a minute: the first one, and another with a renewed Secret.
 #[test]
-fn the_guest_serves_its_secret_to_who_verifies_it_also_after_a_reboot() -> Result<()> {
+fn the_guest_serves_its_secret_to_who_verifies_it_and_a_renewed_one_when_it_is_started_again() -> Result<()> {
     let Some(scenario) = Scenario::new("mongodb")? else { return Ok(()) };
     let (parts, home) = (&scenario.parts, scenario.home());
-    let image = [("      version: \"8.0\"\n", "      install: Image\n")];
-    let document = example("mongodb-vm/databasevm-debian.yaml", &image)?;
-    let objects = scenario.render(&document, "kubevirt-networking-poc")?;
+    let objects = scenario.render(&document("Optional", "none")?, "kubevirt-networking-poc")?;
+    let mut root = Command::new("cp");
+    root.arg("--sparse=always").arg(parts.image.join("root.img")).arg(home.join("mongodb-root.img"));
+    tools::run(&mut root)?;
     let vm = rendered::find(&objects, "VirtualMachine")?;
     // Another Secret on a disk whose serial contains ours: whoever looks for a part of the name finds both.
     scenario.apply(
@@ -69,8 +105,23 @@ fn the_guest_serves_its_secret_to_who_verifies_it_also_after_a_reboot() -> Resul
     let data = machine.shell("findmnt --noheadings --output FSTYPE /var/lib/mongodb")?;
     ensure!(data == "xfs", "the data is on {data}");
 
-    machine.reboot()?;
-    ensure!(friend.start(parts, machine.port())?.run("find first-boot")?["found"] == 1, "lost by the reboot");
-    ensure!(served(machine.port(), None, &ca, None)? == leaf(&secrets, SECRET)?, "another one after the reboot");
-    Ok(())
+    // What a boot with the same Secret has to do.
+    machine.shell("systemctl restart tandem-tls.service mongod.service")?;
+    let told = machine.shell(JOURNAL)?;
+    ensure!(told.contains("unchanged: /etc/ssl/mongodb.pem"), "its journal:\n{told}");
+    ensure!(friend.start(parts, machine.port())?.run("find first-boot")?["found"] == 1, "lost by the restart");
+    machine.shell("touch /root/first-boot")?;
+    machine.stop()?;
+
+    scenario.renew("mongodb-cert")?;
+    let renewed = scenario.secrets()?;
+    ensure!(leaf(&renewed, SECRET)? != leaf(&secrets, SECRET)?, "the certificate was not made anew");
+    let mut machine = Machine::start(parts, vm, &renewed, home, Some((&decoy, &decoy_serial)))?;
+    machine.wait_booted()?;
+    machine.shell("test -e /root/first-boot").context("another root disk")?;
+    ensure!(friend.start(parts, machine.port())?.run("find first-boot")?["found"] == 1, "lost by the start");
+    ensure!(served(machine.port(), None, &ca, None)? == leaf(&renewed, SECRET)?, "not the renewed one is served");
+    let told = machine.shell(JOURNAL)?;
+    ensure!(told.contains("installed /etc/ssl/mongodb.pem, /etc/ssl/ca.crt from "), "its journal:\n{told}");
+    assert_a_certificate_is_required(&scenario, &mut machine, &friend)
 }

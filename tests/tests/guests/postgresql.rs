@@ -1,11 +1,16 @@
-//! PostgreSQL in a VM: `examples/postgresql-vm`, the real server and the real psql, with the Secret on a filesystem.
+//! PostgreSQL in a VM: `examples/postgresql-vm`, the real server and the real psql, with the Secret on a filesystem. Then, in
+//! the same guest, Redis.
 
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use tandem_tests::guests::clients::{PostgresClient, served};
+use tandem_tests::{
+    guests::clients::{PostgresClient, served},
+    sharing::rendered,
+};
 
 use crate::{
+    redis,
     rotation::Database,
     scenario::{Scenario, example},
 };
@@ -27,10 +32,15 @@ fn document() -> Result<String> {
     Ok(document)
 }
 
+/// In one test, for each boot takes a minute: PostgreSQL, and Redis after it.
 #[test]
-fn libpq_verifies_the_guest_fully_and_a_renewed_secret_is_served_with_no_connection_dropped() -> Result<()> {
+fn libpq_verifies_the_guest_fully_and_a_renewed_secret_is_served_with_no_connection_dropped_and_so_with_redis()
+-> Result<()> {
     let Some(scenario) = Scenario::new("postgresql")? else { return Ok(()) };
-    let mut guest = scenario.boot(&scenario.render(&document()?, "shop")?, SECRET)?;
+    let mut vm = rendered::find(&scenario.render(&document()?, "shop")?, "VirtualMachine")?.clone();
+    let redis = redis::rendered(&scenario)?;
+    redis::lend_disk_and_port(&redis, &mut vm)?;
+    let mut guest = scenario.boot(vm, SECRET)?;
     let (port, ca) = (guest.machine.port(), guest.ca.clone());
 
     let host = format!("orders.{}.svc.cluster.local", scenario.space.name);
@@ -59,5 +69,6 @@ fn libpq_verifies_the_guest_fully_and_a_renewed_secret_is_served_with_no_connect
     let mut held = friend.start(port)?;
     let database =
         Database { certificate: "orders-cert", secret: SECRET, served: &|| served(port, Some("postgres"), &ca, None) };
-    database.assert_follows(&scenario, &mut guest, || held.say("select pg_backend_pid();"))
+    database.assert_follows(&scenario, &mut guest, || held.say("select pg_backend_pid();"))?;
+    redis::assert_served_instead(&scenario, &mut guest, redis)
 }

@@ -1,22 +1,60 @@
-//! Redis in a VM: `examples/redis-vm`, the real server and the real redis-cli, with the Secret on a filesystem.
+//! Redis in a VM: `examples/redis-vm`, the real server and the real redis-cli, with the Secret on a filesystem. It has no boot of
+//! its own: when all is said of PostgreSQL in its guest, cloud-init takes this VirtualMachine's user data there.
 
-use anyhow::{Result, ensure};
-use tandem_tests::guests::clients::{RedisClient, served};
+use anyhow::{Context, Result, ensure};
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+use tandem_tests::{
+    guests::clients::{RedisClient, served},
+    sharing::{disk, rendered},
+};
 
 use crate::{
-    rotation::Database,
-    scenario::{Scenario, example},
+    rotation::{Database, filesystem},
+    scenario::{Guest, Scenario, example},
 };
 
 const SECRET: &str = "sessions-tls";
 
-#[test]
-fn redis_lets_in_who_has_a_certificate_and_a_renewed_secret_is_served_with_no_connection_dropped() -> Result<()> {
-    let Some(scenario) = Scenario::new("redis")? else { return Ok(()) };
+/// The example's VirtualMachine, on an image that has Redis.
+pub(crate) fn rendered(scenario: &Scenario) -> Result<DynamicObject> {
     let required = "      clientAuth: Required\n";
     let document = example("redis-vm/databasevm.yaml", &[(required, &format!("{required}      install: Image\n"))])?;
-    let mut guest = scenario.boot(&scenario.render(&document, "cache")?, SECRET)?;
-    let (port, ca) = (guest.machine.port(), guest.ca.clone());
+    Ok(rendered::find(&scenario.render(&document, "cache")?, "VirtualMachine")?.clone())
+}
+
+/// What another VirtualMachine needs to stand for this one: its data disk and its port. The filesystem is called the same
+/// in both.
+pub(crate) fn lend_disk_and_port(redis: &DynamicObject, to: &mut DynamicObject) -> Result<()> {
+    let spec = "/spec/template/spec";
+    for (list, name) in [
+        ("domain/devices/disks", "data-disk"),
+        ("volumes", "data-disk"),
+        ("domain/devices/interfaces/0/ports", "redis"),
+    ] {
+        let path = format!("{spec}/{list}");
+        let entries = redis.data.pointer(&path).and_then(Value::as_array).with_context(|| format!("no {list}"))?;
+        let found = entries.iter().find(|entry| entry["name"] == name);
+        let mut entry = found.with_context(|| format!("{list} has no {name}"))?.clone();
+        entry["name"] = json!(format!("redis-{name}"));
+        let theirs = to.data.pointer_mut(&path).and_then(Value::as_array_mut);
+        theirs.with_context(|| format!("no {list}"))?.push(entry);
+    }
+    Ok(())
+}
+
+/// Has Redis served in PostgreSQL's guest: with a certificate alone, and the Secret followed.
+pub(crate) fn assert_served_instead(scenario: &Scenario, guest: &mut Guest, redis: DynamicObject) -> Result<()> {
+    // What a shutdown ends.
+    guest.machine.shell(
+        "systemctl stop 'tandem-tls*' 'postgresql*' var-lib-postgresql.mount tandem-data.service && rm -r /run/tandem-tls",
+    )?;
+    let secret = guest.secrets.get(SECRET).context("no Secret")?;
+    disk::lay_out(secret, &guest.machine.mounted(&filesystem(&redis)?))?;
+    guest.machine.take_user_data(&redis, &guest.secrets)?;
+    guest.vm = redis;
+    let port = *guest.machine.ports().last().context("no port")?;
+    let ca = guest.ca.clone();
 
     // The example's client has the same Secret.
     let pem = scenario.client_certificate(&guest.secrets, SECRET)?;
@@ -37,9 +75,11 @@ fn redis_lets_in_who_has_a_certificate_and_a_renewed_secret_is_served_with_no_co
     ensure!(ports == "6379", "it listens on {ports}");
     let rights = guest.machine.shell("cd /etc/ssl/redis && stat -c '%a %U %n' tls.key tls.crt ca.crt")?;
     ensure!(rights == "400 redis tls.key\n644 root tls.crt\n644 root ca.crt", "{rights}");
+    let data = guest.machine.shell("findmnt --noheadings --output FSTYPE /var/lib/redis")?;
+    ensure!(data == "xfs", "the data is on {data}");
 
     let mut held = friend.start(port)?;
     let database =
         Database { certificate: "sessions-cert", secret: SECRET, served: &|| served(port, None, &ca, Some(&pem)) };
-    database.assert_follows(&scenario, &mut guest, || held.say("CLIENT ID"))
+    database.assert_follows(scenario, guest, || held.say("CLIENT ID"))
 }

@@ -117,9 +117,8 @@ impl Scenario {
         })
     }
 
-    /// Boots the only VirtualMachine of these objects, which has its certificate from `secret`.
-    pub(crate) fn boot(&self, objects: &[DynamicObject], secret: &str) -> Result<Guest> {
-        let vm = rendered::find(objects, "VirtualMachine")?.clone();
+    /// Boots a VirtualMachine, which has its certificate from `secret`.
+    pub(crate) fn boot(&self, vm: DynamicObject, secret: &str) -> Result<Guest> {
         let secrets = self.secrets()?;
         let mut machine = Machine::start(&self.parts, &vm, &secrets, self.home(), None)?;
         machine.wait_booted()?;
