@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, Patch, PatchParams};
 use rcgen::PKCS_ECDSA_P256_SHA256;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tandem_tests::{
     Space,
     certificates::root_ca,
@@ -207,5 +208,84 @@ async fn every_example_is_taken_as_it_stands() -> Result<()> {
             ensure!(told.contains("Valid"), "{example}: {told}");
         }
     }
+    Ok(())
+}
+
+/// Each database and delivery, as arguments of `inject`.
+const INJECTIONS: [&[&str]; 4] = [
+    &[],
+    &["--database", "mongodb", "--os", "debian"],
+    &["--database", "postgresql", "--os", "rhel", "--delivery", "filesystem"],
+    &["--database", "redis", "--os", "debian"],
+];
+
+/// The objects of a stream, those of Lists alone, as kubectl reads them.
+fn objects(stream: &str) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(stream) {
+        let mut document = serde_yaml::Value::deserialize(document)?;
+        document.apply_merge()?;
+        let document = serde_json::to_value(document)?;
+        match document["items"].as_array() {
+            Some(items) => all.extend(items.iter().cloned()),
+            None => all.extend(Some(document).filter(|document| !document.is_null())),
+        }
+    }
+    Ok(all)
+}
+
+/// What the API server says of an object in this namespace, which it does not keep.
+async fn try_strictly(space: &Space, mut object: Value) -> Result<()> {
+    let metadata = object["metadata"].as_object_mut().context("no metadata")?;
+    // Some of the manifests come out of a cluster, or ask for a name to be made.
+    metadata.retain(|key, _| !["resourceVersion", "uid", "namespace"].contains(&key.as_str()));
+    if let Some(start) = metadata.remove("generateName") {
+        metadata.insert("name".to_owned(), format!("{}0", start.as_str().unwrap_or_default()).into());
+    }
+    let kind = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+    let (version, kind, name) = (kind("apiVersion"), kind("kind"), object["metadata"]["name"].clone());
+    let params = PatchParams { dry_run: true, ..PatchParams::apply("tandem-tests").validation_strict() };
+    let name = name.as_str().context("no name")?;
+    space
+        .api((&version, &kind))?
+        .patch(name, &params, &Patch::Apply(&object))
+        .await
+        .context(format!("{kind} {name}"))?;
+    Ok(())
+}
+
+/// The API server takes whatever `inject` gives of every manifest of its tests, by a dry run with strict field validation.
+#[tokio::test]
+async fn every_injected_manifest_is_taken_as_it_stands() -> Result<()> {
+    let space = space("inject").await?;
+    space.cluster.apply_crds(&root().join("tests/data/kubevirt-crd.yaml")).await?;
+    let folder = tempfile::tempdir()?;
+    let mut machines = 0;
+    for entry in std::fs::read_dir(root().join("vm-tools/tests/vm/manifests"))? {
+        let manifest = entry?.path();
+        let before = std::fs::read_to_string(&manifest)?;
+        for arguments in INJECTIONS {
+            let file = folder.path().join("vm.yaml");
+            std::fs::write(&file, &before)?;
+            for object in objects(&before)? {
+                let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
+                if text("/kind").is_some_and(|kind| kind.starts_with("VirtualMachine")) {
+                    let name = text("/metadata/name").or(text("/metadata/generateName")).context("no name")?;
+                    let name = text("/metadata/namespace").map_or(name.to_owned(), |space| format!("{space}/{name}"));
+                    let inject = ["inject", "--in-place", "--secret", "shop-tls", "--vm", &name];
+                    let mut command = Command::new(tools::program("tandem-vm")?);
+                    tools::run(command.args(inject).args(arguments).arg(&file))?;
+                    machines += 1;
+                }
+            }
+            let after = std::fs::read_to_string(&file)?;
+            ensure!(after != before, "{} has no machine", manifest.display());
+            for object in objects(&after)? {
+                let taken = try_strictly(&space, object).await;
+                taken.with_context(|| format!("{} {arguments:?}", manifest.display()))?;
+            }
+        }
+    }
+    ensure!(machines >= 60, "{machines} injections");
     Ok(())
 }

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use tandem_vm::inject::{Database, Delivery, Options, Os};
 
-use crate::inject::{check_injected, injected, options, removed};
+use crate::gates::schema;
+use crate::inject::{check_injected, every_delivery, injected, new_faults, objects, options, removed, user_data};
+use crate::support::said;
 
 /// How a manifest is written, and what is in it.
 #[derive(Clone, Debug)]
@@ -170,8 +172,22 @@ proptest! {
             ..options("db")
         };
         let once = injected(&text, &options);
+        prop_assert_eq!(new_faults(&text, &once, "db"), [""; 0]);
         check_injected(&text, &once, &options);
         prop_assert_eq!(injected(&once, &options), once.clone());
         prop_assert_eq!(removed(&once, "db"), text);
+    }
+}
+
+proptest! {
+    // Each is a process that takes half a second.
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn cloud_init_accepts_the_user_data_whatever_was_there(shape in shape(), way in 0_usize..4) {
+        let options = &every_delivery("db")[way];
+        let user_data = user_data(&objects(&injected(&shape.text(), options)), "db").unwrap();
+        let Some(verdict) = schema(&user_data) else { return Ok(()) };
+        prop_assert!(verdict.status.success(), "{}\n{}", said(&verdict), user_data);
     }
 }
