@@ -1,23 +1,61 @@
 //! What is rendered from the examples and from the options.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
-use tandem_vm::Rendered;
+use tandem_vm::inject::{Database, Options, Os};
 use tandem_vm::output::{Format, stream};
 
-use crate::support::{EXAMPLES, MONGODB, example, guest_files, object, render};
+use crate::inject;
+use crate::support::{EXAMPLES, MONGODB, example, example_path, guest_files, object, render};
 
 #[test]
 fn the_whole_stream_of_each_example() {
     for name in EXAMPLES {
         let rendered = render(&example(name));
-        insta::assert_snapshot!(name.replace('/', "-"), without_scripts(&rendered));
+        let text = stream(&rendered.manifests, Format::Yaml).unwrap();
+        insta::assert_snapshot!(name.replace('/', "-"), without_scripts(text, &rendered.user_data));
     }
 }
 
+/// With the options of its README.
+#[test]
+fn the_whole_stream_of_the_example_that_is_injected() {
+    let options = Options {
+        database: Database::MongoDb,
+        os: Some(Os::Debian),
+        secret: "shop-db-tls".to_owned(),
+        ..inject::options("shop-db")
+    };
+    let text = inject::injected(&example("inject-own-vm/vm.yaml"), &options);
+    let user_data = inject::user_data(&inject::objects(&text), "shop-db").unwrap();
+    insta::assert_snapshot!("inject-own-vm-vm.yaml", without_scripts(text, &user_data));
+}
+
+/// No example is forgotten.
+#[test]
+fn the_examples_are_those_of_the_folder() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").canonicalize().unwrap();
+    let mut found = Vec::new();
+    for folder in fs::read_dir(&examples).unwrap() {
+        for entry in fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = entry.unwrap().path();
+            let is_document = |text: String| text.lines().any(|line| line == "kind: DatabaseVM");
+            if path.is_file() && fs::read_to_string(&path).is_ok_and(is_document) {
+                found.push(path);
+            }
+        }
+    }
+    let mut named = EXAMPLES.map(|name| example_path(name).canonicalize().unwrap());
+    found.sort();
+    named.sort();
+    assert_eq!(found, named);
+}
+
 /// The stream without the text of the scripts that are the same in every guest.
-fn without_scripts(rendered: &Rendered) -> String {
-    let mut text = stream(&rendered.manifests, Format::Yaml).unwrap();
-    for (path, file) in guest_files(&rendered.user_data) {
+fn without_scripts(mut text: String, user_data: &str) -> String {
+    for (path, file) in guest_files(user_data) {
         let scripts = ["tandem-tls", "tandem-data", "tandem-keyfile", "tandem-replset"];
         if path.strip_prefix("/usr/local/sbin/").is_some_and(|name| scripts.contains(&name)) {
             let indent = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("        {line}\n") };
