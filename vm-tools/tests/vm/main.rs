@@ -59,6 +59,7 @@ mod reference;
 mod rendered;
 mod rotation;
 mod script_data;
+mod script_disk;
 mod script_keyfile;
 mod script_postgresql;
 mod script_redis;
