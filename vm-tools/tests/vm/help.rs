@@ -5,6 +5,7 @@
 //! in a folder with the files of [`sandbox`], in which kubectl only looks at what it is given. What an example needs beyond
 //! that, [`way`] says.
 
+use std::any::Any;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 use crate::command::tandem_vm;
 use crate::support::{example, example_path, output, renamed, render, said};
 use crate::verify::{
+    mongodb::mongod,
     secrets::manifest,
     servers::{self, postgresql_programs},
 };
@@ -24,17 +26,22 @@ use crate::verify::{
 enum Way {
     /// They are run, and end with this exit code.
     Run(i32),
-    /// They need what no test of this kind has, such as a cluster: their arguments are parsed, nothing more.
+    /// Their arguments are parsed, nothing more: they need a cluster, and another test runs them in one.
     Parse,
-    /// Their `localhost:5432` is a PostgreSQL, real, and its Secret is what `kubectl get` prints.
+    /// Their endpoint is a PostgreSQL, real; its Secret is what `kubectl get` prints, and read from a file where they read it
+    /// from the cluster by themselves.
     PostgreSql,
+    /// The same with what speaks as mongod does, to clients with a certificate.
+    MongoDb,
 }
 
 /// How an example of a command is tried, by what it says: an example that is not named here is run and must succeed.
 fn way(command: &str, example: &str) -> Way {
     match command {
-        "verify" if example.contains("localhost:5432") => Way::PostgreSql,
-        "stale" | "verify" => Way::Parse,
+        "stale" | "verify" if example.contains("--protocol postgresql") => Way::PostgreSql,
+        "verify" => Way::MongoDb,
+        // tests/tests/e2e/stale/told.rs
+        "stale" => Way::Parse,
         // A disk does not follow its Secret.
         "rotation-plan" if example.contains("kubectl") => Way::Run(1),
         _ => Way::Run(0),
@@ -114,15 +121,27 @@ fn attempt(name: &str, example: &str, way: Way) -> Result<(), String> {
         return Err("it does not use the command".to_owned());
     }
     let folder = sandbox();
-    let (mut example, mut server) = (example.to_owned(), None);
+    let mut example = example.to_owned();
+    let mut server: Option<Box<dyn Any>> = None;
     let expected = match way {
         Way::Run(code) => code,
-        Way::PostgreSql => {
-            let Some(programs) = postgresql_programs() else { return Ok(()) };
+        Way::PostgreSql | Way::MongoDb => {
             let secret = servers::secret(&servers::ca("internal-ca"), &servers::leaf());
-            let rules = "hostssl all all all scram-sha-256\n";
-            let started = server.insert(servers::postgresql(&programs, secret.path(), rules, &["ssl=on"]));
-            example = example.replace("localhost:5432", &format!("localhost:{}", started.port));
+            let port = if matches!(way, Way::PostgreSql) {
+                let Some(programs) = postgresql_programs() else { return Ok(()) };
+                let rules = "hostssl all all all scram-sha-256\n";
+                let started = servers::postgresql(&programs, secret.path(), rules, &["ssl=on"]);
+                let port = started.port;
+                server = Some(Box::new(started));
+                port
+            } else {
+                let started = mongod(secret.path(), "requireTLS", false);
+                let port = started.port;
+                server = Some(Box::new(started));
+                port
+            };
+            example = with_value(&example, "--endpoint", &format!("--endpoint 127.0.0.1:{port}"));
+            example = with_value(&example, "--secret", "--file got.yaml");
             fs::write(folder.path().join("got.yaml"), manifest(secret.path()).to_string()).unwrap();
             0
         }
@@ -156,6 +175,12 @@ fn attempt(name: &str, example: &str, way: Way) -> Result<(), String> {
         Ok(applied) => check_applied(&applied),
         Err(_) => Ok(()),
     }
+}
+
+/// An example with something else in place of an option and its value.
+fn with_value(example: &str, option: &str, other: &str) -> String {
+    let Some((before, rest)) = example.split_once(&format!("{option} ")) else { return example.to_owned() };
+    format!("{before}{other}{}", rest.trim_start_matches(|c: char| !c.is_whitespace()))
 }
 
 /// What `kubectl apply` would ask of each document before it asks the cluster.

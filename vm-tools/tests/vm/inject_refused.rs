@@ -91,6 +91,8 @@ fn refused() -> Vec<(String, &'static [&'static str])> {
         "{{ template }}\n".to_owned(),
         twice(&vm("")),
         several.clone(),
+        vm("      - name: init\n        cloudInitNoCloud:\n          userDataBase64: 77u/I2Nsb3VkLWNvbmZpZwpob3N0bmFtZTogYQo=\n"),
+        vm("") + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: db-userdata}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: db-tandem-userdata}\n",
     ];
     let mut all: Vec<(String, &[&str])> = plain.into_iter().map(|text| (text, &[] as &[&str])).collect();
     all.extend([

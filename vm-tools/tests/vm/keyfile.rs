@@ -171,6 +171,10 @@ fn check_says_what_mongodb_would_say_before_it_does() {
     }
     let done = keyfile(&["--check", name]);
     assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+    fs::write(&path, "a".repeat(64 * 1024 + 1)).unwrap();
+    let done = keyfile(&["--check", name]);
+    let expected = format!("tandem-vm: {name}: more than 65536 bytes; name a keyFile\n");
+    assert_eq!((done.status.code(), said(&done)), (Some(2), expected));
 }
 
 #[test]

@@ -55,6 +55,32 @@ fn what_is_served_is_fresh_stale_or_newer() {
     );
 }
 
+/// Each verdict in the words that people read.
+#[test]
+fn each_verdict_has_its_sentence() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let ca_of = ca;
+    let ca = ca_of("internal-ca");
+    let of = |number: u64, month| {
+        let mut params = leaf();
+        (params.serial_number, params.not_before) = (Some(number.into()), date_time_ymd(2026, month, 1));
+        params
+    };
+    let served = secret(&ca, &of(2, 2));
+    let server = s_server(served.path(), &[]);
+    let endpoint = format!("127.0.0.1:{}", server.port);
+    let others = [secret(&ca, &of(1, 1)), secret(&ca, &of(3, 3)), secret(&ca_of("internal-ca"), &of(4, 2))];
+    let mut told = String::new();
+    for (beside, code) in [(&served, 0), (&others[0], 0), (&others[1], 1), (&others[2], 1)] {
+        let done = output(tandem_vm().args(["stale", "--endpoint", &endpoint, "--folder"]).arg(beside.path()));
+        assert_eq!(done.status.code(), Some(code), "{}", said(&done));
+        told += &said(&done).replace(&endpoint, "HOST:PORT").replace(&beside.path().display().to_string(), "SECRET");
+    }
+    insta::assert_snapshot!(told);
+}
+
 #[test]
 fn an_endpoint_of_which_nothing_is_known_is_not_called_stale() {
     let ca = ca("internal-ca");
@@ -70,6 +96,20 @@ fn an_endpoint_of_which_nothing_is_known_is_not_called_stale() {
     drop(silent);
     let (code, _, said) = stale(port, folder.path(), &[]);
     assert!(code == Some(3) && said.contains("no connection: "), "{said}");
+}
+
+#[test]
+fn without_a_cluster_it_says_how_to_name_one() {
+    for command in ["stale", "verify"] {
+        let folder = tempfile::TempDir::new().unwrap();
+        let mut command_line = tandem_vm();
+        command_line.args([command, "--endpoint", "127.0.0.1:1", "--secret", "shop/orders-tls"]);
+        let done = output(command_line.env_clear().env("HOME", folder.path()));
+        let said = said(&done);
+        assert_eq!(done.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("tandem-vm: no cluster was found: "), "{said}");
+        assert!(said.ends_with("; name another one with --kubeconfig or $KUBECONFIG\n"), "{said}");
+    }
 }
 
 #[test]

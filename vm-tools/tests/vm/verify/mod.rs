@@ -1,7 +1,8 @@
 //! `tandem-vm verify` beside real servers, and beside such as mean harm.
 
 mod hostile;
-mod mongodb;
+mod messages;
+pub(crate) mod mongodb;
 mod nginx;
 mod openssl;
 mod postgresql;

@@ -37,7 +37,7 @@ fn hello(stream: &mut (impl Read + Write)) -> std::io::Result<()> {
 }
 
 /// `mode` as in net.tls: requireTLS closes plaintext connections, preferTLS talks to them.
-fn mongod(secret: &Path, mode: &'static str, without_certificates: bool) -> Spoken {
+pub(crate) fn mongod(secret: &Path, mode: &'static str, without_certificates: bool) -> Spoken {
     let config = Arc::new(server_config(secret, !without_certificates, rustls::DEFAULT_VERSIONS));
     Spoken::start(move |mut stream| {
         let mut first = [0];
