@@ -2,6 +2,7 @@
 //! rights of the Role that is rendered.
 
 mod kubevirt;
+mod told;
 
 use std::{
     path::{Path, PathBuf},

@@ -23,7 +23,7 @@ use serde_json::json;
 use tandem_tests::{Space, tools::root};
 use tokio::task::JoinHandle;
 
-const INSTANCE: (&str, &str) = ("kubevirt.io/v1", "VirtualMachineInstance");
+pub(crate) const INSTANCE: (&str, &str) = ("kubevirt.io/v1", "VirtualMachineInstance");
 
 /// What a server of TLS serves at the moment; `None`: it is down.
 type Serves = Arc<Mutex<Option<Arc<ServerConfig>>>>;
