@@ -126,7 +126,11 @@ impl<'a> Fleet<'a> {
             // Somebody else has restarted it: it comes back all the same.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
             Err(error) => {
-                Err(format!("VM {vm} was not restarted: {}", unread(&format!("VirtualMachineInstance {vm}"), &error)))
+                let why = match error {
+                    kube::Error::Api(status) => status.message,
+                    error => error.to_string(),
+                };
+                Err(format!("VM {vm} was not restarted: VirtualMachineInstance {vm} cannot be deleted: {why}"))
             }
         }
     }

@@ -88,7 +88,7 @@ async fn why_a_vm_is_not_restarted_is_said() -> Result<()> {
             break done;
         }
     };
-    let why = "VM orders-vm was not restarted: VirtualMachineInstance orders-vm cannot be read: \
+    let why = "VM orders-vm was not restarted: VirtualMachineInstance orders-vm cannot be deleted: \
                virtualmachineinstances.kubevirt.io \"orders-vm\" is forbidden: ";
     ensure!(denied.code == Some(1) && denied.said.contains(why), "{}", denied.said);
 
