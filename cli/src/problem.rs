@@ -35,7 +35,7 @@ pub fn from_serde(error: serde_path_to_error::Error<serde_yaml::Error>) -> Probl
         path => shown(&path),
     };
     let text = &error.into_inner().to_string();
-    if let Some(field) = between(text, "missing field `", "`") {
+    if let Some(field) = missing_field(text) {
         return Problem::new(join(&path, field), "is missing; add it");
     }
     if let Some(field) = unknown_field(text).map(shown).as_deref() {
@@ -104,6 +104,11 @@ fn kind_of(found: &str, whole: bool) -> String {
         ("string", _) if whole || found.len() > "string \"\"".len() + MAX_TEXT => "a text".to_owned(),
         _ => found.to_owned(),
     }
+}
+
+/// The field that serde misses.
+pub(crate) fn missing_field(text: &str) -> Option<&str> {
+    between(text, "missing field `", "`")
 }
 
 /// The field that serde does not know.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use serde_yaml::Value;
 
-use crate::problem::{Problem, from_serde, names_expected, unknown_field};
+use crate::problem::{Problem, from_serde, missing_field, names_expected, unknown_field};
 
 /// Nobody reads more of them, and each is a look at the whole document.
 const MAX_PROBLEMS: usize = 20;
@@ -30,8 +30,7 @@ pub fn read<T: DeserializeOwned>(mut values: Value) -> Read<T> {
         };
         let (text, mut at) = (error.inner().to_string(), steps(error.path()));
         let problem = from_serde(error);
-        let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-        let follows = match missing {
+        let follows = match missing_field(&text) {
             Some(field) => taken.contains(&[at.as_slice(), &[field.into()]].concat()),
             None => taken.iter().any(|taken| taken.len() > at.len() && taken.starts_with(&at)),
         };

@@ -1,21 +1,23 @@
-//! The way to the API server: how long it is waited for, and watches that miss nothing.
+//! The way to the API server: how long it is waited for, watches that miss nothing, and statuses that are written.
 
 use std::{path::Path, time::Duration};
 
 use futures::{
     Stream, StreamExt,
+    io::{copy_buf, sink},
     stream::{self, BoxStream},
 };
 use kube::{
-    Client, Config,
+    Api, Client, Config, Resource,
+    api::{Patch, PatchParams},
     client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
     runtime::watcher,
 };
-
+use serde_json::Value;
 use tower::layer::layer_fn;
 
-use crate::{controller::Error, metrics::api_calls::Counted};
+use crate::{controller::Error, metrics::api_calls::Counted, status::FIELD_MANAGER};
 
 /// How long a connection may be silent while something is expected on it.
 ///
@@ -40,6 +42,23 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> 
     config.reset_reader_on_write = true;
     let builder = ClientBuilder::try_from(config).map_err(Error::Client)?;
     Ok(builder.with_layer(&layer_fn(Counted::new)).build())
+}
+
+/// Applies a patch of an object's status. The answer is the whole object once more, which the watch brings: it is read to its end,
+/// for the connection's sake, and not kept.
+pub(crate) async fn write_status<K: Resource>(
+    api: &Api<K>,
+    name: &str,
+    client: &Client,
+    patch: &Value,
+) -> Result<(), kube::Error> {
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let call = kube::core::Request::new(api.resource_url())
+        .patch_subresource("status", name, &params, &Patch::Apply(patch))
+        .map_err(kube::Error::BuildRequest)?;
+    let answer = client.request_stream(call).await?;
+    copy_buf(answer, &mut sink()).await.map_err(kube::Error::ReadEvents)?;
+    Ok(())
 }
 
 /// The events of a watch that `start` starts, which is started anew where it would go on with something missing: see

@@ -8,15 +8,13 @@ use std::{
 };
 
 use aws_lc_rs::rand;
-use futures::io::{copy_buf, sink};
 use jiff::Timestamp;
 use k8s_openapi::api::{authorization::v1::SubjectAccessReview, core::v1};
 use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{GetParams, Patch, PatchParams, PostParams},
+    Api, Client, ResourceExt,
+    api::{GetParams, PostParams},
 };
 use serde::Deserialize;
-use serde_json::Value;
 use tandem_issuer_core::{
     Decision, Serial, decide,
     decide::{Approval, Issuer, Namespace, Request},
@@ -26,12 +24,12 @@ use tracing::{Instrument, Span, debug_span, field::display};
 
 use crate::{
     api::{IssuerId, Publication, SigningRequest},
+    client::write_status,
     context::{Context, Error},
     issuers::Observed,
     metrics::METRICS,
     outcome::{Outcome, trouble, would_refuse},
     panics::isolate,
-    status::FIELD_MANAGER,
     telemetry,
 };
 
@@ -235,23 +233,6 @@ async fn publish<R: SigningRequest>(
         tracing::warn!(reason = event.reason, "{error}");
         ctx.announce(event, request.object_ref(&()));
     }
-    Ok(())
-}
-
-/// Applies a patch of an object's status. The answer is the whole object once more, which the watch brings: it is read to its end,
-/// for the connection's sake, and not kept.
-pub(crate) async fn write_status<K: Resource>(
-    api: &Api<K>,
-    name: &str,
-    client: &Client,
-    patch: &Value,
-) -> Result<(), kube::Error> {
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let call = kube::core::Request::new(api.resource_url())
-        .patch_subresource("status", name, &params, &Patch::Apply(patch))
-        .map_err(kube::Error::BuildRequest)?;
-    let answer = client.request_stream(call).await?;
-    copy_buf(answer, &mut sink()).await.map_err(kube::Error::ReadEvents)?;
     Ok(())
 }
 

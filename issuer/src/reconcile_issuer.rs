@@ -13,11 +13,11 @@ use crate::{
         issuer::{AuthorityStatus, IssuerSpec},
     },
     ca_secrets::{SecretId, Seen},
+    client::write_status,
     context::{Context, Error},
     issuers::{Observed, Ready, version},
     metrics::METRICS,
     outcome::Judgement,
-    reconcile::write_status,
     status,
 };
 

@@ -192,6 +192,11 @@ pub fn unknown(spec: &Node<'_>) -> Vec<At<Option<&'static str>>> {
     [among(spec, &MACHINE), among(&instance, &INSTANCE)].concat()
 }
 
+/// Whether an instance's spec has the field, which a VirtualMachine's easily gets one level too high.
+pub(crate) fn is_of_instance(field: &str) -> bool {
+    INSTANCE.iter().any(|(path, names)| path.is_empty() && names.contains(&field))
+}
+
 /// The same of an instance's spec.
 pub(super) fn unknown_in_instance(spec: &Node<'_>) -> Vec<At<Option<&'static str>>> {
     among(spec, &INSTANCE)

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use super::document::{API_VERSION, ClientCertificate, Delivery, Document, KIND};
 use super::{ClientAuth, Problem, RunStrategy, Spec, SpecError, values};
+use crate::model::fields;
 use crate::names::{HOST_SUFFIX, MEMBER_SUFFIX, Names};
 use crate::schedule;
 use crate::user_data;
@@ -133,29 +134,9 @@ fn cloud_config(spec: &Spec, problems: &mut Problems) {
     }
 }
 
-/// Fields of the instance, which a template easily has one level too high.
-const INSTANCE_FIELDS: [&str; 16] = [
-    "accessCredentials",
-    "affinity",
-    "architecture",
-    "dnsConfig",
-    "dnsPolicy",
-    "domain",
-    "evictionStrategy",
-    "hostname",
-    "livenessProbe",
-    "networks",
-    "nodeSelector",
-    "priorityClassName",
-    "readinessProbe",
-    "tolerations",
-    "topologySpreadConstraints",
-    "volumes",
-];
-
 fn template(spec: &Spec, problems: &mut Problems) {
     for key in spec.template.keys().filter_map(|key| key.as_str()) {
-        if INSTANCE_FIELDS.contains(&key) {
+        if fields::is_of_instance(key) {
             let message = "is a field of the instance; write it under spec.template.template.spec";
             problems.add(format!("spec.template.{key}"), message);
         } else if ["apiVersion", "kind", "metadata", "spec"].contains(&key) {
