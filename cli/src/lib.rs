@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! stdio::read ─▶ yaml::documents ─▶ serde ──▶ … ──▶ files::write, stdio::print
-//! └──── manifests::read ────────┘     └─ problem: what is wrong with a field, for people; shape: all that is wrong
+//! └──── manifests::read ────────┘     └─ problem: what is wrong with a field, for people; shape: all that is wrong;
+//!                                        strict: all that nobody reads
 //!
 //! arguments: no private key is among them
 //! completions: for shells, from the arguments
@@ -16,6 +17,7 @@ pub mod manifests;
 pub mod problem;
 pub mod shape;
 pub mod stdio;
+pub mod strict;
 pub mod yaml;
 
 pub use problem::{Problem, printable, shown};

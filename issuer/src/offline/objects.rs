@@ -11,12 +11,12 @@ use k8s_openapi::{
     api::core::v1::{Namespace, Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_yaml::Value;
 use tandem_cli::{
     Problem,
     manifests::{self, Document, Place},
-    problem, shown,
+    shown, strict,
 };
 
 use super::{End, certificate::Certificate};
@@ -207,23 +207,23 @@ impl Objects {
             return self.take_secret(&value).map(Some);
         }
         if kind == "Namespace" {
-            let namespace: Namespace = typed(&value, &[])?;
+            let namespace: Namespace = strict::read(&value, &[])?;
             let name = named("Namespace", &namespace.metadata, false)?;
             self.namespaces.insert(name.name.clone(), namespace.metadata.labels.unwrap_or_default());
             return Ok(Some(name));
         }
         let (name, what) = match kind {
             "Certificate" => {
-                let certificate: Certificate = typed(&value, &[])?;
+                let certificate: Certificate = strict::read(&value, &[])?;
                 certificate.check()?;
                 (named("Certificate", &certificate.metadata, true)?, What::Certificate(Box::new(certificate)))
             }
             "CertificateRequest" => {
-                let request: CertificateRequest = typed(&value, UNREAD_OF_REQUESTS)?;
+                let request: CertificateRequest = strict::read(&value, UNREAD_OF_REQUESTS)?;
                 (named("CertificateRequest", &request.metadata, true)?, What::Request(Box::new(request)))
             }
             _ => {
-                let request: CertificateSigningRequest = Lean(typed(&value, UNREAD)?);
+                let request: CertificateSigningRequest = Lean(strict::read(&value, UNREAD)?);
                 let name = named("CertificateSigningRequest", &request.metadata, false)?;
                 (name, What::SigningRequest(Box::new(request)))
             }
@@ -234,7 +234,7 @@ impl Objects {
     }
 
     fn take_issuer(&mut self, kind: IssuerKind, value: &Value) -> Result<Name, Vec<Problem>> {
-        let issuer: IssuerManifest = typed(value, UNREAD)?;
+        let issuer: IssuerManifest = strict::read(value, UNREAD)?;
         let namespaced = kind == IssuerKind::Namespaced;
         let name = named(kind.kind(), &issuer.metadata, namespaced)?;
         if issuer.spec.ca.is_none() {
@@ -248,7 +248,7 @@ impl Objects {
     }
 
     fn take_secret(&mut self, value: &Value) -> Result<Name, Vec<Problem>> {
-        let secret: Secret = typed(value, &[]).map_err(untold)?;
+        let secret: Secret = strict::read(value, &[]).map_err(untold)?;
         let name = named("Secret", &secret.metadata, true)?;
         let mut data = secret.data.unwrap_or_default();
         let texts = secret.string_data.unwrap_or_default();
@@ -317,30 +317,6 @@ fn header(value: &Value) -> Result<(&str, &str), Vec<Problem>> {
         text.ok_or_else(|| vec![Problem::new(key, "is missing; add it")])
     };
     Ok((text("apiVersion")?, text("kind")?))
-}
-
-/// Reads a value strictly: a field that nobody reads is an error, unless it is in `unread`.
-fn typed<T: DeserializeOwned>(value: &Value, unread: &[&str]) -> Result<T, Vec<Problem>> {
-    let mut unknown = Vec::new();
-    let mut ignored = |path: serde_ignored::Path<'_>| {
-        let path = path.to_string().replace(".?", "");
-        let within =
-            |field: &str| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        if !unread.iter().any(|field| within(field)) {
-            unknown.push(Problem::new(shown(&path), "unknown field; remove it, or correct its name"));
-        }
-    };
-    let mut track = serde_path_to_error::Track::new();
-    let deserializer = serde_path_to_error::Deserializer::new(value.clone(), &mut track);
-    let read: Result<T, _> = serde_ignored::deserialize(deserializer, &mut ignored);
-    match read {
-        Err(error) => {
-            let error = serde_path_to_error::Error::new(track.path(), error);
-            Err(vec![problem::from_serde(error)])
-        }
-        Ok(_) if !unknown.is_empty() => Err(unknown),
-        Ok(read) => Ok(read),
-    }
 }
 
 /// What is wrong with a Secret, without a word of what stands in it.

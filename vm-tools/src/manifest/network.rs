@@ -54,7 +54,7 @@ pub(super) fn policy(document: &Document, names: &Names, port: u16) -> Result<Ne
     let peer = |labels| NetworkPolicyPeer { pod_selector: Some(matching(labels)), ..NetworkPolicyPeer::default() };
     let members = document.replica_set().map(|_| peer(database_selector(document)));
     let others = document.spec.network_policy.from.iter().map(spec::peer).collect::<Result<Vec<_>, _>>();
-    let others = others.map_err(|problem| RenderError::Fields(vec![problem]))?;
+    let others = others.map_err(RenderError::Fields)?;
     let from = NetworkPolicyIngressRule {
         from: Some([peer(clients_selector(document))].into_iter().chain(members).chain(others).collect()),
         ports: Some(vec![NetworkPolicyPort {

@@ -186,7 +186,7 @@ fn clients(document: &Document, problems: &mut Problems) {
         problems.add("spec.networkPolicy", "is for a port; add spec.database.none.port, or leave it out");
     }
     for (i, peer) in document.spec.network_policy.from.iter().enumerate() {
-        if let Err(Problem { field, message }) = super::peer(peer) {
+        for Problem { field, message } in super::peer(peer).err().into_iter().flatten() {
             let dot = if field.is_empty() { "" } else { "." };
             problems.add(format!("spec.networkPolicy.from[{i}]{dot}{field}"), message);
         }

@@ -5,7 +5,7 @@ use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
-use tandem_cli::Problem;
+use tandem_cli::{Problem, strict};
 
 /// The NetworkPolicy of the database's port.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,16 +19,14 @@ pub struct NetworkPolicy {
 
 /// An entry as Kubernetes has it, or what is wrong with which of its fields. One that Kubernetes does not know is wrong: without it,
 /// a selector selects everything.
-pub(crate) fn peer(value: &Value) -> Result<NetworkPolicyPeer, Problem> {
-    let peer: NetworkPolicyPeer =
-        serde_path_to_error::deserialize(value.clone()).map_err(tandem_cli::problem::from_serde)?;
-    let kept = serde_yaml::to_value(&peer).unwrap_or_default();
-    if let Some(field) = lost(value, &kept) {
-        return Err(Problem::new(
-            tandem_cli::shown(field.trim_start_matches('.')),
-            "is no field of a NetworkPolicy's from; correct its name",
-        ));
-    }
+pub(crate) fn peer(value: &Value) -> Result<NetworkPolicyPeer, Vec<Problem>> {
+    let peer = strict::read(value, &[])?;
+    names_somebody(&peer).map_err(|problem| vec![problem])?;
+    Ok(peer)
+}
+
+/// Whether the entry says whom it lets in, in a way that the API server takes.
+fn names_somebody(peer: &NetworkPolicyPeer) -> Result<(), Problem> {
     let selectors = [("podSelector", &peer.pod_selector), ("namespaceSelector", &peer.namespace_selector)];
     match &peer.ip_block {
         Some(_) if selectors.iter().any(|(_, selector)| selector.is_some()) => {
@@ -40,28 +38,7 @@ pub(crate) fn peer(value: &Value) -> Result<NetworkPolicyPeer, Problem> {
         }
         None => {}
     }
-    selectors.into_iter().try_for_each(|(name, selector)| expressions(name, selector.as_ref()))?;
-    Ok(peer)
-}
-
-/// The path of the first field that was given and not kept, each step with the sign before it.
-fn lost(given: &Value, kept: &Value) -> Option<String> {
-    match (given, kept) {
-        (Value::Mapping(fields), _) => fields.iter().find_map(|(key, value)| {
-            let rest = match kept.get(key) {
-                Some(kept) => lost(value, kept)?,
-                None if value.is_null() => return None,
-                None => String::new(),
-            };
-            Some(format!(".{}{rest}", key.as_str().unwrap_or_default()))
-        }),
-        (Value::Sequence(given), Value::Sequence(kept)) => given
-            .iter()
-            .zip(kept)
-            .enumerate()
-            .find_map(|(i, (given, kept))| Some(format!("[{i}]{}", lost(given, kept)?))),
-        _ => None,
-    }
+    selectors.into_iter().try_for_each(|(name, selector)| expressions(name, selector.as_ref()))
 }
 
 fn ip_block(block: &IPBlock) -> Result<(), Problem> {

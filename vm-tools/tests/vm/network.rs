@@ -42,14 +42,14 @@ fn whom_the_document_names_reaches_the_port_as_well() {
 #[test]
 fn a_peer_that_would_let_in_others_than_it_says_is_refused() {
     for (peer, message) in [
-        ("{podSelectr: {}}", "podSelectr: is no field of a NetworkPolicy's from; correct its name"),
+        ("{podSelectr: {}}", "podSelectr: unknown field; remove it, or correct its name"),
         (
             "{namespaceSelector: {matchLabel: {a: b}}}",
-            "namespaceSelector.matchLabel: is no field of a NetworkPolicy's from; correct its name",
+            "namespaceSelector.matchLabel: unknown field; remove it, or correct its name",
         ),
         (
             "{podSelector: {matchExpressions: [{key: a, operator: In, values: [b]}, {key: a, operater: In, operator: Exists}]}}",
-            "podSelector.matchExpressions[1].operater: is no field of a NetworkPolicy's from; correct its name",
+            "podSelector.matchExpressions[1].operater: unknown field; remove it, or correct its name",
         ),
         ("{}", "names nobody; write podSelector, namespaceSelector or ipBlock"),
         ("{podSelector: null}", "names nobody; write podSelector, namespaceSelector or ipBlock"),
