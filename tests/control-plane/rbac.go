@@ -19,9 +19,9 @@ const (
 	accountTokenSeconds = 365 * 24 * 60 * 60
 )
 
-// certManagerRoles are the rights that cert-manager's chart grants to its controllers, less those for ACME, Ingress and
-// leader election, which do not run here. Like there, the approver may approve for cert-manager's own issuers only: an external issuer has
-// to bring the RBAC that lets it approve for others.
+// certManagerRoles are the rights that cert-manager's chart grants to its controllers, less those for ACME, Gateways and
+// leader election, which do not run here. Like there, the approver may approve for cert-manager's own issuers only: an
+// external issuer has to bring the RBAC that lets it approve for others.
 func certManagerRoles() map[string][]rbac.PolicyRule {
 	events := rule("", []string{"events"}, "create", "patch")
 	secrets := rule("", []string{"secrets"}, "get", "list", "watch", "create", "update", "delete")
@@ -41,9 +41,15 @@ func certManagerRoles() map[string][]rbac.PolicyRule {
 				"update", "patch"),
 			rule("cert-manager.io", []string{"certificates", "certificaterequests", "clusterissuers", "issuers"}, "get", "list", "watch"),
 			rule("cert-manager.io", []string{"certificates/finalizers", "certificaterequests/finalizers"}, "update"),
-			// The chart hides these two among the rights of the Ingress controller, which every installation has.
-			rule("cert-manager.io", []string{"certificates", "certificaterequests"}, "create", "update", "delete"),
 			secrets, rule("", []string{"secrets"}, "patch"), events,
+		},
+		"cert-manager-controller-ingress-shim": {
+			// The controllers of Certificates make their requests by this role as well.
+			rule("cert-manager.io", []string{"certificates", "certificaterequests"}, "create", "update", "delete"),
+			rule("cert-manager.io", []string{"certificates", "certificaterequests", "issuers", "clusterissuers"}, "get", "list", "watch"),
+			rule("networking.k8s.io", []string{"ingresses"}, "get", "list", "watch"),
+			rule("networking.k8s.io", []string{"ingresses/finalizers"}, "update"),
+			events,
 		},
 		"cert-manager-controller-certificatesigningrequests": {
 			rule("certificates.k8s.io", []string{"certificatesigningrequests"}, "get", "list", "watch", "update"),

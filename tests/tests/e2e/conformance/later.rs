@@ -231,6 +231,28 @@ async fn a_private_key_is_certified_again_where_the_policy_keeps_it() -> Result<
     Ok(())
 }
 
+/// cert-manager makes a trust store where the issuer gave a root.
+#[tokio::test]
+async fn keystores_hold_what_was_issued_and_the_root() -> Result<()> {
+    let space = space("keystores").await?;
+    let openssl = OpenSsl::new()?;
+    let keystores = json!({"pkcs12": {"create": true, "password": "changeit", "profile": "Modern2023"}});
+    for target in targets(&space).await? {
+        let spec = json!({"dnsNames": ["db.example.com"], "keystores": keystores});
+        make_certificate(&space, &target, "keystores", spec).await?;
+        let name = full_name(&target, "keystores");
+        space.wait_ready(CERTIFICATE, &name).await?;
+        let data = space.secrets().get(&name).await?.data.context("an empty Secret")?;
+        for (store, pem) in [("keystore.p12", space.secret(&name, "tls.crt").await?), ("truststore.p12", target.root)] {
+            let content = &data.get(store).with_context(|| format!("{name} has no {store}"))?.0;
+            std::fs::write(openssl.folder().join(store), content)?;
+            let told = openssl.run(&["pkcs12", "-in", store, "-passin", "pass:changeit", "-nokeys"])?;
+            ensure!(der(&told)? == der(&pem)?, "{name}: {store} holds {told}");
+        }
+    }
+    Ok(())
+}
+
 struct SigningRequest {
     name: &'static str,
     common_name: Option<&'static str>,
