@@ -64,6 +64,10 @@ guests: tools go-tests ## Real guests under QEMU alone (some 15 minutes); `make 
 deny: $(CARGO_DENY) ## Licences, sources and banned crates of all dependencies
 	$(CARGO_DENY) --locked check bans licenses sources
 
+.PHONY: advisories
+advisories: $(CARGO_DENY) ## Known faults of all dependencies; asks the network, and so is no test
+	$(CARGO_DENY) --locked check advisories
+
 # Static programs and the image that is made of them, for arm64 as well where its compiler is; ARCHES=amd64 for that alone.
 # TARGET is where cargo puts what it builds.
 ARCHES ?= amd64 $(shell command -v aarch64-linux-gnu-gcc >/dev/null && echo arm64)
@@ -74,11 +78,12 @@ binaries: cargo tools-image
 	@for arch in $(ARCHES); do release/binaries.sh $$arch $(TARGET) || exit 1; done
 image: binaries ## The container image as an OCI archive, target/image/tandem-issuer.oci.tar
 	@release/image.sh $(IMAGE) $(TARGET) $(ARCHES)
-image-check: cargo tools-image ## Build the image twice from nothing, in different folders, and compare the bytes
-	@release/check.sh $(TARGET)/image-check $(ARCHES)
+image-check: cargo tools-image ## Build the image twice from nothing, in different folders, and compare the bytes; also with COMPARE=FILE
+	@COMPARE='$(COMPARE)' release/check.sh $(TARGET)/image-check $(ARCHES)
 
 .PHONY: release
 release: image deny $(CARGO_CYCLONEDX) $(HELM) ## What is published, in target/release-artifacts: image, programs, chart, SBOMs, checksums
+	@tests/tools.sh jq:jq
 	@release/artifacts.sh $(TARGET)/release-artifacts $(IMAGE) $(TARGET) $(CURDIR)/$(TOOLS)/bin $(ARCHES)
 
 .PHONY: cluster

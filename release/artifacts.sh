@@ -35,9 +35,17 @@ mkdir "$scratch/sources"
 tar --create --exclude ./target --exclude ./.git . | tar --extract --directory "$scratch/sources"
 (cd "$scratch/sources" && PATH="$tools:$PATH" cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries \
     --target x86_64-unknown-linux-musl)
+# What it reads, cargo's metadata, has every crate that a feature could ask for, ring among them, which deny.toml bans. Those
+# that are not built are left out.
+cargo tree --quiet --locked -p tandem-issuer -p tandem-vm --edges normal,build --target x86_64-unknown-linux-musl \
+    --prefix none --format '{p}' | sed -n 's/^\([^ ]*\) v\([^ ]*\).*/\1@\2/p' | sort -u >"$scratch/built"
 for program in issuer/tandem-issuer vm-tools/tandem-vm; do
-    sed "s|file://$scratch/sources|file:///tandem|g" "$scratch/sources/${program}_bin.cdx.json" \
-        >"$folder.part/${program#*/}-$number.cdx.json"
+    jq --rawfile built "$scratch/built" '($built | split("\n")) as $built
+        | [.components[] | select("\(.name)@\(.version)" | IN($built[]) | not)."bom-ref"] as $out
+        | .components |= map(select(."bom-ref" | IN($out[]) | not))
+        | .dependencies |= map(select(.ref | IN($out[]) | not) | if .dependsOn then .dependsOn -= $out else . end)' \
+        "$scratch/sources/${program}_bin.cdx.json" |
+        sed "s|file://$scratch/sources|file:///tandem|g" >"$folder.part/${program#*/}-$number.cdx.json"
 done
 if grep -l "$scratch" "$folder.part"/*.json; then
     echo 'a bill of materials holds a path of this machine' >&2 && exit 1

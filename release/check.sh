@@ -1,6 +1,6 @@
 #!/bin/sh
 # Is the image reproducible? check.sh TARGET-DIR ARCH… builds it twice, from nothing, in folders with different names, under
-# different settings, and compares the bytes.
+# different settings, and compares the bytes; and with those of the image that COMPARE names, if it does.
 set -eu
 
 # shellcheck source=release/version.sh
@@ -20,6 +20,7 @@ for folder in one/here another-one/somewhere/else; do
     export TZ=Pacific/Auckland CARGO_BUILD_JOBS=1 CARGO_INCREMENTAL=0
 done
 cmp "$target/one.oci.tar" "$target/another-one.oci.tar"
+[ -z "${COMPARE:-}" ] || cmp "$COMPARE" "$target/one.oci.tar"
 sha256sum "$target/one.oci.tar"
 rm -rf "$target"
-echo 'built twice, with the same bytes'
+echo "built twice, with the same bytes${COMPARE:+ as $COMPARE}"

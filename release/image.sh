@@ -30,8 +30,7 @@ for arch in "$@"; do
         --label "org.opencontainers.image.version=$TANDEM_VERSION" \
         --label "org.opencontainers.image.revision=$REVISION" \
         --label "org.opencontainers.image.created=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)" \
-        --label org.opencontainers.image.licenses=Apache-2.0 \
-        ${IMAGE_SOURCE:+--label "org.opencontainers.image.source=$IMAGE_SOURCE"} "$container"
+        --label org.opencontainers.image.licenses=Apache-2.0 "$container"
     # Compressed here, so that a registry holds it under the digest that it has here.
     buildah commit --quiet --identity-label=false --omit-history --timestamp "$SOURCE_DATE_EPOCH" \
         --disable-compression=false --manifest tandem-issuer "$container" >/dev/null

@@ -118,6 +118,19 @@ pub fn helm() -> Result<PathBuf> {
     Ok(root().join("target/tools/bin/helm"))
 }
 
+/// The folder with what gathers a release, Helm and cargo-cyclonedx, built where they are missing, once per process.
+///
+/// # Errors
+/// What `make` said.
+pub fn release_tools() -> Result<PathBuf> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    once(&DONE, || {
+        let mut make = Command::new("make");
+        run(make.args(["--no-print-directory", "target/tools/bin/cargo-cyclonedx"]).current_dir(root()))
+    })?;
+    Ok(helm()?.with_file_name(""))
+}
+
 /// One of the workspace's programs, built as this one was (debug or release).
 ///
 /// # Errors

@@ -33,18 +33,18 @@ use crate::{
 const ACCOUNT: &str = "var/run/secrets/kubernetes.io/serviceaccount";
 
 /// An architecture that images are built for.
-struct Architecture {
+pub(crate) struct Architecture {
     /// As images call it.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// As Rust calls it.
-    triple: &'static str,
+    pub(crate) triple: &'static str,
     /// As readelf calls it.
     machine: &'static str,
     /// What runs its programs here, if the machine itself does not.
     emulator: Option<&'static str>,
 }
 
-const AMD64: Architecture = Architecture {
+pub(crate) const AMD64: Architecture = Architecture {
     name: "amd64",
     triple: "x86_64-unknown-linux-musl",
     machine: "Advanced Micro Devices X86-64",
@@ -59,13 +59,13 @@ const ARM64: Architecture = Architecture {
 
 impl Architecture {
     /// Those that are built for and can be run here.
-    fn all() -> Result<Vec<Self>> {
+    pub(crate) fn all() -> Result<Vec<Self>> {
         let arm64 = available("aarch64-linux-gnu-gcc")? && available("qemu-aarch64-static")?;
         Ok([Some(AMD64), arm64.then_some(ARM64)].into_iter().flatten().collect())
     }
 
     /// A static program, as `release/binaries.sh` leaves it.
-    fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         target().join(self.triple).join("release").join(name)
     }
 
@@ -94,7 +94,7 @@ impl Architecture {
 }
 
 /// Whether images can be built and run here.
-fn possible() -> Result<bool> {
+pub(crate) fn possible() -> Result<bool> {
     Ok(available("buildah")? && available("musl-gcc")? && available("bwrap")? && available("setpriv")?)
 }
 
@@ -174,7 +174,7 @@ impl Image {
     }
 }
 
-/// The guides' own commands, to a folder in place of a registry: every architecture gets there.
+/// The guides' own commands, to a folder in place of a registry: every architecture gets there, under the digest that it has here.
 #[test]
 fn the_image_is_pushed_as_the_guides_say() -> Result<()> {
     if !possible()? || !available("skopeo")? {
@@ -183,12 +183,18 @@ fn the_image_is_pushed_as_the_guides_say() -> Result<()> {
     let (archive, folder) = (image()?, tempfile::tempdir()?);
     for guide in ["install.md", "release.md"] {
         let text = fs::read_to_string(root().join("docs").join(guide))?;
-        let command = text.lines().find(|line| line.starts_with("skopeo copy ")).context("no skopeo copy")?;
-        let registry = command.split(' ').find(|word| word.starts_with("docker://")).context("no registry")?;
         let pushed = folder.path().join(guide);
-        let command = command.replace(registry, &format!("dir:{}", pushed.display()));
-        let command = command.replace("target/image/tandem-issuer.oci.tar", &archive.display().to_string());
-        output(Command::new("sh").args(["-c", &command]))?;
+        let follow = |command: &str| {
+            let registry = command.split(' ').find(|word| word.starts_with("docker://")).unwrap_or("docker://");
+            let command = command.replace(registry, &format!("dir:{}", pushed.display()));
+            let command = command.replace("target/image/tandem-issuer.oci.tar", &archive.display().to_string());
+            output(Command::new("sh").args(["-c", &command]))
+        };
+        follow(text.lines().find(|line| line.starts_with("skopeo copy ")).context("no skopeo copy")?)?;
+        let digests = text.lines().filter(|line| line.starts_with("skopeo inspect "));
+        let digests = digests.map(follow).collect::<Result<Vec<_>>>()?;
+        let compared = guide == "install.md" || digests.len() == 2 && digests[0] == digests[1];
+        ensure!(compared, "{guide}: the digests are {digests:?}");
         let index: Value = serde_json::from_slice(&fs::read(pushed.join("manifest.json"))?)?;
         let manifests = index["manifests"].as_array().context("not all architectures")?.len();
         ensure!(manifests == Architecture::all()?.len(), "{guide}: {index}");

@@ -46,6 +46,7 @@ mod policy;
 mod process;
 mod quiet;
 mod readme;
+mod release;
 mod rendering;
 mod renewal;
 mod rights;
