@@ -1,13 +1,15 @@
 //! What plays the kubelet, since no node is here: it runs the issuer's pods as processes of this machine, with the arguments,
-//! the environment and the ServiceAccount of the pod's spec, asks for their readiness where the pod says, tells the API
-//! server, and starts again what has ended. So `helm install --wait` and `kubectl rollout status` wait for what they wait for in a cluster.
+//! the environment, the ServiceAccount and the volumes of the pod's spec, asks for their readiness where and how the pod says,
+//! tells the API server, and starts again what has ended. So `helm install --wait` and `kubectl rollout status` wait for what they wait for in a cluster.
 //!
 //! Some things differ from a node: the program is the one that was built here, its token comes in a kubeconfig, its admin port
-//! is any free one, no volume is mounted, and all pods have the machine's own name.
+//! is any free one, Secrets and ConfigMaps are files as they were at its start and elsewhere than it mounts them, which its
+//! arguments say, and all pods have the machine's own name.
 
 use std::{
     collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -15,7 +17,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, pin_mut};
-use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, Pod, Secret};
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{Patch, PatchParams},
@@ -136,15 +138,21 @@ async fn start(control_plane: &ControlPlane, client: &Client, pod: &Pod) -> Resu
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let environment: BTreeMap<&str, String> =
         container.env.iter().flatten().filter_map(|variable| Some((&*variable.name, value(variable, pod)?))).collect();
+    let folders = volumes(&control_plane.folder().join(&name), client, pod, container).await?;
     let mut command = Command::new(tools::program("tandem-issuer")?);
-    command.env_clear().envs(&environment).args(arguments(container, &environment, port));
+    command.env_clear().envs(&environment).args(arguments(container, &environment, port, &folders));
     command.arg("--kubeconfig").arg(kubeconfig);
     let log = control_plane.folder().join(format!("{name}.log"));
     let process = Arc::new(Mutex::new(Process::start(&mut command, &log, None)?));
 
-    let path = container.readiness_probe.as_ref().and_then(|probe| probe.http_get.as_ref()?.path.clone());
-    let path = path.context("a container without a readiness probe")?;
-    let issuer = Client::try_from(Config::new(format!("http://127.0.0.1:{port}").parse()?))?;
+    let probe = container.readiness_probe.as_ref().and_then(|probe| probe.http_get.as_ref());
+    let probe = probe.context("a container without a readiness probe")?;
+    let path = probe.path.clone().context("a probe without a path")?;
+    let scheme = probe.scheme.as_deref().unwrap_or("HTTP").to_lowercase();
+    let mut config = Config::new(format!("{scheme}://127.0.0.1:{port}").parse()?);
+    // A kubelet checks no certificate.
+    (config.root_cert, config.accept_invalid_certs) = (Some(Vec::new()), true);
+    let issuer = Client::try_from(config)?;
     let status = Status { pods: Api::namespaced(client.clone(), &namespace), name, container: container.name.clone() };
     let watched = Arc::downgrade(&process);
     let probing = tokio::spawn(async move {
@@ -170,13 +178,52 @@ async fn start(control_plane: &ControlPlane, client: &Client, pod: &Pod) -> Resu
     Ok(Running { _process: process, probing })
 }
 
-/// The container's arguments with its variables filled in, as a kubelet does it, and a free port of this machine.
-fn arguments(container: &Container, environment: &BTreeMap<&str, String>, port: u16) -> Vec<String> {
+/// The Secrets and ConfigMaps that the container mounts, each as a folder of files beneath `folder`; before it, the path where
+/// the container has it. The ServiceAccount's volume is none of them.
+async fn volumes(folder: &Path, client: &Client, pod: &Pod, container: &Container) -> Result<Vec<(String, PathBuf)>> {
+    let namespace = pod.namespace().unwrap_or_default();
+    let volumes: BTreeMap<_, _> =
+        pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()).map(|volume| (&*volume.name, volume)).collect();
+    let mut folders = Vec::new();
+    for mount in container.volume_mounts.iter().flatten() {
+        let volume = volumes.get(&*mount.name).with_context(|| format!("no volume {}", mount.name))?;
+        let files: BTreeMap<String, Vec<u8>> = if let Some(source) = &volume.secret {
+            let name = source.secret_name.as_deref().context("a volume of no Secret")?;
+            let secret = Api::<Secret>::namespaced(client.clone(), &namespace).get(name).await?;
+            secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect()
+        } else if let Some(source) = &volume.config_map {
+            let map = Api::<ConfigMap>::namespaced(client.clone(), &namespace).get(&source.name).await?;
+            map.data.into_iter().flatten().map(|(key, value)| (key, value.into_bytes())).collect()
+        } else {
+            continue;
+        };
+        let folder = folder.join(&mount.name);
+        std::fs::create_dir_all(&folder)?;
+        files.iter().try_for_each(|(name, content)| std::fs::write(folder.join(name), content))?;
+        folders.push((mount.mount_path.clone(), folder));
+    }
+    Ok(folders)
+}
+
+/// The container's arguments with its variables filled in, as a kubelet does it, a free port of this machine, and the folders
+/// that are in place of its volumes.
+fn arguments(
+    container: &Container,
+    environment: &BTreeMap<&str, String>,
+    port: u16,
+    folders: &[(String, PathBuf)],
+) -> Vec<String> {
     let fill = |argument: &String| {
         environment.iter().fold(argument.clone(), |text, (name, value)| text.replace(&format!("$({name})"), value))
     };
     let place = |argument: String| {
-        if argument.starts_with("--admin-address=") { format!("--admin-address=127.0.0.1:{port}") } else { argument }
+        if argument.starts_with("--admin-address=") {
+            return format!("--admin-address=127.0.0.1:{port}");
+        }
+        let elsewhere = |text: String, (path, folder): &(String, PathBuf)| {
+            text.replace(&format!("={path}/"), &format!("={}/", folder.display()))
+        };
+        folders.iter().fold(argument, elsewhere)
     };
     container.args.iter().flatten().map(fill).map(place).collect()
 }

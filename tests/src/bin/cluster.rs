@@ -25,7 +25,7 @@ async fn main() -> Result<()> {
         "export KUBECONFIG={} PATH={}:{}:$PATH\n\
          # cert-manager is there. There is no node: `kubectl get nodes` lists none, `kubectl logs` and `exec` have nobody to ask.\n\
          # tandem-issuer's pods run all the same, each as a process here: the program that is built here, whatever the image.\n\
-         # It is started again when it ends, has no volumes, and logs to {}/POD.log. A Lease's holder has this machine's name.\n\
+         # It is started again when it ends, reads its volumes once, and logs to {}/POD.log. A Lease's holder has this machine's name.\n\
          # Ctrl-C stops it",
         control_plane.kubeconfig().display(),
         control_plane_folder().display(),

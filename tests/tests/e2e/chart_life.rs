@@ -4,13 +4,23 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use kube::ResourceExt;
+use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::{Value, json};
 use tandem_tests::{
     Cluster, ControlPlane, IssuerProcess, Space,
+    admin::Admin,
+    certificates::{root_ca, server},
     cluster::{CERTIFICATE, CLUSTER_ISSUER, condition, is_ready},
     helm::{self, RELEASE, chart},
     issuer::NAMESPACE,
+    telemetry::Collector,
     tools,
+};
+
+use crate::{
+    guides::{follow, next_steps, with_pods},
+    leadership::replicas::until,
 };
 
 const DEPLOYMENT: (&str, &str) = ("apps/v1", "Deployment");
@@ -162,6 +172,16 @@ async fn certificates_outlive_upgrade_rollback_and_uninstallation() -> Result<()
         life.identity(&life.home, CLUSTER_ISSUER, "internal-ca").await? == issuer.metadata.uid,
         "the issuer was made anew"
     );
+
+    // Where nothing is to be kept the kinds go as well, and with them all issuers; Secrets stay.
+    life.helm(&["upgrade", RELEASE, &chart, "--set=firstIssuer.enabled=true,crds.keep=false"])?;
+    life.helm(&["uninstall", RELEASE, "--wait"])?;
+    for kind in ["tandemissuers", "tandemclusterissuers"] {
+        let crd = life.identity(&life.home, CRD, &format!("{kind}.pki.tandem.internal")).await?;
+        ensure!(crd.is_none(), "{kind} are still there");
+    }
+    ensure!(life.version(&life.shop, SECRET, "before").await? == before, "a Secret is gone");
+    ensure!(life.version(&life.home, SECRET, "internal-ca").await? == ca, "the CA is gone");
     Ok(())
 }
 
@@ -250,4 +270,36 @@ async fn its_pods_are_admitted_where_restricted_is_enforced() -> Result<()> {
         home.wait(DEPLOYMENT, RELEASE, refused).await.with_context(|| value.to_owned())?;
     }
     Ok(())
+}
+
+/// Probes and metrics by TLS with the Secret that the chart mounts, traces by TLS to a collector whose CA is in the ConfigMap
+/// that it mounts. And what the notes of an installation say comes next is done, as it stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_the_certificates_that_it_mounts_it_is_asked_and_sends_traces() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let ca = root_ca("CA", &PKCS_ECDSA_P256_SHA256)?;
+    let (certificate, key) = server("127.0.0.1", &ca)?;
+    let collector = Collector::start_tls(folder.path(), &certificate, &key)?;
+    let (control_plane, kubelet) = with_pods().await?;
+    let home = Space { cluster: control_plane.cluster().await?, name: NAMESPACE.to_owned() };
+    let roots = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "collector-ca"}, "data": {"ca.crt": ca.as_ref().pem()}});
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    home.apply(&format!("{namespace}\n---\n{roots}")).await?;
+    home.put_tls("internal-ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
+    home.put_tls("admin-tls", &certificate, &key, None).await?;
+
+    let endpoint = format!("--set=tracing.caConfigMap=collector-ca,tracing.endpoint={}", collector.endpoint);
+    let values = ["--set=admin.tls.secretName=admin-tls", &endpoint, "--wait", "--timeout=5m"];
+    let installed = tokio::task::block_in_place(|| helm::install(&control_plane, &values));
+    let notes = match installed {
+        Ok(notes) => notes,
+        Err(error) => return Err(error.context(kubelet.trouble().await)),
+    };
+    follow(&control_plane, next_steps(&notes)?).await?;
+    for pod in home.list(("v1", "Pod")).await? {
+        let log = control_plane.folder().join(format!("{}.log", pod.name_any()));
+        let admin = Admin::of(&log, Some(vec![ca.as_ref().der().to_vec()])).await?;
+        ensure!(admin.metrics().await?.contains("tandem_issuer_leader"), "no metrics");
+    }
+    until(|| Ok(collector.text()?.contains("TandemClusterIssuer internal-ca"))).await.context("no traces arrive")
 }

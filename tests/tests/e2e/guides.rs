@@ -16,6 +16,7 @@ use tandem_tests::{
     ControlPlane, Space,
     certificates::{OpenSsl, root_ca},
     cluster::{CERTIFICATE, is_ready},
+    helm,
     kubelet::Kubelet,
     process::Process,
     tools::{self, root},
@@ -42,6 +43,15 @@ fn guide(name: &str, from: &str, to: &str) -> Result<String> {
     let (_, rest) = text.split_once(&format!("# {from}\n")).with_context(|| format!("{name} has no heading {from}"))?;
     let end = if to.is_empty() { rest.len() } else { rest.find(&format!("\n## {to}\n")).context(to.to_owned())? };
     Ok(commands(rest.get(..end).unwrap_or_default()))
+}
+
+/// The commands that the notes of an installation end with, which are indented.
+pub(crate) fn next_steps(notes: &str) -> Result<String> {
+    let (_, notes) = notes.split_once("NOTES:\n").context("no notes")?;
+    let lines = notes.lines().filter_map(|line| line.strip_prefix("  "));
+    let commands: Vec<_> = lines.filter(|line| !line.starts_with("issuerRef:")).collect();
+    ensure!(commands.len() >= 2, "no commands in\n{notes}");
+    Ok(commands.join("\n"))
 }
 
 /// The commands, on a thread of their own; what plays the kubelet goes on meanwhile.
@@ -210,17 +220,23 @@ async fn replace_the_ca(control_plane: &Arc<ControlPlane>, shop: &mut Shop) -> R
     Ok(functions)
 }
 
-/// As who is admin of two namespaces and nothing else, once somebody has made what is the cluster's.
+/// As who is admin of two namespaces and nothing else, once somebody has made what is the cluster's. Whoever may view or edit
+/// such a namespace may do so with its issuers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_installs_it_in_its_namespaces_without_a_right_over_the_cluster() -> Result<()> {
     let (control_plane, kubelet) = with_pods().await?;
     let cluster = control_plane.cluster().await?;
-    for name in ["team", "team-shop"] {
+    for (namespace, user, may) in [
+        ("team", "team", "admin"),
+        ("team-shop", "team", "admin"),
+        ("team-shop", "eve", "edit"),
+        ("team-shop", "vic", "view"),
+    ] {
         let role = "apiGroup: rbac.authorization.k8s.io";
         let objects = format!(
-            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}\n---\n\
-             {{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {{name: team, namespace: {name}}},\n\
-              roleRef: {{{role}, kind: ClusterRole, name: admin}}, subjects: [{{{role}, kind: User, name: team}}]}}"
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}\n---\n\
+             {{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {{name: {user}, namespace: {namespace}}},\n\
+              roleRef: {{{role}, kind: ClusterRole, name: {may}}}, subjects: [{{{role}, kind: User, name: {user}}}]}}"
         );
         cluster.apply(&objects, "").await?;
     }
@@ -234,14 +250,18 @@ async fn a_team_installs_it_in_its_namespaces_without_a_right_over_the_cluster()
 
     let shop = Space { cluster, name: "team-shop".to_owned() };
     let ca = root_ca("CA", &PKCS_ECDSA_P256_SHA256)?;
-    shop.put_tls("ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
-    let issuer = "{apiVersion: pki.tandem.internal/v1alpha1, kind: TandemIssuer, metadata: {name: team}, spec: {ca: {secretName: ca}}}";
-    let make = format!(
-        "echo '{issuer}' | kubectl apply --as team --namespace team-shop --filename -
-         kubectl wait --as team --namespace team-shop --for condition=Ready tandemissuer/team --timeout 2m"
-    );
-    follow(&control_plane, make).await?;
-    let reference = serde_json::json!({"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "team"});
+    shop.put_tls("internal-ca", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
+    // What the installation says comes next.
+    let notes = tools::output(helm::on(&control_plane)?.args(["get", "notes", helm::RELEASE, "--namespace", "team"]))?;
+    follow(&control_plane, next_steps(&notes)?.replace("kubectl ", "kubectl --as team ")).await?;
+    let others = "may_not() { test \"$(kubectl auth can-i $2 --as $1 --namespace team-shop)\" = no; }
+        kubectl get tandemissuer/internal-ca --as vic --namespace team-shop
+        kubectl label tandemissuer/internal-ca seen-by=eve --as eve --namespace team-shop
+        may_not vic 'patch tandemissuers'
+        may_not eve 'patch tandemissuers --subresource=status'
+        may_not mallory 'get tandemissuers'";
+    follow(&control_plane, others.to_owned()).await?;
+    let reference = serde_json::json!({"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "internal-ca"});
     let certificate = serde_json::json!({
         "apiVersion": CERTIFICATE.0, "kind": CERTIFICATE.1, "metadata": {"name": "leaf"},
         "spec": {"secretName": "leaf", "dnsNames": ["leaf.test"], "issuerRef": reference},
