@@ -100,7 +100,8 @@ pub(crate) fn shared() -> Result<&'static Environment> {
 
 /// Another one, where nobody approves requests.
 pub(crate) fn without_approver() -> Result<&'static Environment> {
-    static SHARED: Shared = LazyLock::new(|| start(&["--cert-manager-controllers=all,-certificaterequests-approver"]));
+    static SHARED: Shared =
+        LazyLock::new(|| start(&[AUDIT, "--cert-manager-controllers=all,-certificaterequests-approver"]));
     SHARED.as_ref().map_err(|error| anyhow!("{error}"))
 }
 

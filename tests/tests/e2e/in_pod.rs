@@ -31,6 +31,8 @@ async fn remake_account(cluster: &Cluster) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_pod_it_finds_everything_by_itself_and_outlives_its_token() -> Result<()> {
     if !Pod::is_possible() {
+        // The image's tests need no less of the machine.
+        ensure!(std::env::var_os("TANDEM_REQUIRE_TOOLS").is_none(), "unshare --mount is not allowed here");
         println!("skipped: unshare --mount is not allowed here");
         return Ok(());
     }

@@ -1,4 +1,6 @@
-//! What can be said when all other tests have run, or nearly: tests are started in the order of their names.
+//! What can be said when all other tests have run, or nearly: tests are started in the order of their names, several at a time.
+//! What the last few of them make the issuer do after this one has read the audit logs is not judged here; nor is what is done
+//! on control planes of their own, which `rights` judges for two of them.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +13,7 @@ use serde_json::Value;
 use tandem_tests::issuer::NAMESPACE;
 
 use crate::{
-    environment::{AUDIT_LOG, shared, space_with_issuer},
+    environment::{AUDIT_LOG, Environment, shared, space_with_issuer, without_approver},
     leadership::replicas::{about_lease, asked, follower, until},
     requests::{ask_plainly, issued},
     rights::right::{Heard, Right, covers, granted, hear},
@@ -20,6 +22,25 @@ use crate::{
 /// Whether all tests run, and not those alone that somebody has chosen.
 fn all_run() -> bool {
     std::env::args().skip(1).all(|argument| argument.starts_with("--") && !argument.starts_with("--skip"))
+}
+
+/// What the issuer of an environment was allowed, by the audit log up to now. Nothing was denied to it, but Secrets in
+/// namespaces where nobody had opened them.
+fn judged(environment: &Environment) -> Result<BTreeSet<Right>> {
+    let audit = BufReader::new(File::open(environment.control_plane.folder().join(AUDIT_LOG))?);
+    let mut allowed = BTreeSet::new();
+    // The last line may still be written.
+    for line in audit.lines().collect::<Result<Vec<_>, _>>()?.iter().filter(|line| line.ends_with('}')) {
+        match hear(line)? {
+            Heard::Nothing => {}
+            Heard::Allowed(call) => allowed.extend(call),
+            Heard::Denied(call, message) => {
+                let elsewhere = call.role.namespace.as_deref().is_some_and(|place| place != NAMESPACE);
+                ensure!(call.resource == "secrets" && elsewhere, "{call}: {message}");
+            }
+        }
+    }
+    Ok(allowed)
 }
 
 /// The issuer that all share has the chart's rights and its pods' arguments. Nothing that the tests made it do was denied, but
@@ -34,19 +55,8 @@ async fn what_the_chart_grants_is_what_the_tests_needed_together() -> Result<()>
     let _second = follower(&shared()?.control_plane, "second", &[], None).await?;
     let watches = |call: &Value| about_lease(call) && call["verb"] == "watch";
     until(|| Ok(asked(&shared()?.control_plane, "second")?.iter().any(watches))).await?;
-    let audit = BufReader::new(File::open(shared()?.control_plane.folder().join(AUDIT_LOG))?);
-    let mut allowed = BTreeSet::new();
-    // The last line may still be written.
-    for line in audit.lines().collect::<Result<Vec<_>, _>>()?.iter().filter(|line| line.ends_with('}')) {
-        match hear(line)? {
-            Heard::Nothing => {}
-            Heard::Allowed(call) => allowed.extend(call),
-            Heard::Denied(call, message) => {
-                let elsewhere = call.role.namespace.as_deref().is_some_and(|place| place != NAMESPACE);
-                ensure!(call.resource == "secrets" && elsewhere, "{call}: {message}");
-            }
-        }
-    }
+    let allowed = judged(shared()?)?;
+    judged(without_approver()?)?;
     ensure!(!allowed.is_empty(), "the issuer is not in the audit log");
     // What tests granted in namespaces of their own is not the chart's.
     let of_the_chart = |right: &Right| right.role.namespace.as_deref().is_none_or(|place| place == NAMESPACE);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role as NamespacedRole, RoleBinding, RoleRef, Subject,
 };
@@ -69,20 +69,25 @@ pub(crate) fn covers(right: &Right, call: &Right) -> bool {
         && (right.name.is_none() || right.name == call.name)
 }
 
-/// All that is granted to the issuer's ServiceAccount in the cluster, by whomever.
+/// All that is granted to the issuer's ServiceAccount in the cluster, by whomever: to it, to a user of its name, or to all
+/// ServiceAccounts of its namespace. What Kubernetes itself grants to everybody is not among it.
 pub(crate) async fn granted(cluster: &Cluster) -> Result<BTreeSet<Right>> {
     let client = || cluster.client.clone();
     let all = ListParams::default();
     let ours = |subjects: Option<Vec<Subject>>| {
         let mut subjects = subjects.into_iter().flatten();
-        subjects.any(|s| s.kind == "ServiceAccount" && s.name == RELEASE && s.namespace.as_deref() == Some(NAMESPACE))
+        subjects.any(|subject| match &*subject.kind {
+            "ServiceAccount" => subject.name == RELEASE && subject.namespace.as_deref() == Some(NAMESPACE),
+            "User" => subject.name == ISSUER_ACCOUNT,
+            _ => subject.name == format!("system:serviceaccounts:{NAMESPACE}"),
+        })
     };
     let mut rights = BTreeSet::new();
     for binding in Api::<ClusterRoleBinding>::all(client()).list(&all).await? {
         if ours(binding.subjects) {
             let name = binding.role_ref.name;
             let role = Api::<ClusterRole>::all(client()).get(&name).await?;
-            rights.extend(expand(&Role { namespace: None, name }, &role.rules.unwrap_or_default()));
+            rights.extend(expand(&Role { namespace: None, name }, &role.rules.unwrap_or_default())?);
         }
     }
     for binding in Api::<RoleBinding>::all(client()).list(&all).await? {
@@ -91,17 +96,18 @@ pub(crate) async fn granted(cluster: &Cluster) -> Result<BTreeSet<Right>> {
             let RoleRef { kind, name, .. } = binding.role_ref;
             let place = namespace.clone().filter(|_| kind == "Role").context("a RoleBinding to a ClusterRole")?;
             let role = Api::<NamespacedRole>::namespaced(client(), &place).get(&name).await?;
-            rights.extend(expand(&Role { namespace, name }, &role.rules.unwrap_or_default()));
+            rights.extend(expand(&Role { namespace, name }, &role.rules.unwrap_or_default())?);
         }
     }
     Ok(rights)
 }
 
-/// What rules say, right by right.
-fn expand(role: &Role, rules: &[PolicyRule]) -> Vec<Right> {
+/// What rules say, right by right. None is about a path of the server, which is no resource.
+fn expand(role: &Role, rules: &[PolicyRule]) -> Result<Vec<Right>> {
     let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
     let mut rights = Vec::new();
     for rule in rules {
+        ensure!(rule.non_resource_urls.is_none(), "{role:?} grants paths: {:?}", rule.non_resource_urls);
         let names: Vec<_> = list(&rule.resource_names).into_iter().map(Some).collect();
         let names = if names.is_empty() { vec![None] } else { names };
         for group in list(&rule.api_groups) {
@@ -118,7 +124,7 @@ fn expand(role: &Role, rules: &[PolicyRule]) -> Vec<Right> {
             }
         }
     }
-    rights
+    Ok(rights)
 }
 
 /// What an event of the audit log says.
