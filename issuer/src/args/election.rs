@@ -25,7 +25,7 @@ pub(crate) struct ElectionArgs {
     #[arg(long, value_name = "NAMESPACE")]
     leader_election_namespace: Option<String>,
 
-    /// How long the lease lasts without being renewed: whole seconds. A leader that dies is followed within this time.
+    /// How long the lease lasts after it was renewed last: whole seconds. A leader that dies is followed when it has ended.
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = whole_seconds)]
     leader_election_lease_duration: Duration,
 
