@@ -21,8 +21,9 @@ if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$triple" ]; then
     rustup target add "$triple"
 fi
 
-# Packed relocations (RELR) take a fiftieth of the place, and musl knows them.
+# Packed relocations (RELR) take a fiftieth of the place, and musl knows them. cold.ld keeps memory small.
 flags="-Clinker=rust-lld -Clink-self-contained=yes -Clink-arg=--pack-dyn-relocs=relr -Clink-arg=--icf=safe"
+flags="$flags -Clink-arg=-Trelease/cold.ld"
 flags="$flags --remap-path-prefix=$root=/tandem --remap-path-prefix=$target=/target"
 flags="$flags --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 upper=$(echo "$triple" | tr 'a-z-' 'A-Z_')
