@@ -1,6 +1,7 @@
 //! What plays the kubelet, since no node is here: it runs the issuer's pods as processes of this machine, with the arguments,
 //! the environment, the ServiceAccount and the volumes of the pod's spec, asks for their readiness where and how the pod says,
-//! tells the API server, and starts again what has ended. So `helm install --wait` and `kubectl rollout status` wait for what they wait for in a cluster.
+//! tells the API server, and starts again what has ended. So `helm install --wait` and `kubectl rollout status` wait for what
+//! they wait for in a cluster.
 //!
 //! Some things differ from a node: the program is the one that was built here, its token comes in a kubeconfig, its admin port
 //! is any free one, Secrets and ConfigMaps are files as they were at its start and elsewhere than it mounts them, which its
