@@ -6,12 +6,14 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client, Resource,
+    core::Status,
     runtime::{
         WatchStreamExt,
         watcher::{self, watch_object},
@@ -35,6 +37,10 @@ use crate::{
 
 /// How many Secrets are read at once when there are many that have not been: each may have a megabyte.
 const AT_ONCE: usize = 8;
+
+/// For how long in a row the server has to forbid to read a Secret before its CA is no longer used: one that has just started
+/// forbids everything for a moment.
+const A_MOMENT: Duration = Duration::from_secs(10);
 
 /// Which Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,9 +80,10 @@ pub(crate) enum Seen {
     Nothing,
     /// It does not exist.
     Missing,
-    /// Nobody allows the issuer to read it; its ServiceAccount, as NAMESPACE:NAME.
-    Forbidden(String),
-    /// The server did not answer; why.
+    /// Nobody allows the issuer to read it; its ServiceAccount, as NAMESPACE:NAME. The last CA that could sign is not used, but
+    /// known for when the Secret may be read again.
+    Forbidden(String, Option<Arc<Authority>>),
+    /// The server has not answered yet; why.
     Unreachable(String),
     /// It does not hold a CA that can sign. The last one that could, if there was any, stays in use.
     Invalid(Error, Option<Arc<Authority>>),
@@ -102,29 +109,34 @@ impl Seen {
         seen
     }
 
-    /// The state after the server refused or failed. A CA that is known stays in use when the server only fails.
-    fn failed(&self, error: &watcher::Error) -> Self {
-        let refusal = match error {
-            watcher::Error::InitialListFailed(kube::Error::Api(status))
-            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            | watcher::Error::WatchError(status) => Some(status).filter(|status| status.is_forbidden()),
-            _ => None,
-        };
-        if let Some(refusal) = refusal {
-            return Self::Forbidden(account(&refusal.message).to_owned());
-        }
-        match self {
-            Self::Nothing | Self::Unreachable(_) => Self::Unreachable(watch_error(error)),
-            known => known.clone(),
+    /// The state after the server refused, for `refused_for` so far, or failed. A CA that is known stays in use when the server
+    /// only fails, or refuses for no longer than [`A_MOMENT`].
+    fn failed(&self, error: &watcher::Error, refused_for: Duration) -> Self {
+        match (self, refusal(error)) {
+            (Self::Nothing | Self::Unreachable(_), None) => Self::Unreachable(watch_error(error)),
+            (known, None) => known.clone(),
+            (known @ (Self::Valid(_) | Self::Invalid(_, Some(_))), Some(_)) if refused_for < A_MOMENT => known.clone(),
+            (known, Some(refusal)) => Self::Forbidden(account(&refusal.message).to_owned(), known.last_good()),
         }
     }
 
+    /// The last CA that could sign. It ends with the Secret: who deletes that takes the CA away.
     fn last_good(&self) -> Option<Arc<Authority>> {
         match self {
             Self::Valid(authority) => Some(authority.clone()),
-            Self::Invalid(_, last_good) => last_good.clone(),
-            Self::Nothing | Self::Missing | Self::Forbidden(_) | Self::Unreachable(_) => None,
+            Self::Invalid(_, last_good) | Self::Forbidden(_, last_good) => last_good.clone(),
+            Self::Nothing | Self::Missing | Self::Unreachable(_) => None,
         }
+    }
+}
+
+/// What the server says where it forbids.
+fn refusal(error: &watcher::Error) -> Option<&Status> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(&**status).filter(|status| status.is_forbidden()),
+        _ => None,
     }
 }
 
@@ -197,14 +209,17 @@ impl CaSecrets {
         pin_mut!(events);
         // Until the first answer, of whatever kind.
         let mut turn = self.turns.acquire().await.ok();
+        let mut refused_since: Option<Instant> = None;
         while let Some(event) = events.next().await {
             turn.take();
+            let is_refused = event.as_ref().is_err_and(|error| refusal(error).is_some());
+            refused_since = is_refused.then(|| refused_since.unwrap_or_else(Instant::now));
             if let Some(watch) = self.lock().get_mut(&secret) {
                 watch.seen = match event {
                     Ok(object) => watch.seen.read(object.map(|secret| secret.data)),
                     Err(error) => {
                         METRICS.watch_error("secrets");
-                        watch.seen.failed(&error)
+                        watch.seen.failed(&error, refused_since.map_or(Duration::ZERO, |since| since.elapsed()))
                     }
                 };
                 for user in &watch.users {
@@ -234,11 +249,44 @@ mod tests {
         };
         assert_eq!(account(&refusal("system:serviceaccount:pki:our-issuer")), "pki:our-issuer");
         assert_eq!(account(&refusal("admin")), "tandem:tandem-issuer");
-        let status = serde_json::from_value(serde_json::json!({
-            "code": 403, "reason": "Forbidden", "message": refusal("system:serviceaccount:pki:our-issuer"),
-        }));
-        let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status.unwrap())));
-        assert!(matches!(Seen::Nothing.failed(&error), Seen::Forbidden(account) if account == "pki:our-issuer"));
+        let seen = Seen::Nothing.failed(&forbidden(&refusal("system:serviceaccount:pki:our-issuer")), Duration::ZERO);
+        assert!(matches!(seen, Seen::Forbidden(account, None) if account == "pki:our-issuer"));
+    }
+
+    fn forbidden(message: &str) -> watcher::Error {
+        let status = serde_json::json!({"code": 403, "reason": "Forbidden", "message": message});
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
+    }
+
+    /// Fact 24: a server that starts forbids everything; one that fails says nothing about the Secret. Who deletes the Secret
+    /// takes its CA away.
+    #[test]
+    fn the_last_good_ca_outlives_refusals_and_failures_and_ends_with_the_secret() {
+        let data = |key: &str| {
+            let entry = |name: &str, text: &str| (name.to_owned(), ByteString(text.as_bytes().to_vec()));
+            let certificate = include_str!("../core/tests/data/ca-sec1.crt");
+            Some(BTreeMap::from([entry("tls.crt", certificate), entry("tls.key", key)]))
+        };
+        let whole = || data(include_str!("../core/tests/data/ca-sec1.key"));
+        let half = || data("half a key");
+        let valid = Seen::Nothing.read(whole());
+        assert!(matches!(valid, Seen::Valid(_)), "{valid:?}");
+        for seen in [valid.read(half()), valid] {
+            let moment = seen.failed(&forbidden("no"), A_MOMENT - Duration::from_millis(1));
+            assert!(matches!(moment, Seen::Valid(_) | Seen::Invalid(_, Some(_))), "after a moment: {moment:?}");
+            let refused = moment.failed(&forbidden("no"), A_MOMENT);
+            let still = refused.failed(&forbidden("no"), Duration::ZERO);
+            let failed = still.failed(&watcher::Error::NoResourceVersion, Duration::ZERO);
+            for forbidden in [&refused, &still, &failed] {
+                assert!(matches!(forbidden, Seen::Forbidden(_, Some(_))), "{forbidden:?}");
+                assert!(matches!(forbidden.read(half()), Seen::Invalid(_, Some(_))), "lost by {forbidden:?}");
+                assert!(matches!(forbidden.read(whole()), Seen::Valid(_)));
+            }
+            let anew = failed.read(None).read(half());
+            assert!(matches!(anew, Seen::Invalid(_, None)), "a Secret that was deleted is in use: {anew:?}");
+        }
+        let unknown = Seen::Missing.failed(&forbidden("no"), Duration::ZERO);
+        assert!(matches!(unknown, Seen::Forbidden(_, None)), "nothing is in use that could be kept: {unknown:?}");
     }
 
     /// What watches it asks for a form to show it in.
@@ -266,7 +314,7 @@ mod tests {
             (watcher::Error::WatchError(status), "etcdserver: no leader (500 InternalError)"),
             (watcher::Error::WatchStartFailed(kube::Error::Service(Box::new(refused()))), "connection refused"),
         ] {
-            let seen = Seen::Nothing.failed(&error);
+            let seen = Seen::Nothing.failed(&error, Duration::ZERO);
             assert!(matches!(&seen, Seen::Unreachable(told) if told == why), "{seen:?}");
         }
     }

@@ -98,7 +98,7 @@ fn judge(seen: &Seen, secret: &SecretId, now: Timestamp) -> Option<(Judgement, O
             "SecretMissing",
             format!("the Secret {secret} does not exist; create it with the CA's tls.crt and tls.key"),
         ),
-        Seen::Forbidden(account) => not_ready("SecretForbidden", "SecretGetError", how_to_allow(secret, account)),
+        Seen::Forbidden(account, _) => not_ready("SecretForbidden", "SecretGetError", how_to_allow(secret, account)),
         Seen::Unreachable(why) => {
             let message = format!("the Secret {secret} cannot be read now: {why}; it is tried again");
             not_ready("ErrGetKeyPair", "SecretGetError", message)

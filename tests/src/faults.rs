@@ -290,6 +290,7 @@ pub fn trouble(code: u16, retry_after: Option<Duration>) -> Result<Trouble> {
 fn status(code: u16, retry_after: Option<Duration>) -> serde_json::Value {
     let seconds = retry_after.map(|after| after.as_secs());
     let reason = match code {
+        403 => "Forbidden",
         409 => "Conflict",
         410 => "Expired",
         429 => "TooManyRequests",

@@ -2,18 +2,23 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::Mutex,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use hyper::Method;
+use rcgen::KeyPair;
 use serde_json::json;
 use tandem_tests::{
     IssuerProcess,
     admin::Admin,
-    cluster::CERTIFICATE_REQUEST,
-    faults::{Fault, FaultProxy, Passed, trouble},
+    certificates::OpenSsl,
+    cluster::{CERTIFICATE_REQUEST, ISSUER, is_ready},
+    faults::{Fault, FaultProxy, Passed, WatchTrouble, trouble},
 };
 
 use crate::{
@@ -21,6 +26,7 @@ use crate::{
     environment::{Environment, with_issuer, without_issuer},
     requests::{ask_plainly, issued},
     signing_requests::{self, ask_approved, named, signer},
+    waiting::put,
 };
 
 const NAMED_TIME: Duration = Duration::from_secs(3);
@@ -201,5 +207,49 @@ async fn a_review_that_fails_is_told_and_tried_again() -> Result<()> {
         all_passed(&mut proxy).iter().filter(|passed| passed.troubled).count() == 3,
         "not every review was refused"
     );
+    Ok(())
+}
+
+/// Facts 6, 24: as a server does that has just started, and has ended all watches.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_forbids_everything_for_a_moment_takes_no_ca_away() -> Result<()> {
+    let on = Arc::new(AtomicBool::new(false));
+    let forbids = on.clone();
+    let secrets = move |_: &Method, path: &str| {
+        let forbidden = path.contains("/secrets") && forbids.load(Ordering::SeqCst);
+        forbidden.then(|| trouble(403, None).ok())?
+    };
+    let (environment, mut proxy) = behind(Box::new(secrets)).await?;
+    let log = || environment.issuer.log().unwrap_or_default();
+    let space = environment.space("moment").await?;
+    let ca = with_issuer(&space).await.with_context(log)?;
+    // What the Secret held before is in memory alone.
+    space.put_tls("internal-ca", &ca.as_ref().pem(), &KeyPair::generate()?.serialize_pem(), None).await?;
+    space.wait(ISSUER, "internal-ca", |issuer| is_ready(issuer, "True", "LastGoodKeyPair")).await?;
+    let since = space.now(ISSUER).await?;
+
+    on.store(true, Ordering::SeqCst);
+    proxy.trouble_watches(WatchTrouble::End, "/secrets");
+    let mut refused = 0;
+    while refused < 2 {
+        let passed = proxy.passed.recv().await.context("no proxy")?;
+        refused +=
+            usize::from(passed.troubled && passed.what.contains("/secrets") && !passed.what.contains("watch=true"));
+    }
+    on.store(false, Ordering::SeqCst);
+    // It has been listed by then, and is as it was.
+    loop {
+        let passed = proxy.passed.recv().await.context("no proxy")?;
+        if !passed.troubled && passed.what.contains("/secrets") && passed.what.contains("watch=true") {
+            break;
+        }
+    }
+    ask_plainly(&space, "by-the-last-good").await?;
+    let chain = issued(&space, "by-the-last-good").await.with_context(log)?.chain;
+    OpenSsl::new()?.verify(&chain, &ca.as_ref().pem(), &[])?;
+    put(&space, &ca).await?;
+    let whole = |issuer: &_| is_ready(issuer, "True", "KeyPairVerified");
+    let states = space.history(ISSUER, "internal-ca", &since, whole).await?;
+    ensure!(states.len() == 1, "its status has changed meanwhile: {states:#?}");
     Ok(())
 }
