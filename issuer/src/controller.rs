@@ -86,7 +86,7 @@ pub(crate) fn run(args: Run) -> Result<(), Error> {
                 let (candidate, leadership) = Candidate::new(client.clone(), identity()?, election);
                 (Some(candidate), leadership)
             }
-            None => (None, Leadership::of_the_only_one()),
+            None => (None, Leadership::Alone),
         };
         if let Some(admin) = admin {
             let stop = stop.clone();

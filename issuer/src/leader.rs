@@ -70,35 +70,36 @@ pub(crate) struct Election {
 
 /// Whether this process may sign and write. Cheap to clone; each clone hears of each turn.
 #[derive(Clone, Debug)]
-pub(crate) struct Leadership {
-    /// Until when it leads unless that is confirmed again; `None` while it follows.
-    until: watch::Receiver<Option<Instant>>,
+pub(crate) enum Leadership {
+    /// It asks nobody, and leads from its start to its end.
+    Alone,
+    /// It leads until then unless that is confirmed again; `None` while it follows.
+    Elected(watch::Receiver<Option<Instant>>),
 }
 
 impl Leadership {
-    /// That of the only one, who asks nobody.
-    pub(crate) fn of_the_only_one() -> Self {
-        /// Far enough, and no overflow.
-        const DECADES: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
-        Self { until: watch::channel(Some(Instant::now() + DECADES)).1 }
-    }
-
     /// Whether it leads at this moment.
     pub(crate) fn leading(&self) -> bool {
-        self.until.borrow().is_some_and(|until| Instant::now() < until)
+        match self {
+            Self::Alone => true,
+            Self::Elected(until) => until.borrow().is_some_and(|until| Instant::now() < until),
+        }
     }
 
     /// Waits for the next turn, from following to leading or back.
     pub(crate) async fn turn(&mut self) {
-        if self.until.changed().await.is_err() {
-            std::future::pending().await
+        if let Self::Elected(until) = self
+            && until.changed().await.is_ok()
+        {
+            return;
         }
+        // There is none.
+        std::future::pending().await
     }
 
     /// A client that sends nothing but while this process leads.
     pub(crate) fn only_then(&self, client: Client) -> Client {
-        if self.until.has_changed().is_err() {
-            // It is the only one: there is nobody who could ever take that away.
+        if matches!(self, Self::Alone) {
             return client;
         }
         let (leadership, namespace) = (self.clone(), client.default_namespace().to_owned());
@@ -130,7 +131,7 @@ impl Candidate {
         let leases = Api::namespaced(client.clone(), &election.namespace);
         let (lasts, deadline) = (election.lease_duration, election.renew_deadline);
         let fence = Fence { client, identity, lasts, deadline, until: sender };
-        (Self { election, leases, fence: Arc::new(fence) }, Leadership { until })
+        (Self { election, leases, fence: Arc::new(fence) }, Leadership::Elected(until))
     }
 
     /// Leads whenever it can, until `stop`; then the lease is released, so that another takes over at once.
@@ -228,12 +229,14 @@ impl Candidate {
 
     /// Waits until nobody holds the lease. One that nobody has renewed for as long as it lasts is freed.
     async fn until_free(&self) {
+        // The lease as it was seen last, and since when it has not been renewed.
+        let mut held: Option<(Lease, Instant)> = None;
         loop {
             let mut seen = pin!(watch_object(self.leases.clone(), LEASE).default_backoff());
-            let mut held: Option<(Lease, Instant)> = None;
+            let mut is_seen = false;
             loop {
                 let lasts = |lease: &Lease| lease.duration().unwrap_or(self.election.lease_duration);
-                let over = held.as_ref().map_or_else(
+                let over = held.as_ref().filter(|_| is_seen).map_or_else(
                     || Instant::now() + self.election.lease_duration,
                     |(lease, since)| *since + lasts(lease),
                 );
@@ -250,25 +253,24 @@ impl Candidate {
                         let Some(holder) = lease.holder().filter(|holder| *holder != self.fence.identity) else {
                             return;
                         };
-                        match &held {
-                            // The watch has begun anew.
-                            Some((known, _)) if known.version() == lease.version() => {}
-                            Some((known, _)) if known.holder() == Some(holder) => held = Some((lease, Instant::now())),
-                            _ => {
-                                tracing::info!(lease = LEASE, holder, lasts = ?lasts(&lease), "following");
-                                held = Some((lease, Instant::now()));
-                            }
+                        if held.as_ref().is_none_or(|(known, _)| known.holder() != Some(holder)) {
+                            tracing::info!(lease = LEASE, holder, lasts = ?lasts(&lease), "following");
                         }
+                        // The watch may have begun anew, or something else was written to it.
+                        let unrenewed = held.filter(|(known, _)| known.renewal() == lease.renewal());
+                        let since = unrenewed.map_or_else(Instant::now, |(_, since)| since);
+                        (held, is_seen) = (Some((lease, since)), true);
                     }
                     Ok(Some(Err(error))) => {
                         tracing::warn!(lease = LEASE, %error, "watching failed, and is tried again")
                     }
                     Ok(None) => break,
                     Err(_) => {
-                        if let Some((lease, _)) = &held
-                            && self.free(lease).await
-                        {
-                            return;
+                        if let Some((lease, _)) = held.as_ref().filter(|_| is_seen) {
+                            if self.free(lease).await {
+                                return;
+                            }
+                            sleep(self.election.retry_period).await;
                         }
                         // The watch may have seen nothing because it has died: another one begins with what is there.
                         break;

@@ -90,7 +90,7 @@ impl Fence {
     }
 
     pub(super) fn leading(&self) -> bool {
-        Leadership { until: self.until.subscribe() }.leading()
+        Leadership::Elected(self.until.subscribe()).leading()
     }
 
     /// Whether the lease was last heard to be another's or nobody's, or has never been ours. It is not so where only time has
@@ -193,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn a_turn_is_told_and_a_renewal_is_not() {
         let fence = fence(Duration::ZERO, 200, json!({}));
-        let mut leadership = Leadership { until: fence.until.subscribe() };
+        let mut leadership = Leadership::Elected(fence.until.subscribe());
         let heard = |leadership: &mut Leadership| leadership.turn().now_or_never().is_some();
         fence.lead(Instant::now() + DEADLINE);
         assert!(heard(&mut leadership) && leadership.leading());
@@ -212,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_sent_by_one_who_does_not_lead() {
         let fence = fence(Duration::ZERO, 200, json!({"holderIdentity": "own"}));
-        let client = Leadership { until: fence.until.subscribe() }.only_then(fence.client.clone());
+        let client = Leadership::Elected(fence.until.subscribe()).only_then(fence.client.clone());
         let send = async || client.send(Request::new(Body::empty())).await.map(|answer| answer.status());
         assert!(format!("{:?}", send().await.unwrap_err()).contains("NotLeading"));
         fence.lead(Instant::now() + DEADLINE);

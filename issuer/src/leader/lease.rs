@@ -1,7 +1,7 @@
 //! The lease as it is read, and as the library gets to see it.
 //!
 //! Whoever may write the lease may write anything that the API server takes: an end in a thousand years, a time of year 9999,
-//! which cannot be held here, as many turns as fit, and all that without a holder. So its times are not read at all, and the
+//! which cannot be held here, as many turns as fit, and all that without a holder. So its times are not read as times, and the
 //! library is shown only what it would have written itself.
 
 use std::time::Duration;
@@ -34,7 +34,8 @@ struct Spec {
     lease_duration_seconds: Option<i32>,
     lease_transitions: Option<i32>,
     acquire_time: Option<IgnoredAny>,
-    renew_time: Option<IgnoredAny>,
+    /// As it is written: it is compared, and not read as a time.
+    renew_time: Option<String>,
 }
 
 impl Lease {
@@ -45,6 +46,12 @@ impl Lease {
     /// Who holds it.
     pub(super) fn holder(&self) -> Option<&str> {
         self.spec.holder_identity.as_deref().filter(|holder| !holder.is_empty())
+    }
+
+    /// What a renewal changes, or another holder: by whom it is held, in which turn, and since when. Its version changes with
+    /// whatever is written to it, by whomever.
+    pub(super) fn renewal(&self) -> (Option<&str>, Option<i32>, Option<&str>) {
+        (self.holder(), self.spec.lease_transitions, self.spec.renew_time.as_deref())
     }
 
     /// Whether nobody holds it, and something of a holder is left in it: who applies those fields is refused, for they are
@@ -115,6 +122,27 @@ mod tests {
         }
         let gone: Lease = serde_json::from_value(json!({"metadata": {}})).unwrap();
         assert!(!gone.is_littered() && gone.holder().is_none(), "a lease without a spec");
+    }
+
+    /// Whatever else is written to it keeps no dead holder in office.
+    #[test]
+    fn a_renewal_is_another_time_or_another_holder_and_nothing_else() {
+        let held = json!({"holderIdentity": "x", "leaseTransitions": 3, "renewTime": "2026-11-26T12:00:00.000001Z"});
+        let touched = json!({"metadata": {"resourceVersion": "8", "labels": {"touched": "yes"}}, "spec": held});
+        let touched: Lease = serde_json::from_value(touched).unwrap();
+        let before = lease(held.clone());
+        assert!(touched.version() != before.version() && touched.renewal() == before.renewal());
+        for (field, value) in [
+            ("renewTime", json!("2026-11-26T12:00:00.000002Z")),
+            ("renewTime", json!("9999-12-31T23:59:59.999999Z")),
+            ("renewTime", Value::Null),
+            ("holderIdentity", json!("y")),
+            ("leaseTransitions", json!(4)),
+        ] {
+            let mut renewed = held.clone();
+            renewed[field] = value;
+            assert_ne!(lease(renewed).renewal(), before.renewal(), "{field}");
+        }
     }
 
     #[test]

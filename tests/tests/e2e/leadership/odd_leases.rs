@@ -1,14 +1,16 @@
 //! What whoever may write the lease may write into it: nothing of it keeps the replicas from serving for longer than a lease
 //! lasts.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams, TypeMeta};
 use serde_json::{Value, json};
 use tandem_tests::issuer;
-use tokio::task::block_in_place;
+use tokio::{task::block_in_place, time::interval};
 
-use super::replicas::{LASTS, LEASE, LEASE_NAME, TIMES, environment, follower, told};
+use super::replicas::{BUSY, LASTS, LEASE, LEASE_NAME, TIMES, environment, follower, leader, told};
 use crate::{
     environment::with_issuer,
     requests::{ask_plainly, issued},
@@ -70,5 +72,35 @@ async fn whatever_a_stranger_writes_into_the_lease_it_is_held_and_renewed_again(
         ensure!(!log.contains("panicked"), "{log}");
         ensure!(block_in_place(|| replica.process().stop())?, "not cleanly:\n{}", told(replica));
     }
+    Ok(())
+}
+
+/// It is not renewed by that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_leader_is_followed_although_somebody_goes_on_to_label_its_lease() -> Result<()> {
+    let mut environment = environment(None, None, &TIMES).await?;
+    let mut second = follower(&environment.control_plane, "second", &TIMES, None).await?;
+    let cluster = environment.control_plane.cluster().await?;
+    let leases = cluster.api(&TypeMeta { api_version: LEASE.0.into(), kind: LEASE.1.into() }, issuer::NAMESPACE)?;
+    let (first, _) = leader(&cluster, None).await?;
+    environment.issuer.process().kill()?;
+    let died = Timestamp::now();
+    let mut tick = interval(Duration::from_secs(1));
+    let label = async {
+        for number in 0_u64.. {
+            tick.tick().await;
+            let label = json!({"metadata": {"labels": {"tandem.test/number": number.to_string()}}});
+            leases.patch(LEASE_NAME, &PatchParams::default(), &Patch::Merge(label)).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        taken_over = leader(&cluster, Some(&first)) => drop(taken_over.with_context(|| told(&second))?),
+        labelled = label => labelled?,
+    }
+    let took = Timestamp::now().duration_since(died);
+    println!("taken over after {took}");
+    ensure!(took < LASTS + BUSY, "taken over after {took}:\n{}", told(&second));
+    ensure!(block_in_place(|| second.process().stop())?, "not cleanly:\n{}", told(&second));
     Ok(())
 }
