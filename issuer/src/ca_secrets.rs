@@ -195,6 +195,11 @@ impl CaSecrets {
         self.lock().get(secret).is_some_and(|watch| !matches!(watch.seen, Seen::Nothing))
     }
 
+    /// All who refer to a Secret.
+    pub(crate) fn users(&self) -> HashSet<IssuerId> {
+        self.lock().values().flat_map(|watch| watch.users.iter().cloned()).collect()
+    }
+
     /// `user` is gone: a Secret that nobody else refers to is forgotten.
     pub(crate) fn forget(&self, user: &IssuerId) {
         self.lock().retain(|_, watch| {

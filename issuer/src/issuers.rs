@@ -96,8 +96,11 @@ impl Issuers {
         self.stores.get(&id.kind)?.get(&id.clone().into_reference())
     }
 
-    /// Keeps what was concluded, and wakes the issuer's requests.
+    /// Keeps what was concluded, and wakes the issuer's requests; of an issuer that has gone meanwhile nothing is kept.
     pub(crate) fn conclude(&self, id: IssuerId, version: Version, observed: Observed) {
+        if self.get(&id).is_none() {
+            return;
+        }
         let mut concluded = self.concluded.write().unwrap_or_else(PoisonError::into_inner);
         concluded.insert(id.clone(), (version, observed));
         self.wake(&id);
@@ -111,13 +114,11 @@ impl Issuers {
         self.wake(id);
     }
 
-    /// All issuers of a kind have been listed anew: some may be gone without a word.
+    /// All issuers of a kind have been listed anew: some may be gone without a word. Whatever is known of an issuer, its Secret
+    /// was looked at first.
     pub(crate) fn forget_missing(&self, kind: IssuerKind) {
-        let concluded = self.concluded.read().unwrap_or_else(PoisonError::into_inner);
-        let missing: Vec<_> =
-            concluded.keys().filter(|id| id.kind == kind && self.get(id).is_none()).cloned().collect();
-        drop(concluded);
-        missing.iter().for_each(|id| self.forget(id));
+        let missing = |id: &IssuerId| id.kind == kind && self.get(id).is_none();
+        self.secrets.users().iter().filter(|id| missing(id)).for_each(|id| self.forget(id));
     }
 
     fn wake(&self, id: &IssuerId) {
@@ -174,9 +175,12 @@ mod tests {
         (writer, Issuers::new(stores, secrets, "tandem".to_owned(), vec![wake]), woken)
     }
 
+    /// As a look does.
     fn conclude(issuers: &Issuers, issuer: &Issuer) {
+        let id = IssuerId::of(KIND, issuer);
+        issuers.secrets.look(&id, &issuers.secret_of(&id, issuer.spec.ca.as_ref().unwrap()));
         let judgement = Judgement::not_ready("ErrGetKeyPair", "SecretMissing", "no Secret".to_owned());
-        issuers.conclude(IssuerId::of(KIND, issuer), version(issuer), Observed::NotReady(judgement));
+        issuers.conclude(id, version(issuer), Observed::NotReady(judgement));
     }
 
     /// Fact 6: what was concluded counts for that very object, as it was then; its requests wait until it was looked at anew.
@@ -211,5 +215,33 @@ mod tests {
         issuers.forget_missing(KIND);
         assert_eq!(woken.try_recv().unwrap(), IssuerId::of(KIND, &issuer("a", 1)));
         assert!(issuers.concluded.read().unwrap().is_empty());
+        assert!(issuers.secrets.users().is_empty(), "its Secret is watched");
+    }
+
+    /// Its Secret has been asked for, and there was no answer yet: nothing has been concluded.
+    #[tokio::test]
+    async fn the_secret_of_an_issuer_that_is_no_longer_listed_is_not_watched_whatever_was_concluded() {
+        let (mut writer, issuers, _woken) = issuers();
+        writer.apply_watcher_event(&Event::Apply(issuer("a", 1)));
+        let id = IssuerId::of(KIND, &issuer("a", 1));
+        issuers.secrets.look(&id, &issuers.secret_of(&id, issuer("a", 1).spec.ca.as_ref().unwrap()));
+        for event in [Event::Init, Event::InitDone] {
+            writer.apply_watcher_event(&event);
+        }
+        issuers.forget_missing(KIND);
+        assert!(issuers.secrets.users().is_empty());
+    }
+
+    /// Its status was being written when it was deleted.
+    #[tokio::test]
+    async fn nothing_is_concluded_of_an_issuer_that_is_gone() {
+        let (mut writer, issuers, mut woken) = issuers();
+        writer.apply_watcher_event(&Event::Apply(issuer("a", 1)));
+        writer.apply_watcher_event(&Event::Delete(issuer("a", 1)));
+        issuers.forget(&IssuerId::of(KIND, &issuer("a", 1)));
+        woken.try_recv().unwrap();
+        conclude(&issuers, &issuer("a", 1));
+        assert!(issuers.concluded.read().unwrap().is_empty(), "its CA's key is kept");
+        assert!(woken.try_recv().is_err());
     }
 }

@@ -54,18 +54,24 @@ pub(crate) async fn work_off<K, F>(
     loop {
         while is_listed && in_work.len() < CONCURRENCY {
             let Some(next) = queue.next() else { break };
-            match store.get(&next) {
-                Some(object) => {
-                    let span = waiting.begin(&next);
-                    in_work.push(look(object).instrument(span.clone()).map(|result| (next, result, span)));
-                }
+            if store.get(&next).is_none() {
                 // It is gone, or finished.
-                None => {
-                    queue.done(&next);
-                    waiting.forget(&next);
-                    failures.remove(&next);
-                }
+                queue.done(&next);
+                waiting.forget(&next);
+                failures.remove(&next);
+                continue;
             }
+            let (store, look, span) = (&store, &look, waiting.begin(&next));
+            in_work.push(async move {
+                // As it is when the look begins, which is later: what is gone by then is not looked at.
+                let looked = async {
+                    match store.get(&next) {
+                        Some(object) => look(object).await,
+                        None => Ok(None),
+                    }
+                };
+                (looked.instrument(span.clone()).await, next, span)
+            });
         }
         waiting.measure(in_work.len());
         tokio::select! {
@@ -87,7 +93,7 @@ pub(crate) async fn work_off<K, F>(
                     queue.push(object);
                 }
             }
-            Some((object, result, span)) = in_work.next() => {
+            Some((result, object, span)) = in_work.next() => {
                 queue.done(&object);
                 if let Some(wait) = span.in_scope(|| when_again(&object, result, &mut failures)) {
                     later.schedule(object, wait);
@@ -175,10 +181,60 @@ impl<K: Resource<DynamicType: Clone + Eq + Hash>> Later<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, task::Poll};
+
+    use futures::stream;
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::{reflector::store::Writer, watcher::Event};
     use serde_json::json;
+    use tokio::task::yield_now;
 
     use super::*;
+
+    /// A look at an issuer that is gone would have its CA's Secret watched from then on. What is heard and what is worked off comes
+    /// in any order, so it is tried often.
+    #[tokio::test]
+    async fn what_is_gone_before_it_is_looked_at_is_not_looked_at() {
+        for _ in 0..100 {
+            let mut writer = Writer::<ConfigMap>::default();
+            let store = writer.as_reader();
+            let mut object = ConfigMap::default();
+            object.metadata.name = Some("a".to_owned());
+            let reference = ObjectRef::from_obj(&object);
+            for event in [Event::Init, Event::InitApply(object.clone()), Event::InitDone] {
+                writer.apply_watcher_event(&event);
+            }
+            let mut heard = 0;
+            let changed = stream::poll_fn(|_| {
+                heard += 1;
+                match heard {
+                    1 => return Poll::Ready(Some(reference.clone())),
+                    2 => writer.apply_watcher_event(&Event::Delete(object.clone())),
+                    _ => {}
+                }
+                Poll::Pending
+            });
+            let (looks, late) = (Cell::new(0), Cell::new(0));
+            let look = |object: Arc<ConfigMap>| {
+                let (looks, late, store) = (&looks, &late, &store);
+                async move {
+                    looks.set(looks.get() + 1);
+                    late.set(late.get() + u32::from(store.get(&ObjectRef::from_obj(&object)).is_none()));
+                    Ok(None)
+                }
+            };
+            // Until nothing is left to be done.
+            let stop = async {
+                for _ in 0..50 {
+                    yield_now().await;
+                }
+            };
+            let waiting = Waiting::new("configmaps", |_| tracing::Span::none());
+            work_off(changed, store.clone(), (), Leadership::Alone, look, waiting, stop).await;
+            assert!(heard >= 2 && looks.get() <= 1, "heard {heard} times, looked at {} times", looks.get());
+            assert_eq!(late.get(), 0, "it was gone, and looked at");
+        }
+    }
 
     fn failure(retry_after_seconds: u32) -> Error {
         let status = json!({"code": 500, "details": {"retryAfterSeconds": retry_after_seconds}});

@@ -34,6 +34,11 @@ impl<M: Clone, const N: usize> Metric<M, N> {
         self.family.get_or_create_owned(&self.named(values))
     }
 
+    /// The same, where that series has begun and has not ended.
+    pub(crate) fn known(&self, values: [&str; N]) -> Option<M> {
+        self.family.get(&self.named(values)).map(|series| series.clone())
+    }
+
     /// Ends a series.
     pub(crate) fn forget(&self, values: [&str; N]) {
         self.family.remove(&self.named(values));

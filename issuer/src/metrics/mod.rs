@@ -208,7 +208,10 @@ impl Metrics {
         };
         self.requests.of([&kind, outcome.label(), reason]).inc();
         if let (Outcome::Issued(..), Some(id)) = (outcome, request.issuer()) {
-            self.issued.of(labels(&id)).inc();
+            // Its issuer may be gone by now, and its series with it.
+            if let Some(issued) = self.issued.known(labels(&id)) {
+                issued.inc();
+            }
             let created = request.meta().creation_timestamp.as_ref().map(|time| time.0);
             self.until_ready.of([&kind]).observe(seconds_since(request.approved_at().or(created), now));
         }

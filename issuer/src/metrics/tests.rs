@@ -51,6 +51,27 @@ fn an_issuers_series_end_with_it() {
     assert!(text.contains(r#"issuer_name="other""#) && text.contains("tandem_issuer_leader 0\n"), "{text}");
 }
 
+/// A certificate may be written when its issuer has just been deleted.
+#[test]
+fn what_is_issued_by_an_issuer_that_is_gone_begins_no_series() {
+    let metrics = Metrics::new();
+    metrics.issuer(&id("ca"), true, false, None);
+    metrics.forget_issuer(&id("ca"));
+    let request: CertificateRequest = serde_json::from_value(json!({
+        "metadata": {"name": "leaf", "namespace": "shop"},
+        "spec": {"request": "", "issuerRef": {"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "ca"}},
+    }))
+    .unwrap();
+    let issued = Issued { certificate: String::new(), ca: String::new(), leaf: Vec::new() };
+    metrics.told(&request, &Outcome::Issued(Box::new(issued), None), "CertificateIssued", Timestamp::UNIX_EPOCH);
+    let text = metrics.text(true).unwrap();
+    assert!(!text.contains(r#"issuer_name="ca""#), "{text}");
+    assert_lines(
+        &text,
+        &[r#"requests_total{kind="certificaterequests",outcome="issued",reason="CertificateIssued"} 1"#],
+    );
+}
+
 fn assert_lines(text: &str, lines: &[&str]) {
     for line in lines {
         assert!(text.contains(&format!("{line}\n")), "no {line} in\n{text}");
@@ -68,6 +89,7 @@ fn each_outcome_is_counted_as_what_it_is() {
     }))
     .unwrap();
     let now = "2026-11-21T12:01:40Z".parse().unwrap();
+    metrics.issuer(&id("ca"), true, false, None);
     let issued = Issued { certificate: String::new(), ca: String::new(), leaf: Vec::new() };
     for outcome in [
         Outcome::Unapproved,
