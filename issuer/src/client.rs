@@ -17,7 +17,7 @@ use kube::{
 use serde_json::Value;
 use tower::layer::layer_fn;
 
-use crate::{controller::Error, metrics::api_calls::Counted, status::FIELD_MANAGER};
+use crate::{context, controller::Error, metrics::api_calls::Counted, status::FIELD_MANAGER};
 
 /// How long a connection may be silent while something is expected on it.
 ///
@@ -44,14 +44,27 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> 
     Ok(builder.with_layer(&layer_fn(Counted::new)).build())
 }
 
-/// Applies a patch of an object's status. The answer is the whole object once more, which the watch brings: it is read to its end,
-/// for the connection's sake, and not kept.
+/// Applies a patch of an object's status, on the version of the object that it names; whether the object was still there.
+///
+/// # Errors
+/// Where the object has changed since that version; what the server said.
 pub(crate) async fn write_status<K: Resource>(
     api: &Api<K>,
     name: &str,
     client: &Client,
     patch: &Value,
-) -> Result<(), kube::Error> {
+) -> Result<bool, context::Error> {
+    match send_status(api, name, client, patch).await {
+        Ok(()) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Err(context::Error::Changed),
+        Err(error) => Err(context::Error::Api(error)),
+    }
+}
+
+/// The answer is the whole object once more, which the watch brings: it is read to its end, for the connection's sake, and not
+/// kept.
+async fn send_status<K: Resource>(api: &Api<K>, name: &str, client: &Client, patch: &Value) -> Result<(), kube::Error> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let call = kube::core::Request::new(api.resource_url())
         .patch_subresource("status", name, &params, &Patch::Apply(patch))

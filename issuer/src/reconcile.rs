@@ -212,16 +212,13 @@ async fn publish<R: SigningRequest>(
         Publication::Event if ctx.has_told(request.uid().unwrap_or_default(), &event) => return Ok(()),
         Publication::Event => {}
         Publication::Status(patch) => {
-            match write_status(&request.api(ctx.acting.clone()), &request.name_any(), &ctx.acting, &patch).await {
-                Ok(()) if outcome.is_final() => {
-                    ctx.finish(request.uid().unwrap_or_default(), request.resource_version())
-                }
-                Ok(()) => {}
+            // Where it has changed meanwhile, this outcome is void, and it is looked at again as it is now.
+            if !write_status(&request.api(ctx.acting.clone()), &request.name_any(), &ctx.acting, &patch).await? {
                 // It is gone, and nobody waits for it.
-                Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
-                // Then this outcome is void, and it is looked at again as it is now.
-                Err(kube::Error::Api(status)) if status.is_conflict() => return Err(Error::Changed),
-                Err(error) => return Err(Error::Api(error)),
+                return Ok(());
+            }
+            if outcome.is_final() {
+                ctx.finish(request.uid().unwrap_or_default(), request.resource_version());
             }
         }
     }

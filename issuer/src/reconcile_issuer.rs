@@ -54,7 +54,10 @@ pub(crate) async fn reconcile(
     let says = ctx.leadership.leading();
     let patch = status::issuer_patch(&issuer, kind, &judgement, &authorities, now).filter(|_| says);
     if let Some(patch) = &patch {
-        write_status(&api(&ctx.acting, &id), &id.name, &ctx.acting, patch).await.map_err(Error::Api)?;
+        if !write_status(&api(&ctx.acting, &id), &id.name, &ctx.acting, patch).await? {
+            // It is gone, and nobody waits for it.
+            return Ok(None);
+        }
         tracing::info!(reason = judgement.reason, "{}", judgement.message);
     }
     ctx.issuers.conclude(id, version(&issuer), observed);

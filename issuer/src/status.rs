@@ -121,7 +121,11 @@ pub(crate) fn issuer_patch(
     Some(json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": kind.kind(),
-        "metadata": { "name": issuer.name_any(), "namespace": issuer.namespace() },
+        "metadata": {
+            "name": issuer.name_any(),
+            "namespace": issuer.namespace(),
+            "resourceVersion": issuer.resource_version(),
+        },
         "status": { "conditions": [condition], "authorities": authorities },
     }))
 }
@@ -254,9 +258,11 @@ mod tests {
         };
         let mut issuer = Lean(Object::new("ca", &IssuerKind::Cluster.resource(), spec));
         issuer.metadata.generation = Some(3);
+        issuer.metadata.resource_version = Some("7".to_owned());
         let judgement = Judgement::not_ready("ErrGetKeyPair", "SecretMissing", "no Secret".to_owned());
         let patch = issuer_patch(&issuer, IssuerKind::Cluster, &judgement, &[], now()).unwrap();
         assert_eq!(patch["kind"], "TandemClusterIssuer");
+        assert_eq!(patch["metadata"]["resourceVersion"], "7", "on whatever is there");
         assert_eq!(patch["status"]["conditions"][0]["observedGeneration"], 3);
 
         issuer.status = Some(serde_json::from_value(patch["status"].clone()).unwrap());

@@ -8,13 +8,16 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use hyper::{Method, StatusCode};
-use kube::{ResourceExt, api::DynamicObject};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, DynamicObject},
+};
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::{Value, json};
 use tandem_tests::{
     IssuerProcess, Space,
     certificates::{OpenSsl, der, root_ca},
-    cluster::{CERTIFICATE_REQUEST, CLUSTER_ISSUER},
+    cluster::{CERTIFICATE_REQUEST, CLUSTER_ISSUER, ISSUER},
     faults::{FaultProxy, Trouble},
     issuer,
 };
@@ -22,7 +25,7 @@ use tokio::sync::oneshot;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
-    environment::{AUDIT, Environment, with_issuer},
+    environment::{AUDIT, Environment, allow_secrets, make_issuer, with_issuer},
     load::{Certificates, Progress, Step, accepted, ask_for_many},
     requests::{ask_plainly, get, issued},
 };
@@ -174,24 +177,70 @@ async fn a_write_of_an_issuer_that_was_killed_comes_too_late() -> Result<()> {
     let space = environment.space("late").await?;
     with_issuer(&space).await?;
     environment.issuer.process().kill()?;
-    let (release, until) = oneshot::channel();
-    let (done, answer) = oneshot::channel();
-    let delay = Mutex::new(Some(Trouble::Delay { until, done }));
-    let first_write = move |method: &Method, path: &str| {
-        let written = method == Method::PATCH && path.contains("/certificaterequests/late/status");
-        written.then(|| delay.lock().ok()?.take())?
-    };
-    let mut proxy = FaultProxy::start(&environment.control_plane, Box::new(first_write)).await?;
-    environment.issuer = IssuerProcess::of(&environment.control_plane).at(Some(&proxy.url)).start().await?;
     ask_plainly(&space, "late").await?;
-    while !proxy.passed.recv().await.context("no proxy")?.troubled {}
-    environment.issuer.process().kill()?;
+    let kept = KeptWrite::of(&mut environment, format!("{}/certificaterequests/late/status", space.name)).await?;
 
     environment.issuer = IssuerProcess::of(&environment.control_plane).start().await?;
     issued(&space, "late").await?;
     let before = get(&space, "late").await?;
-    release.send(()).ok().context("the write was not kept")?;
-    ensure!(answer.await? == StatusCode::CONFLICT, "the late write was not refused");
+    ensure!(kept.release().await? == StatusCode::CONFLICT, "the late write was not refused");
     ensure!(get(&space, "late").await? == before, "the late write changed something");
     Ok(())
+}
+
+/// What it would have said of an issuer is not true any more: another one has said more since, or it is another object.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuers_status_that_was_written_long_ago_comes_too_late() -> Result<()> {
+    let mut environment = environment().await?;
+    for made_anew in [false, true] {
+        environment.issuer.process().kill()?;
+        let space = environment.space("late-status").await?;
+        allow_secrets(&space).await?;
+        make_issuer(&space, "late").await?;
+        // That its Secret does not exist.
+        let kept = KeptWrite::of(&mut environment, format!("{}/tandemissuers/late/status", space.name)).await?;
+
+        if made_anew {
+            space.api(ISSUER)?.delete("late", &DeleteParams::default()).await?;
+            make_issuer(&space, "late").await?;
+        }
+        let ca = root_ca("late", &PKCS_ECDSA_P256_SHA256)?;
+        space.put_tls("late", &ca.as_ref().pem(), &ca.key().serialize_pem(), None).await?;
+        environment.issuer = IssuerProcess::of(&environment.control_plane).start().await?;
+        let before = space.wait_ready(ISSUER, "late").await?;
+        let answer = kept.release().await?;
+        ensure!(answer == StatusCode::CONFLICT, "made anew: {made_anew}; the late write was answered {answer}");
+        ensure!(space.api(ISSUER)?.get("late").await? == before, "the late write changed something");
+    }
+    Ok(())
+}
+
+/// A write that is on its way to the server, and whose sender is dead.
+struct KeptWrite {
+    release: oneshot::Sender<()>,
+    answer: oneshot::Receiver<StatusCode>,
+    _proxy: FaultProxy,
+}
+
+impl KeptWrite {
+    /// The first one to this path of an issuer that is started for it and killed then.
+    async fn of(environment: &mut Environment, path: String) -> Result<Self> {
+        let (release, until) = oneshot::channel();
+        let (done, answer) = oneshot::channel();
+        let delay = Mutex::new(Some(Trouble::Delay { until, done }));
+        let first_write = move |method: &Method, url: &str| {
+            (method == Method::PATCH && url.contains(&path)).then(|| delay.lock().ok()?.take())?
+        };
+        let mut proxy = FaultProxy::start(&environment.control_plane, Box::new(first_write)).await?;
+        environment.issuer = IssuerProcess::of(&environment.control_plane).at(Some(&proxy.url)).start().await?;
+        while !proxy.passed.recv().await.context("no proxy")?.troubled {}
+        environment.issuer.process().kill()?;
+        Ok(Self { release, answer, _proxy: proxy })
+    }
+
+    /// Lets it arrive; the server's answer.
+    async fn release(self) -> Result<StatusCode> {
+        self.release.send(()).ok().context("the write was not kept")?;
+        Ok(self.answer.await?)
+    }
 }
