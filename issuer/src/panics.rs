@@ -55,6 +55,7 @@ mod tests {
     use std::process::{Command, Output};
 
     use tandem_issuer_core::{Authority, authority::Material, signer::LocalKey};
+    use tracing_subscriber::filter::{LevelFilter, Targets};
 
     use super::*;
 
@@ -65,14 +66,15 @@ mod tests {
         let test = "panics::tests::a_panic_ends_the_process_and_tells_no_key";
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-        command.env(HOW, how).env("RUST_BACKTRACE", "full").env("RUST_LOG", "trace").output().unwrap()
+        command.env(HOW, how).env("RUST_BACKTRACE", "full").output().unwrap()
     }
 
     /// Panics with keys in hand, in the way in which it is told to.
     fn panic(how: &str) -> ! {
         end_the_process();
         if how != "without-log" {
-            crate::telemetry::log_to_stderr(crate::args::LogFormat::Text, None);
+            let everything = Targets::new().with_default(LevelFilter::TRACE);
+            crate::telemetry::log_to_stderr(crate::args::LogFormat::Text, everything, None);
         }
         let (certificate, pem) = (certificate(), key());
         let material = Material { certificates: Some(certificate.as_bytes()), key: Some(pem.as_bytes()), roots: None };

@@ -21,6 +21,9 @@
 {{- if not (regexMatch "^[1-9][0-9]*s$" (toString $value)) -}}
 {{- fail (printf "leaderElection.%s: %v is not a number of seconds with its unit, such as 60s" $name $value) -}}
 {{- end -}}
+{{- if or (gt (len $value) 5) (gt (trimSuffix "s" $value | int) 3600) -}}
+{{- fail (printf "leaderElection.%s: %s is more than an hour (3600s), the longest that a lease may last" $name $value) -}}
+{{- end -}}
 {{- end -}}
 {{- with .Values.leaderElection -}}
 {{- if not (and (lt (trimSuffix "s" .retryPeriod | int) (trimSuffix "s" .renewDeadline | int)) (lt (trimSuffix "s" .renewDeadline | int) (trimSuffix "s" .leaseDuration | int))) -}}
@@ -29,12 +32,12 @@
 {{- end -}}
 
 {{- range splitList "," .Values.logLevel -}}
-{{- if not (regexMatch "^(([A-Za-z0-9_:-]+(\\[.*\\])?|\\[.*\\])=)?(off|error|warn|info|debug|trace)$" (trim .)) -}}
+{{- if not (regexMatch "^([A-Za-z0-9_:-]+=)?(?i:off|error|warn|info|debug|trace)$" (trim .)) -}}
 {{- fail (printf "logLevel: %q is neither off, error, warn, info, debug or trace, nor one of these for a part of the program, such as kube=debug" .) -}}
 {{- end -}}
 {{- end -}}
 
-{{- $values := dict "namespace" "scope.namespaces" "cluster-resource-namespace" "clusterResourceNamespace" "admin-address" "admin.port" "admin-tls-cert" "admin.tls.secretName" "admin-tls-key" "admin.tls.secretName" "leader-elect" "replicaCount" "leader-election-namespace" "the release's namespace" "leader-election-lease-duration" "leaderElection.leaseDuration" "leader-election-renew-deadline" "leaderElection.renewDeadline" "leader-election-retry-period" "leaderElection.retryPeriod" "otlp-endpoint" "tracing.endpoint" "otlp-certificate" "tracing.caConfigMap" "log-format" "logFormat" -}}
+{{- $values := dict "namespace" "scope.namespaces" "cluster-resource-namespace" "clusterResourceNamespace" "admin-address" "admin.port" "admin-tls-cert" "admin.tls.secretName" "admin-tls-key" "admin.tls.secretName" "leader-elect" "the chart itself: replicas elect a leader, also one alone" "leader-election-namespace" "the release's namespace" "leader-election-lease-duration" "leaderElection.leaseDuration" "leader-election-renew-deadline" "leaderElection.renewDeadline" "leader-election-retry-period" "leaderElection.retryPeriod" "otlp-endpoint" "tracing.endpoint" "otlp-certificate" "tracing.caConfigMap" "log-format" "logFormat" -}}
 {{- range .Values.extraArgs -}}
 {{- with get $values (splitList "=" . | first | trimPrefix "--") -}}
 {{- fail (printf "extraArgs: this argument is given by the chart: it follows from %s" .) -}}

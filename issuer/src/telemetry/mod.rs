@@ -34,10 +34,13 @@ use crate::{
 /// How long spans that are not yet sent may take when the issuer stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How much may be logged.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// Whether there are traces.
 static TRACED: AtomicBool = AtomicBool::new(false);
 
-/// Why there are no traces, where they were asked for.
+/// Why it cannot tell of its work as it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Error(String);
@@ -49,11 +52,13 @@ pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 /// Begins to log, and to trace if the arguments say where to. Within a runtime.
 ///
 /// # Errors
-/// Where the endpoint is none, or its certificate cannot be checked.
+/// Where `RUST_LOG` says nothing that can be logged by, the endpoint is none, or its certificate cannot be checked.
 pub(crate) fn start(args: &TelemetryArgs) -> Result<Telemetry, Error> {
+    let wanted = std::env::var_os("RUST_LOG").unwrap_or_default();
+    let filter = filter(&wanted.to_string_lossy())?;
     let traces = otlp::provider(args)?;
     TRACED.store(traces.is_some(), Ordering::Relaxed);
-    log_to_stderr(args.log_format, traces.as_ref());
+    log_to_stderr(args.log_format, filter, traces.as_ref());
     Ok(Telemetry(traces))
 }
 
@@ -70,17 +75,43 @@ impl Telemetry {
     }
 }
 
-/// Logs in words on a terminal, in JSON lines elsewhere; `RUST_LOG` sets what is logged: a level, or levels by target.
-pub(crate) fn log_to_stderr(format: LogFormat, traces: Option<&SdkTracerProvider>) {
+/// What is logged by these words, as `RUST_LOG` has them and the chart's `logLevel`: a level, or levels of targets
+/// (`info,kube=debug`), apart by commas. What is of no target that is named is logged at the level that has none, or at `info`.
+///
+/// Read here, since [`Targets`] takes a level that is mistyped for a target, and blanks for a part of its name.
+fn filter(wanted: &str) -> Result<Targets, Error> {
+    let mut filter = Targets::new().with_default(LevelFilter::INFO);
+    if wanted.trim().is_empty() {
+        return Ok(filter);
+    }
+    for part in wanted.split(',').map(str::trim) {
+        let (target, level) = part.split_once('=').map_or((None, part), |(target, level)| (Some(target), level));
+        let named = |c: char| c.is_ascii_alphanumeric() || "_:-".contains(c);
+        let is_target = target.is_none_or(|target| !target.is_empty() && target.chars().all(named));
+        let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+        let level = level.parse::<LevelFilter>().ok().filter(|_| is_level);
+        filter = match (target, level.filter(|_| is_target)) {
+            (None, Some(level)) => filter.with_default(level),
+            (Some(target), Some(level)) => filter.with_target(target, level),
+            (_, None) => {
+                return Err(Error(format!(
+                    "RUST_LOG: {part:?} is neither {}, nor one of these for a part of the program, such as kube=debug",
+                    LEVELS.join(", ")
+                )));
+            }
+        };
+    }
+    Ok(filter)
+}
+
+/// Logs in words on a terminal, in JSON lines elsewhere.
+pub(crate) fn log_to_stderr(format: LogFormat, filter: Targets, traces: Option<&SdkTracerProvider>) {
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
         LogFormat::Auto => !terminal,
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
-    let wanted = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
-    let filter = wanted.and_then(|text| text.parse().ok());
-    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let filter = filter.and(filter_fn(|line| !is_said_otherwise(line) && !may_hold_a_body(line.target())));
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
     let lines = if json {
@@ -154,5 +185,44 @@ pub(crate) fn outcome(outcome: &Outcome, reason: &str) {
     span.set_attribute("reason", reason.to_owned());
     if matches!(outcome, Outcome::Failed(_) | Outcome::Retrying(_)) {
         span.set_status(Status::error(reason.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_is_logged_at_the_level_without_a_target() {
+        const IN_KUBE: &str = "kube_client::client";
+        let logs = |wanted: &str, target: &str, level: Level| filter(wanted).unwrap().would_enable(target, &level);
+        for wanted in ["", " ", "INFO", "info, kube_client=debug", "kube_client=debug", " kube_client=debug ,info"] {
+            let named = wanted.contains("kube");
+            assert_eq!(logs(wanted, IN_KUBE, Level::DEBUG), named, "{wanted:?}");
+            assert!(
+                logs(wanted, "tandem_issuer", Level::INFO) && !logs(wanted, "tandem_issuer", Level::DEBUG),
+                "{wanted:?}"
+            );
+        }
+        assert!(!logs("off,kube_client=debug", "tandem_issuer", Level::ERROR));
+        assert!(logs("info,opentelemetry-otlp=debug", "opentelemetry-otlp", Level::DEBUG));
+    }
+
+    #[test]
+    fn what_means_nothing_is_named() {
+        for (wanted, part) in [
+            ("debgu", "debgu"),
+            ("3", "3"),
+            ("info,kube=loud", "kube=loud"),
+            ("info,", ""),
+            ("kube=", "kube="),
+            ("=debug", "=debug"),
+            ("info, tandem_issuer[reconcile{request=x}]=trace", "tandem_issuer[reconcile{request=x}]=trace"),
+            ("kube client=debug", "kube client=debug"),
+            ("a=b=info", "a=b=info"),
+        ] {
+            let said = filter(wanted).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("RUST_LOG: {part:?} is neither off, error")), "{wanted}: {said}");
+        }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn provider(args: &TelemetryArgs) -> Result<Option<SdkTracerProvider>
     if endpoint.is_empty() {
         return Ok(None);
     }
-    let failed = |problem: String| Error(format!("--otlp-endpoint: {endpoint:?}: {problem}"));
+    let failed = |problem: String| Error(format!("--otlp-endpoint: {:?}: {problem}", shown(endpoint)));
     let what = || failed("it has to be a URL with http or https, such as http://collector:4318".to_owned());
     let url: Uri = format!("{endpoint}/v1/traces").parse().map_err(|_| what())?;
     let (Some(scheme @ ("http" | "https")), Some(authority)) = (url.scheme_str(), url.authority()) else {
@@ -90,6 +90,13 @@ pub(super) fn provider(args: &TelemetryArgs) -> Result<Option<SdkTracerProvider>
         resource = resource.with_service_name(env!("CARGO_PKG_NAME"));
     }
     Ok(Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build()))
+}
+
+/// An endpoint without a name and a password, which may stand before an `@`, also where it is no URL.
+fn shown(endpoint: &str) -> String {
+    let Some((before, address)) = endpoint.rsplit_once('@') else { return endpoint.to_owned() };
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| before.starts_with(scheme)).unwrap_or_default();
+    format!("{scheme}…@{address}")
 }
 
 /// Whether a file has certificates in PEM. It is read again by the client, which would not say what is wrong with it.
@@ -174,6 +181,7 @@ fn tell(address: &str, is_lost: &AtomicBool, problem: Option<String>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::LogFormat;
 
     #[test]
     fn what_becomes_of_spans_is_told_when_it_changes() {
@@ -183,6 +191,23 @@ mod tests {
             [(None, false), (lost(), true), (lost(), false), (None, true), (None, false), (lost(), true)]
         {
             assert_eq!(tell("collector:4318", &is_lost, problem.clone()), told, "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_named_without_its_password() {
+        for (endpoint, named) in [
+            ("collector:4318", "collector:4318"),
+            ("ftp://collector", "ftp://collector"),
+            ("ftp://name:secret@collector:4318", "…@collector:4318"),
+            ("http://name:se/c@ret@collector 4318", "http://…@collector 4318"),
+            ("https://name:secret@collector 4318/", "https://…@collector 4318"),
+            ("name:secret@collector", "…@collector"),
+        ] {
+            let otlp_endpoint = Some(endpoint.to_owned());
+            let args = TelemetryArgs { log_format: LogFormat::Auto, otlp_endpoint, otlp_certificate: None };
+            let said = provider(&args).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("--otlp-endpoint: {named:?}: ")) && !said.contains("ret"), "{said}");
         }
     }
 

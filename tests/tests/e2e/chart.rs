@@ -156,8 +156,10 @@ fn a_wrong_value_is_refused_by_its_name() -> Result<()> {
         ),
         ("logLevel=verbose", "logLevel: \"verbose\" is neither off, error, warn"),
         ("logLevel=kube=loud", "logLevel: \"kube=loud\" is neither off, error, warn"),
+        ("leaderElection.leaseDuration=3601s", "leaderElection.leaseDuration: 3601s is more than an hour"),
+        ("leaderElection.leaseDuration=99999999999999999999s", "is more than an hour (3600s)"),
         ("extraArgs={--cluster-resource-namespace=pki}", "it follows from clusterResourceNamespace"),
-        ("extraArgs={--leader-elect}", "it follows from replicaCount"),
+        ("extraArgs={--leader-elect}", "replicas elect a leader, also one alone"),
         ("scope.namespaces={shop},secretNamespaces={pki}", "leave out secretNamespaces and clusterResourceNamespace"),
         (
             "scope.namespaces={shop},clusterResourceNamespace=pki",
@@ -196,9 +198,8 @@ fn a_wrong_value_is_refused_by_its_name() -> Result<()> {
 #[test]
 fn a_value_that_is_right_is_taken() -> Result<()> {
     for right in [
-        "logLevel=info\\,kube=debug\\,tandem_issuer::reconcile[reconcile{request=x}]=trace\\,off",
         "prometheus.servicemonitor.enabled=true,prometheus.servicemonitor.interval=30000ms",
-        "leaderElection.leaseDuration=60s",
+        "leaderElection.leaseDuration=3600s",
         "extraArgs={--a=b}",
         "firstIssuer.enabled=true,firstIssuer.duration=1h30m,firstIssuer.renewBefore=1h29m",
         "firstIssuer.enabled=true,rbac.secretNames={internal-ca}",
@@ -281,6 +282,36 @@ fn the_program_takes_the_arguments_that_the_chart_gives_it() -> Result<()> {
         // 2: it does not know an argument.
         let said = String::from_utf8_lossy(&done.stderr);
         ensure!(done.status.code() == Some(1), "with {values:?} the chart's arguments are refused: {said}");
+    }
+    Ok(())
+}
+
+/// Neither takes what the other refuses, or throws away.
+#[test]
+fn the_program_logs_by_what_the_chart_takes() -> Result<()> {
+    for (wanted, right) in [
+        ("info", true),
+        ("OFF", true),
+        ("kube=debug", true),
+        ("info, kube=debug , tandem_issuer::reconcile=trace,opentelemetry-otlp=off", true),
+        ("verbose", false),
+        ("info,", false),
+        ("kube=", false),
+        ("kube client=debug", false),
+        ("info,tandem_issuer::reconcile[reconcile{request=x}]=trace", false),
+        ("[reconcile]=trace", false),
+    ] {
+        let value = format!("logLevel={}", wanted.replace(',', "\\,"));
+        let rendered = template(&["--set", &value]).map(drop);
+        let mut issuer = Command::new(tools::program("tandem-issuer")?);
+        let done = issuer.env_clear().env("RUST_LOG", wanted).args(["run", "--kubeconfig", "/nowhere"]).output()?;
+        let said = String::from_utf8_lossy(&done.stderr);
+        let begun = said.contains("the kubeconfig: ");
+        ensure!(begun != said.contains("RUST_LOG: "), "{wanted:?}: {said}");
+        ensure!(
+            (rendered.is_ok(), begun) == (right, right),
+            "{wanted:?}: the chart says {rendered:?}, the program {said}"
+        );
     }
     Ok(())
 }
