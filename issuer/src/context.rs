@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -106,13 +107,9 @@ pub(crate) struct Context {
     pub(crate) issuers: Issuers,
     pub(crate) leadership: Leadership,
     announcer: Announcer,
-    told: Mutex<HashMap<String, Option<String>>>,
-    finished: Mutex<HashMap<String, Option<String>>>,
+    told: Mutex<Memory>,
+    finished: Mutex<Memory>,
 }
-
-/// How many objects are remembered. Forgetting is harmless: an event is told again, or a certificate signed that the API
-/// server then does not take.
-const MOST: usize = 10_000;
 
 impl Context {
     pub(crate) fn new(client: Client, issuers: Issuers, leadership: Leadership, announcer: Announcer) -> Self {
@@ -128,12 +125,13 @@ impl Context {
     /// Whether this event was the last that was told by itself, without a status, about the object with this UID. It is
     /// taken for told from now on.
     pub(crate) fn has_told(&self, uid: String, event: &Event) -> bool {
-        remember(&self.told, uid, event.note.clone()).is_some_and(|before| before == event.note)
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.keep(uid, event.note.clone()).is_some_and(|before| before == event.note)
     }
 
     /// This version of the object with this UID has been brought to its end. The watch brings what was written a little later.
     pub(crate) fn finish(&self, uid: String, version: Option<String>) {
-        remember(&self.finished, uid, version);
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).keep(uid, version);
     }
 
     /// Whether this version of the object has been brought to its end.
@@ -143,15 +141,49 @@ impl Context {
     }
 }
 
-/// Keeps the last text about the object with this UID; returns the one before.
-fn remember(
-    known: &Mutex<HashMap<String, Option<String>>>,
-    uid: String,
-    text: Option<String>,
-) -> Option<Option<String>> {
-    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    if known.len() >= MOST {
-        known.clear();
+/// The last text about each of many objects, by their UIDs. Those about which nothing was kept for the longest time are forgotten,
+/// so that what is deleted takes no room for ever. That is harmless: an event is told again, or a certificate signed that the API
+/// server then does not take.
+#[derive(Default)]
+struct Memory {
+    new: HashMap<String, Option<String>>,
+    old: HashMap<String, Option<String>>,
+}
+
+impl Memory {
+    /// At most as many are new, and as many old.
+    const MOST: usize = 5_000;
+
+    /// Keeps this; what was known before.
+    fn keep(&mut self, uid: String, text: Option<String>) -> Option<Option<String>> {
+        if self.new.len() >= Self::MOST && !self.new.contains_key(&uid) {
+            self.old = mem::take(&mut self.new);
+        }
+        let before = self.old.remove(&uid);
+        self.new.insert(uid, text).or(before)
     }
-    known.insert(uid, text)
+
+    fn get(&self, uid: &str) -> Option<&Option<String>> {
+        self.new.get(uid).or_else(|| self.old.get(uid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_last_is_remembered_and_what_is_old_is_forgotten() {
+        let mut memory = Memory::default();
+        let text = |number: usize| Some(number.to_string());
+        for number in 0..10 * Memory::MOST {
+            assert_eq!(memory.keep(number.to_string(), text(number)), None);
+            // Nor does one about which something is kept again and again make others be forgotten.
+            assert_eq!(memory.keep("kept".to_owned(), text(number)), number.checked_sub(1).map(text));
+            let last = number.saturating_sub(Memory::MOST / 2);
+            assert_eq!(memory.get(&last.to_string()), Some(&text(last)));
+        }
+        assert_eq!(memory.get("0"), None);
+        assert!(memory.new.len() + memory.old.len() <= 2 * Memory::MOST);
+    }
 }

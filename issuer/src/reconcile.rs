@@ -133,7 +133,7 @@ async fn ask<R: SigningRequest>(
     issuer: &Observed,
     client: &Client,
 ) -> Result<(bool, Option<BTreeMap<String, String>>), Error> {
-    let may_refer = may_refer(request, id, issuer, client).await?;
+    let may_refer = may_refer(request, core, id, issuer, client).await?;
     let counts = may_refer && !core.finished && core.approval == Approval::Approved;
     let labels = if counts { labels(core, issuer, client).await? } else { None };
     Ok((may_refer, labels))
@@ -172,11 +172,11 @@ pub(crate) async fn labels(
 /// Whether the request may refer to its issuer. Asked of the API server only where the answer counts.
 pub(crate) async fn may_refer<R: SigningRequest>(
     request: &R,
+    core: &Request<'_>,
     id: &IssuerId,
     issuer: &Observed,
     client: &Client,
 ) -> Result<bool, Error> {
-    let core = request.to_core();
     if core.finished || core.approval != Approval::Approved || matches!(issuer, Observed::Missing(_)) {
         return Ok(true);
     }

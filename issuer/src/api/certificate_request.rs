@@ -122,14 +122,6 @@ impl CertificateRequest {
     fn is_true(&self, type_: &str) -> bool {
         self.condition(type_).is_some_and(|condition| condition.status == "True")
     }
-
-    fn approval(&self) -> Approval {
-        match () {
-            () if self.is_true("Denied") => Approval::Denied,
-            () if self.is_true("Approved") => Approval::Approved,
-            () => Approval::Undecided,
-        }
-    }
 }
 
 impl SigningRequest for CertificateRequest {
@@ -146,6 +138,14 @@ impl SigningRequest for CertificateRequest {
         issued.is_some_and(|certificate| !certificate.is_empty())
             || self.is_true("InvalidRequest")
             || self.condition("Ready").is_some_and(settled)
+    }
+
+    fn approval(&self) -> Approval {
+        match () {
+            () if self.is_true("Denied") => Approval::Denied,
+            () if self.is_true("Approved") => Approval::Approved,
+            () => Approval::Undecided,
+        }
     }
 
     fn approved_at(&self) -> Option<Timestamp> {

@@ -53,6 +53,11 @@ impl SigningRequest for CertificateSigningRequest {
         issued.is_some_and(|certificate| !certificate.0.is_empty()) || has(self, "Failed") || has(self, "Denied")
     }
 
+    /// One that was denied is finished.
+    fn approval(&self) -> Approval {
+        if has(self, "Approved") { Approval::Approved } else { Approval::Undecided }
+    }
+
     fn approved_at(&self) -> Option<Timestamp> {
         let mut conditions = self.status.iter().flat_map(|status| status.conditions.iter().flatten());
         conditions.find(|condition| condition.type_ == "Approved")?.last_transition_time.as_ref().map(|time| time.0)
@@ -64,7 +69,7 @@ impl SigningRequest for CertificateSigningRequest {
         Request {
             api: decide::Api::Kubernetes,
             finished: self.finished(),
-            approval: if has(self, "Approved") { Approval::Approved } else { Approval::Undecided },
+            approval: self.approval(),
             csr: &self.spec.request.0,
             duration: match annotation(DURATION) {
                 Some(text) => duration(text).map(Some).ok_or(text),

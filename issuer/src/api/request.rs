@@ -8,7 +8,10 @@ use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::{Api, Client, Resource};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tandem_issuer_core::{Error, decide::Request};
+use tandem_issuer_core::{
+    Error,
+    decide::{Approval, Request},
+};
 
 use super::IssuerId;
 use crate::outcome::Outcome;
@@ -25,6 +28,9 @@ pub(crate) trait SigningRequest:
 
     /// Whether nothing will change any more.
     fn finished(&self) -> bool;
+
+    /// What has been decided about it.
+    fn approval(&self) -> Approval;
 
     /// When it was approved, where that is known.
     fn approved_at(&self) -> Option<Timestamp>;

@@ -38,11 +38,28 @@ pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
 const OF_AN_ISSUER: [&str; 3] = ["issuer_kind", "issuer_namespace", "issuer_name"];
 
-/// What is seen of the requests that wait, when somebody asks: of each its kind, whether it is decided about, and since when
-/// it exists.
-type Wait = (String, Approval, Option<Timestamp>);
+/// What is told of the requests that wait, by what has been decided about them.
+const WAITING: [(&str, Approval); 2] = [("approved", Approval::Approved), ("undecided", Approval::Undecided)];
 
-type LookAtWaits = Box<dyn Fn() -> Vec<Wait> + Send>;
+/// How old what is told of them may be: who asks more often does not have thousands of them counted again.
+const AS_OF: Duration = Duration::from_secs(1);
+
+/// What is seen of the requests of a store that wait, in the order of [`WAITING`].
+type LookAtWaits = Box<dyn Fn() -> [Waits; WAITING.len()] + Send>;
+
+/// Requests that wait: how many, and since when the oldest of them exists.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waits {
+    number: i64,
+    oldest: Option<Timestamp>,
+}
+
+impl Waits {
+    fn add(&mut self, other: Self) {
+        self.number += other.number;
+        self.oldest = [self.oldest, other.oldest].into_iter().flatten().min();
+    }
+}
 
 pub(crate) struct Metrics {
     catalog: Catalog,
@@ -63,7 +80,14 @@ pub(crate) struct Metrics {
     last_good_ca: Metric<Gauge, 3>,
     ca_not_after: Metric<Gauge, 3>,
     leader: Metric<Gauge, 0>,
-    waits: Mutex<Vec<LookAtWaits>>,
+    waits: Mutex<Stores>,
+}
+
+/// The stores of requests, by their kinds, and when they were looked at last.
+#[derive(Default)]
+struct Stores {
+    looks: Vec<(String, LookAtWaits)>,
+    looked: Option<Timestamp>,
 }
 
 impl Metrics {
@@ -174,28 +198,38 @@ impl Metrics {
     }
 
     fn look_at_waits(&self, now: Timestamp) {
-        let waits: Vec<_> = {
-            let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-            waits.iter().flat_map(|look| look()).collect()
-        };
+        let mut stores = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        if stores.looked.is_some_and(|looked| (looked..looked + AS_OF).contains(&now)) {
+            return;
+        }
+        stores.looked = Some(now);
         for kind in ["certificaterequests", "certificatesigningrequests"] {
-            for (label, approval) in [("approved", Approval::Approved), ("undecided", Approval::Undecided)] {
-                let those = waits.iter().filter(|(its, decision, _)| its == kind && *decision == approval);
-                let ages: Vec<_> = those.map(|(_, _, created)| seconds_since(*created, now)).collect();
-                self.waiting.of([kind, label]).set(i64::try_from(ages.len()).unwrap_or(i64::MAX));
-                self.oldest_wait.of([kind, label]).set(ages.into_iter().fold(0.0, f64::max));
+            let mut waits = [Waits::default(); WAITING.len()];
+            for (_, look) in stores.looks.iter().filter(|(its, _)| its == kind) {
+                waits.iter_mut().zip(look()).for_each(|(waits, seen)| waits.add(seen));
+            }
+            for ((label, _), waits) in WAITING.into_iter().zip(waits) {
+                self.waiting.of([kind, label]).set(waits.number);
+                self.oldest_wait.of([kind, label]).set(seconds_since(waits.oldest, now));
             }
         }
     }
 
     /// The unfinished requests of a store are counted when somebody asks.
     pub(crate) fn watch_requests<R: SigningRequest>(&self, store: Store<R>) {
-        let wait = |request: &R| {
-            let created = request.meta().creation_timestamp.as_ref().map(|time| time.0);
-            (R::plural(&()).into_owned(), request.to_core().approval, created)
+        let look = move || {
+            let mut waits = [Waits::default(); WAITING.len()];
+            for request in store.state() {
+                let approval = request.approval();
+                let oldest = request.meta().creation_timestamp.as_ref().map(|time| time.0);
+                if let Some(place) = WAITING.iter().position(|(_, waiting)| *waiting == approval) {
+                    waits[place].add(Waits { number: 1, oldest });
+                }
+            }
+            waits
         };
-        let look = move || store.state().iter().map(|request| wait(request)).collect();
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(look));
+        let mut stores = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.looks.push((R::plural(&()).into_owned(), Box::new(look)));
     }
 
     /// An outcome has been told.

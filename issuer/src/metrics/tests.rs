@@ -1,5 +1,7 @@
 //! Each metric has the value that it should, by what `/metrics` shows.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::{reflector::store::Writer, watcher::Event};
 use serde_json::json;
 use tandem_issuer_core::{Error as CoreError, Issued};
 
@@ -179,21 +181,34 @@ fn what_an_alert_takes_an_increase_of_is_there_before_it_happens() {
     );
 }
 
+fn waiting_request(name: &str, conditions: &[&str], created: Option<Timestamp>) -> CertificateRequest {
+    let conditions: Vec<_> = conditions.iter().map(|type_| json!({"type": type_, "status": "True"})).collect();
+    let mut request: CertificateRequest = serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "spec": {"request": "", "issuerRef": {"name": "ca"}},
+        "status": {"conditions": conditions},
+    }))
+    .unwrap();
+    request.metadata.creation_timestamp = created.map(Time);
+    request
+}
+
 /// An age is never negative, and the oldest counts.
 #[test]
 fn what_waits_is_counted_by_kind_and_approval() {
     let metrics = Metrics::new();
     let at = |second| Some(Timestamp::from_second(second).unwrap());
-    let waits = move || {
-        let kind = || "certificaterequests".to_owned();
-        vec![
-            (kind(), Approval::Approved, at(100)),
-            (kind(), Approval::Approved, at(70)),
-            (kind(), Approval::Undecided, at(500)),
-            (kind(), Approval::Denied, at(1)),
-        ]
-    };
-    metrics.waits.lock().unwrap().push(Box::new(waits));
+    // Of two namespaces.
+    let mut writers = [Writer::<CertificateRequest>::default(), Writer::default()];
+    for (place, name, conditions, created) in [
+        (0, "approved", &["Approved"][..], at(100)),
+        (1, "older", &["Approved"], at(70)),
+        (1, "undecided", &[], at(500)),
+        (1, "denied", &["Approved", "Denied"], at(1)),
+    ] {
+        writers[place].apply_watcher_event(&Event::Apply(waiting_request(name, conditions, created)));
+    }
+    writers.iter().for_each(|writer| metrics.watch_requests(writer.as_reader()));
     metrics.look_at_waits(Timestamp::from_second(100).unwrap());
     let text = metrics.catalog.text().unwrap();
     assert_lines(
@@ -206,4 +221,17 @@ fn what_waits_is_counted_by_kind_and_approval() {
             r#"request_age_seconds{kind="certificaterequests",approval="undecided"} 0.0"#,
         ],
     );
+    // Not again within the second, however many ask.
+    let told = |metrics: &Metrics, millisecond| {
+        metrics.look_at_waits(Timestamp::from_millisecond(millisecond).unwrap());
+        let text = metrics.catalog.text().unwrap();
+        let line =
+            text.lines().find(|line| line.contains(r#"waiting{kind="certificaterequests",approval="undecided"}"#));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<i64>().ok())
+    };
+    writers[0].apply_watcher_event(&Event::Apply(waiting_request("new", &[], at(100))));
+    assert_eq!((told(&metrics, 100_999), told(&metrics, 101_000)), (Some(1), Some(2)));
+    // Nor never again where the clock is set back.
+    writers[0].apply_watcher_event(&Event::Delete(waiting_request("new", &[], at(100))));
+    assert_eq!(told(&metrics, 50_000), Some(1));
 }

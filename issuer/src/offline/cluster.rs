@@ -39,9 +39,10 @@ pub(super) fn explain(target: &str, args: &Explain, now: Timestamp) -> Result<Re
                 note(&[missing(&id, other.as_ref())]);
             }
         }
+        let core = request.to_core(None);
         let allowed = match &request {
-            Request::CertManager(request) => may_refer(request.as_ref(), &id, &issuer, &client).await,
-            Request::Kubernetes(request) => may_refer(request.as_ref(), &id, &issuer, &client).await,
+            Request::CertManager(request) => may_refer(request.as_ref(), &core, &id, &issuer, &client).await,
+            Request::Kubernetes(request) => may_refer(request.as_ref(), &core, &id, &issuer, &client).await,
         };
         let allowed = allowed.unwrap_or_else(|error| {
             note(&[format!(
@@ -50,7 +51,7 @@ pub(super) fn explain(target: &str, args: &Explain, now: Timestamp) -> Result<Re
             true
         });
         let seen = if allowed { issuer.to_core() } else { CoreIssuer::Forbidden };
-        let labels = labels(&request.to_core(None), &issuer, &client).await;
+        let labels = labels(&core, &issuer, &client).await;
         let labels = labels.map_err(|error| End::bad(format!("the labels of the request's namespace: {error}")))?;
         let request = request.to_core(labels.as_ref());
         Ok(look((name, id.to_string()), request, &seen, args.assume_approved, now))
