@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use tandem_vm::model::KNOWN_KEYS;
 use tempfile::TempDir;
 
+use crate::inject_mongod::injected_for;
 use crate::support::{EXAMPLES, MONGODB, example, guest_files, output, render, said, skipped, tool, write_guest};
 
 fn all_user_data() -> Vec<String> {
@@ -105,7 +106,7 @@ pub(crate) fn verify_units(user_data: &str) -> Option<Output> {
     fs::write(units.join(&service), database).unwrap();
     // What drop-ins of ours start.
     fs::create_dir_all(root.join("usr/bin")).unwrap();
-    for program in ["redis-server", "valkey-server"] {
+    for program in ["mongod", "postgres", "pg_ctlcluster", "redis-server", "valkey-server"] {
         fs::copy("/bin/true", root.join("usr/bin").join(program)).unwrap();
     }
     // As `systemctl enable` does.
@@ -136,9 +137,17 @@ pub(crate) fn about_us(verdict: &Output) -> Vec<String> {
     said(verdict).lines().filter(ours).map(str::to_owned).collect()
 }
 
+/// What `inject` adds for each database as the packages of each family have it.
+fn all_injected() -> Vec<String> {
+    let families = ["rhel", "debian"];
+    let all = ["mongodb", "postgresql", "redis"].into_iter().flat_map(|database| families.map(|os| (database, os)));
+    all.map(|(database, os)| injected_for(&["--database", database, "--os", os, "--delivery", "filesystem"]).0)
+        .collect()
+}
+
 #[test]
 fn systemd_accepts_the_units_and_their_order() {
-    for user_data in all_user_data() {
+    for user_data in all_user_data().into_iter().chain(all_injected()) {
         let Some(verdict) = verify_units(&user_data) else { return };
         assert_eq!(about_us(&verdict), [""; 0], "{}", said(&verdict));
     }
@@ -153,5 +162,11 @@ fn systemd_finds_planted_faults() {
     ] {
         let Some(verdict) = verify_units(&user_data.replace(from, to)) else { return };
         assert!(about_us(&verdict).iter().any(|line| line.contains(complaint)), "{complaint}: {}", said(&verdict));
+    }
+    for (user_data, start) in all_injected().into_iter().zip(["mongod", "mongod", "postgres"]) {
+        let elsewhere = user_data.replace(&format!("/usr/bin/{start} "), &format!("/opt/{start} "));
+        let Some(verdict) = verify_units(&elsewhere) else { return };
+        let complaint = format!("/opt/{start} is not executable");
+        assert!(about_us(&verdict).iter().any(|line| line.contains(&complaint)), "{complaint}: {}", said(&verdict));
     }
 }

@@ -1,7 +1,6 @@
 //! The guest's files and commands, for every database, family and way of delivery.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use tandem_vm::guest::{
@@ -11,7 +10,7 @@ use tandem_vm::spec::Family;
 use tempfile::TempDir;
 
 use crate::gates::{about_us, schema, shellcheck, verify_units};
-use crate::support::{output, said, write_guest};
+use crate::support::{output, program, said, write_guest};
 
 fn virtiofs() -> Source {
     Source::Filesystem { tag: "certificate".to_owned() }
@@ -229,7 +228,6 @@ fn a_disk_on_any_bus_is_found_by_the_whole_of_its_serial() {
         let tls = GuestTls::files_only(source, "/etc/ssl/tandem");
         write_guest(&user_data(&tls.write_files().unwrap(), &[]), guest.path());
         let bin = guest.path().join("bin");
-        fs::create_dir_all(&bin).unwrap();
         fs::create_dir_all(guest.path().join("etc")).unwrap();
         // udev's database, as a guest with these disks would print it; what is mounted is what is of interest.
         program(&bin.join("udevadm"), &format!("[ \"$1\" = info ] || exit 0\ncat <<'END'\n{database}END"));
@@ -276,10 +274,4 @@ fn a_disk_on_any_bus_is_found_by_the_whole_of_its_serial() {
         filesystem.contains("the filesystem certificate does not mount: asked to mount: -t virtiofs"),
         "{filesystem}"
     );
-}
-
-fn program(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -65,6 +65,7 @@ mod script_postgresql;
 mod script_redis;
 mod script_reload;
 mod script_replset;
+mod script_settings;
 mod script_tls;
 mod secret;
 mod served;

@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) refuse: usize,
     /// Takes the configuration, but the answer is never sent: the one who asks is cut off in the middle.
     pub(crate) silent: bool,
+    /// Says so many times after the set was initiated that there is none: a member needs a moment to put it on disk.
+    pub(crate) slow: usize,
     /// Members that were asked for their state, by number, in the order of the questions.
     pub(crate) asked: Vec<usize>,
 }
@@ -173,6 +175,10 @@ fn answer(command: &Value, shared: &Shared, member: usize) -> Option<Value> {
             if command.get("lsid").is_some() {
                 world.asked.push(member);
                 shared.changed.notify_all();
+                if world.slow > 0 && !world.initiated.is_empty() {
+                    world.slow -= 1;
+                    return Some(hello(&Member::New));
+                }
             }
             Some(hello(&world.members[member]))
         }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::{example, output, render, said, tool, write_guest};
+use crate::support::{example, output, program, render, said, tool, write_guest};
 
 fn guest() -> TempDir {
     let guest = TempDir::new().unwrap();
@@ -15,8 +15,9 @@ fn guest() -> TempDir {
     guest
 }
 
+/// Programs of `bin` beneath the guest's folder are found first.
 fn run(guest: &Path, args: &[&str]) -> Output {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    let path = format!("{}:{}:/usr/sbin:/sbin", guest.join("bin").display(), std::env::var("PATH").unwrap());
     output(
         Command::new("sh")
             .env("PATH", path)
@@ -74,6 +75,14 @@ fn a_disk_that_cannot_be_read_does_not_count_as_empty() {
     let done = run(guest.path(), &["format", guest.path().join("none").to_str().unwrap()]);
     assert_eq!(done.status.code(), Some(1));
     assert!(said(&done).contains("cannot be read"), "{}", said(&done));
+    // Nor where blkid cannot tell: this one ends as the real one does when it is ambivalent.
+    let (path, name) = disk(guest.path());
+    let before = start(&path);
+    program(&guest.path().join("bin/blkid"), "exit 8");
+    let done = run(guest.path(), &["format", &name]);
+    let expected = format!("tandem-data: blkid ended with status 8 on {name}; it is left alone\n");
+    assert_eq!((done.status.code(), said(&done)), (Some(1), expected));
+    assert!(start(&path) == before);
 }
 
 #[test]
@@ -91,8 +100,10 @@ fn the_folder_is_given_to_the_user_only_if_it_is_not_theirs() {
     assert_eq!((done.status.code(), said(&done).as_str()), (Some(0), ""));
     if me.trim() == "root" {
         let done = own("daemon");
-        assert!(done.status.success(), "{}", said(&done));
-        let uid: u32 = said(&output(Command::new("id").args(["-u", "daemon"]))).trim().parse().unwrap();
+        let id = |option: &str| said(&output(Command::new("id").args([option, "daemon"]))).trim().to_owned();
+        let expected = format!("tandem-data: giving {} to daemon ({}:{})\n", data.display(), id("-u"), id("-g"));
+        assert_eq!((done.status.code(), said(&done)), (Some(0), expected));
+        let uid: u32 = id("-u").parse().unwrap();
         for path in [data.clone(), data.join("file"), data.join("link")] {
             assert_eq!(fs::symlink_metadata(path).unwrap().uid(), uid);
         }
@@ -103,9 +114,37 @@ fn the_folder_is_given_to_the_user_only_if_it_is_not_theirs() {
     assert!(said(&done).contains("there is no user"), "{}", said(&done));
 }
 
+/// `restorecon` stands in for SELinux's, which is real in PostgreSQL's guest. A new filesystem has no label, also where it is
+/// root's and the database is, too.
+#[test]
+fn the_folder_gets_its_label_whoever_owns_it() {
+    let guest = guest();
+    let data = guest.path().join("data").display().to_string();
+    fs::create_dir(&data).unwrap();
+    let (labels, fails) = (guest.path().join("labels"), guest.path().join("fails"));
+    let text = format!("echo \"$*\" >>{}; [ ! -e {} ]", labels.display(), fails.display());
+    program(&guest.path().join("bin/restorecon"), &text);
+    let me = said(&output(Command::new("id").arg("-un"))).trim().to_owned();
+    let done = run(guest.path(), &["own", &data, &me]);
+    assert_eq!((done.status.code(), said(&done).as_str()), (Some(0), ""));
+    assert_eq!(fs::read_to_string(&labels).unwrap(), format!("{data}\n"));
+    fs::write(fails, "").unwrap();
+    let other = if me == "root" { "daemon" } else { &me };
+    let done = run(guest.path(), &["own", &data, other]);
+    let expected = format!("restorecon failed; SELinux may keep the database from writing to {data}\n");
+    assert!(done.status.success() && said(&done).contains(&expected), "{}", said(&done));
+    let option = if me == "root" { "-R " } else { "" };
+    assert_eq!(fs::read_to_string(&labels).unwrap(), format!("{data}\n{option}{data}\n"));
+}
+
 #[test]
 fn it_explains_itself() {
     let guest = guest();
     assert!(said(&run(guest.path(), &["--help"])).contains("Usage: tandem-data"));
-    assert_eq!(run(guest.path(), &[]).status.code(), Some(2));
+    for (arguments, why) in [(&[][..], "''"), (&["mend"], "'mend'")] {
+        let done = run(guest.path(), arguments);
+        assert_eq!(done.status.code(), Some(2));
+        let expected = format!("tandem-data: format or own is needed, not {why}\nUsage: tandem-data");
+        assert!(said(&done).starts_with(&expected), "{}", said(&done));
+    }
 }

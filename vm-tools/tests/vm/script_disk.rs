@@ -2,7 +2,7 @@
 //! mount, which would have to be root and to find an ISO there, is played. Really mounted it is in the guests' tests.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,21 +10,16 @@ use tempfile::TempDir;
 
 use crate::live::eventually;
 use crate::secret::{authority, lay_out, secret};
-use crate::support::{example, finish, render, said, skipped, start, tool, write_guest};
+use crate::support::{example, finish, program, render, said, skipped, start, tool, write_guest};
 
 /// Any block device.
-fn block_device() -> Option<PathBuf> {
+pub(crate) fn block_device() -> Option<PathBuf> {
     let is_block = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device());
     let found = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().path()).find(is_block);
     if found.is_none() {
         skipped("/dev has no block device");
     }
     found
-}
-
-fn program(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
@@ -49,7 +44,6 @@ fn a_disk_that_comes_late_is_waited_for_and_one_with_a_longer_serial_is_not_it()
     symlink(&device, format!("{disk}0")).unwrap();
 
     // Each look that found nothing is followed by a sleep.
-    fs::create_dir(at("bin")).unwrap();
     let (slept, mounted, source) = (at("slept"), at("mounted"), at("secret"));
     program(&at("bin/udevadm"), "exit 0");
     let sleep = tool("sleep").unwrap();

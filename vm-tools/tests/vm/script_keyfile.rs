@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::{example, guest_files, output, render, said};
+use crate::script_disk::block_device;
+use crate::support::{example, guest_files, output, program, render, said};
 
 const KEY: &str = "dGhlIGtleSBvZiB0aGUgc2V0IG9mIHRlc3Rz";
 
@@ -119,4 +120,38 @@ fn settings_and_users_that_are_not_there_are_named() {
     let expected = "tandem-keyfile: there is no user nobody-of-this-name yet; install the database first\n";
     assert_eq!(said_of(&guest), expected);
     assert!(!guest.target().exists());
+}
+
+#[test]
+fn a_target_that_is_a_folder_is_left_alone() {
+    let guest = Guest::new();
+    fs::create_dir_all(guest.target()).unwrap();
+    let expected = format!("tandem-keyfile: {} is a folder; remove it\n", guest.target().display());
+    let done = guest.install(KEY);
+    assert_eq!((done.status.code(), said(&done)), (Some(1), expected));
+}
+
+/// What stands at the disk's place is a block device of this machine, and mount one that finds no ISO there.
+#[test]
+fn a_disk_that_is_missing_or_holds_something_else_is_named() {
+    let guest = Guest::new();
+    let path = |name: &str| guest.folder.path().join(name);
+    program(&path("bin/udevadm"), "exit 0");
+    program(&path("bin/mount"), "exit 32");
+    let run = || {
+        let mut command = Command::new("sh");
+        command.env("PATH", format!("{}:{}", path("bin").display(), std::env::var("PATH").unwrap()));
+        output(command.arg(path("tandem-keyfile")).arg("--config").arg(path("keyfile.conf")).args(["--wait", "0"]))
+    };
+    let done = run();
+    let expected = "tandem-keyfile: no disk at /dev/none after 0 seconds; the VirtualMachine must have a disk with this \
+                    serial on the virtio bus\n";
+    assert_eq!((done.status.code(), said(&done).as_str()), (Some(1), expected));
+    // The disk is mounted beneath /run, which is root's.
+    let (Some(device), "root") = (block_device(), &*guest.owner) else { return };
+    let settings = fs::read_to_string(path("keyfile.conf")).unwrap();
+    fs::write(path("keyfile.conf"), settings.replace("/dev/none", &device.display().to_string())).unwrap();
+    let done = run();
+    let expected = format!("tandem-keyfile: {} does not mount as iso9660\n", device.display());
+    assert_eq!((done.status.code(), said(&done)), (Some(1), expected));
 }

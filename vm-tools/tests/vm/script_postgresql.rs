@@ -165,6 +165,25 @@ fn the_key_of_another_certificate_leaves_the_old_one_served_and_is_reported_once
     live.tick_is_silent();
 }
 
+#[test]
+fn a_data_folder_without_a_server_is_named() {
+    let (live, authority) = (Live::new(), authority());
+    let mut tls = live.tls(Reload::PostgreSql { data: Some(live.text("data")) }, 1, StartTls::PostgreSql);
+    tls.endpoint = None;
+    live.configure(&tls);
+    live.renew(&secret(&authority));
+    live.boot();
+    let expected = format!("{}/postmaster.pid does not tell the server's process", live.text("data"));
+    for pid in [None, Some(""), Some("-1\n"), Some("here\n")] {
+        if let Some(pid) = pid {
+            fs::create_dir_all(live.path("data")).unwrap();
+            live.write("data/postmaster.pid", pid, 0o600);
+        }
+        live.renew(&secret(&authority));
+        live.tick_says(1, &[&expected, "the old files are back in place, but"]);
+    }
+}
+
 /// A certificate that is right in itself, and that OpenSSL's security level, as Debian sets it, keeps a server from using.
 pub(crate) fn weak(live: &Live) -> Secret {
     let (key, crt) = (live.text("weak.key"), live.text("weak.crt"));

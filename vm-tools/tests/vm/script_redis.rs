@@ -141,6 +141,9 @@ fn a_wrong_password_brings_the_old_files_back_and_is_said() {
         assert!(redis.serves(&old));
         live.two_hours_pass();
     }
+    fs::remove_file(live.path("credentials")).unwrap();
+    live.tick_says(1, &["/credentials cannot be read", "the old files are back in place, and served"]);
+    live.two_hours_pass();
     live.write("credentials", &format!("default\n{PASSWORD}"), 0o600);
     live.tick_says(0, &["the service has taken them"]);
     assert!(redis.serves(&new));

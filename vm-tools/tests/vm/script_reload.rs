@@ -4,9 +4,10 @@ use std::fs;
 
 use tandem_vm::guest::{Reload, StartTls};
 
-use crate::live::{Live, eventually};
+use crate::live::{Live, Server, as_server, eventually, server_user};
+use crate::script_tls::bare_path;
 use crate::secret::{Secret, authority, secret};
-use crate::support::{finish, output, said, start};
+use crate::support::{finish, output, said, start, tool};
 
 /// A guest with a command of the user's that notes down which certificate it was run for. Nothing is asked for its TLS.
 fn with_command(command: &str) -> (Live, [Secret; 3]) {
@@ -44,13 +45,14 @@ fn a_command_that_fails_brings_the_old_files_back() {
     live.tick_says(0, &["taken"]);
     live.write("fails", "", 0o644);
     live.renew(&new);
-    live.tick_says(1, &["tls-reload ended with status 3", "the old files are back in place, but"]);
+    let back = "the service did not take them: the old files are back in place, but it did not take those either";
+    live.tick_says(1, &["tls-reload ended with status 3", back]);
     assert_eq!((live.read("tls/tls.crt"), live.read("tls/tls.key")), (old.chain.clone(), old.key.clone()));
     let before = told(&live);
     live.tick_is_silent();
     assert_eq!(told(&live), before, "tried again at once");
     live.two_hours_pass();
-    live.tick_says(1, &["the old files are back in place, but"]);
+    live.tick_says(1, &[back]);
     assert_eq!(told(&live), before + 2);
     fs::remove_file(live.path("fails")).unwrap();
     // The old Secret comes back: it is what is served, so there is nothing to do, and what was refused is forgotten.
@@ -61,13 +63,98 @@ fn a_command_that_fails_brings_the_old_files_back() {
     assert_eq!(live.read("tls/tls.crt"), newer.chain);
 }
 
+/// As where the Secret comes to a guest that has been running: nothing was there before it.
 #[test]
-fn a_user_who_is_not_there_yet_is_reported_once() {
+fn where_there_is_nothing_to_go_back_to_the_new_files_stay() {
+    let (live, [secret, ..]) = with_command("exit 3");
+    let expected = "the service did not take them, and there are no older files to go back to";
+    live.tick_says(1, &["installed ", "tls-reload ended with status 3", expected]);
+    assert_eq!(live.read("tls/tls.crt"), secret.chain);
+    live.tick_is_silent();
+}
+
+/// The command takes the folder away, as a filesystem does that is full or mounted read-only.
+#[test]
+fn old_files_that_cannot_be_put_back_are_named_and_the_next_run_tries_again() {
+    let (live, [_, new, _]) =
+        with_command("[ ! -e \"${0%/*}/fails\" ] || { cd \"${0%/*}\"; mv tls away; touch tls; exit 3; }");
+    live.boot();
+    live.tick_says(0, &["taken"]);
+    live.write("fails", "", 0o644);
+    live.renew(&new);
+    let paths = ["tls.crt", "tls.key", "ca.crt"].map(|name| live.text(&format!("tls/{name}"))).join(", ");
+    let expected = format!("the old files could not be put back; {paths} are new, and the service has not taken them");
+    live.tick_says(1, &[&expected]);
+    fs::remove_file(live.path("tls")).unwrap();
+    fs::rename(live.path("away"), live.path("tls")).unwrap();
+    fs::remove_file(live.path("fails")).unwrap();
+    live.tick_says(0, &["unchanged: ", "the service has taken them (command)"]);
+    assert_eq!(live.read("tls/tls.crt"), new.chain);
+}
+
+/// With no program in PATH but what every guest has.
+#[test]
+fn what_the_guest_has_no_means_for_is_said_and_the_new_files_stay() {
+    let redis = Reload::Redis { credentials: None, socket: Some("/run/none".to_owned()) };
+    for (reload, expected) in [
+        (Reload::Restart, "systemctl is not installed: the service cannot be told"),
+        (
+            redis,
+            "neither redis-cli nor valkey-cli is installed: only a restart of the server serves the new certificate",
+        ),
+    ] {
+        let (live, authority) = (Live::new(), authority());
+        let (old, new) = (secret(&authority), secret(&authority));
+        let mut tls = live.tls(reload, 1, StartTls::Direct);
+        tls.endpoint = None;
+        tls.before = vec!["some.service".to_owned()];
+        live.configure(&tls);
+        live.renew(&old);
+        live.boot();
+        live.renew(&new);
+        bare_path(&live.path("bare"));
+        let done = output(live.command().arg("--reload").env("PATH", live.path("bare")));
+        let said = said(&done);
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        let stay = "the new files stay in place: the service serves them after its next start";
+        assert!(said.contains(expected) && said.contains(stay), "{said}");
+        assert_eq!(live.read("tls/tls.crt"), new.chain);
+    }
+}
+
+#[test]
+fn without_openssl_it_says_that_it_did_not_see_what_is_served() {
+    let (live, [_, new, _]) = with_command("");
+    let config = live.read("tls.conf");
+    live.write("tls.conf", &format!("{config}ENDPOINT='127.0.0.1:1'\n"), 0o644);
+    live.boot();
+    live.renew(&new);
+    bare_path(&live.path("bare"));
+    let done = output(live.command().arg("--reload").env("PATH", live.path("bare")));
+    let said = said(&done);
+    assert!(done.status.success(), "{said}");
+    for expected in [
+        "openssl is not installed: whether the service now serves its new files was not seen",
+        "the service has taken them (command)",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert_eq!(live.read("tls/tls.crt"), new.chain);
+}
+
+#[test]
+fn a_user_or_group_that_is_not_there_yet_is_reported_once() {
     let (live, [secret, ..]) = with_command("");
     let config = live.read("tls.conf");
-    live.write("tls.conf", &config.replace(" 0400 ", " 0400 nobody-here:"), 0o644);
-    live.tick_says(1, &["there is no user nobody-here yet; install the service first"]);
-    live.tick_is_silent();
+    let user = server_user();
+    for (owner, expected) in [
+        ("nobody-here".to_owned(), "there is no user nobody-here yet; install the service first"),
+        (format!("{user}:nobody-here"), "there is no group nobody-here yet; install the service first"),
+    ] {
+        live.write("tls.conf", &config.replace(&format!(" 0400 {user} "), &format!(" 0400 {owner} ")), 0o644);
+        live.tick_says(1, &[expected]);
+        live.tick_is_silent();
+    }
     live.write("tls.conf", &config, 0o644);
     live.tick_says(0, &["installed ", "taken"]);
     assert_eq!(live.read("tls/tls.crt"), secret.chain);
@@ -88,15 +175,16 @@ fn the_unit_of_the_boot_does_not_wait_for_a_run_that_waits_for_it() {
     assert!(!live.path("state/telling").exists());
 }
 
-/// `restorecon` stands in for SELinux's, and the variable for the journal, which takes `<3>` for an error.
+/// `restorecon` stands in for SELinux's, which is real in PostgreSQL's guest; the variable for the journal, which takes `<3>`
+/// for an error.
 #[test]
 fn labels_are_restored_and_errors_are_errors_in_the_journal() {
     let (live, [_, new, _]) = with_command("");
     live.program("restorecon", &format!("echo \"$*\" >>{}; [ ! -e {} ]", live.text("labels"), live.text("fails")));
     live.boot();
-    let folder = live.text("tls");
-    let expected: Vec<_> = ["tls.crt", "tls.key", "ca.crt"].map(|name| format!("-F {folder}/{name}")).to_vec();
-    assert_eq!(live.read("labels").lines().collect::<Vec<_>>(), expected);
+    // The folder is new as well.
+    let expected = ["tls", "tls/tls.crt", "tls/tls.key", "tls/ca.crt"].map(|name| format!("-F {}\n", live.text(name)));
+    assert_eq!(live.read("labels"), expected.concat());
     live.write("fails", "", 0o644);
     live.renew(&new);
     let done = output(live.command().arg("--reload").env("JOURNAL_STREAM", "8:1"));
@@ -203,10 +291,58 @@ fn without_mongosh_the_new_files_stay_for_the_next_start_and_it_says_so() {
     live.tick_says(1, &expected);
 }
 
+/// As when its owner restarts MongoDB before the guest could tell it. What answers at the endpoint is an openssl.
+#[test]
+fn a_service_that_was_started_meanwhile_needs_not_be_told() {
+    let (live, authority) = (Live::new(), authority());
+    let (old, new) = (secret(&authority), secret(&authority));
+    let Some(openssl) = tool("openssl") else { return };
+    live.write("server.pem", &format!("{}{}", new.key, new.chain), 0o644);
+    let server = Server::start(&live.path("log"), |port| {
+        let mut command = as_server(&openssl);
+        command
+            .args(["s_server", "-www", "-accept", &format!("127.0.0.1:{port}"), "-cert"])
+            .arg(live.path("server.pem"));
+        command
+    });
+    live.configure(&live.tls(Reload::MongoDb { credentials: None }, server.port, StartTls::Direct));
+    live.renew(&old);
+    live.boot();
+    live.renew(&new);
+    live.tick_says(
+        0,
+        &["installed ", "mongosh is not installed", "the service was started with the new files meanwhile"],
+    );
+    live.tick_is_silent();
+}
+
+/// `systemctl` stands in for systemd, and the service does not come back. `sleep` has no patience.
+#[test]
+fn a_restart_after_which_nothing_answers_is_said_to_be_one() {
+    let (live, authority) = (Live::new(), authority());
+    let (old, new) = (secret(&authority), secret(&authority));
+    let mut tls = live.tls(Reload::Restart, 1, StartTls::Direct);
+    tls.before = vec!["mongod.service".to_owned()];
+    live.configure(&tls);
+    live.program("systemctl", "[ \"$1\" != is-active ] || echo active");
+    live.program("sleep", "");
+    live.renew(&old);
+    live.boot();
+    live.renew(&new);
+    live.tick_says(
+        1,
+        &["nothing answers with TLS at 127.0.0.1:1 after the restart", "the old files are back in place, but"],
+    );
+    assert_eq!(live.read("tls/tls.crt"), old.chain);
+}
+
 /// `systemctl` stands in for systemd.
 #[test]
 fn only_where_it_is_asked_for_the_service_is_restarted() {
-    for (reload, expected) in [(Reload::Restart, "try-restart mongod.service\n"), (Reload::None, "")] {
+    for (reload, expected, told) in [
+        (Reload::Restart, "try-restart mongod.service\n", "the service has taken them (restart)"),
+        (Reload::None, "", "no way to reload is set: the service serves them after its next start"),
+    ] {
         let (live, authority) = (Live::new(), authority());
         let (old, new) = (secret(&authority), secret(&authority));
         let mut tls = live.tls(reload, 1, StartTls::Direct);
@@ -224,7 +360,7 @@ fn only_where_it_is_asked_for_the_service_is_restarted() {
         live.tick_says(0, &["unchanged"]);
         live.renew(&new);
         live.write("calls", "", 0o644);
-        live.tick_says(0, &["installed "]);
+        live.tick_says(0, &["installed ", told]);
         assert_eq!(live.read("calls"), expected);
         live.tick_is_silent();
     }

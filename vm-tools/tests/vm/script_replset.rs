@@ -154,6 +154,20 @@ fn what_mongodb_refuses_is_said_and_tried_again() {
 }
 
 #[test]
+fn a_set_that_is_not_seen_at_once_is_waited_for_and_not_initiated_again() {
+    let Some(set) = with_mongosh([Member::New, Member::New, Member::New]) else { return };
+    set.members.world().slow = 2;
+    let done = set.run();
+    let expected = format!(
+        "tandem-replset: mongod took the configuration of the set orders, and does not show it yet\n\
+         tandem-replset: initiated the set orders: {}\n",
+        set.hosts().join(" ")
+    );
+    assert_eq!((done.status.code(), said(&done)), (Some(0), expected));
+    assert_eq!(set.members.world().initiated.len(), 1);
+}
+
+#[test]
 fn a_first_member_with_a_new_disk_initiates_no_second_set() {
     let Some(set) = with_mongosh([Member::New, Member::New, Member::New]) else { return };
     set.members.set(2, set.in_set());

@@ -123,6 +123,13 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// Writes a program of a test's own.
+pub(crate) fn program(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 pub(crate) fn skipped(why: &str) {
     assert_ne!(std::env::var("TANDEM_REQUIRE_TOOLS").as_deref(), Ok("1"), "TANDEM_REQUIRE_TOOLS=1, but {why}");
     eprintln!("skipped: {why}");

@@ -19,18 +19,25 @@ format() {
   esac
 }
 
+# Gives the folder, and with -R all that is in it, the label that SELinux's policy has for it.
+label() {
+  if command -v restorecon >/dev/null 2>&1; then
+    restorecon "$@" || warn "restorecon failed; SELinux may keep the database from writing to ${2-$1}"
+  fi
+}
+
 # The user's number can differ from that of the guest that wrote the data: packages choose it when they are installed.
 own() {
   ids=$(id -u "$2" 2>/dev/null) || die "there is no user $2 yet; install the database first"
   ids=$ids:$(id -g "$2")
   if [ "$(stat -c '%u:%g' "$1")" = "$ids" ]; then
+    # A new filesystem has no label, and may be theirs nevertheless: root's.
+    label "$1"
     return
   fi
   say "giving $1 to $2 ($ids)"
   chmod 0750 "$1"
-  if command -v restorecon >/dev/null 2>&1; then
-    restorecon -R "$1" || say "restorecon failed; SELinux may keep the database from writing to $1"
-  fi
+  label -R "$1"
   # chown changes a folder after what is in it: if this is cut short, the next run starts over.
   chown -R -h -P "$ids" "$1"
 }

@@ -52,7 +52,7 @@ fi
 [ -s "$from/$key" ] || die "$key is missing or empty on $source"
 
 folder=${target%/*}
-[ -d "$folder" ] || install -d -m 0755 "$folder"
+make_folder "$folder"
 [ ! -d "$target" ] || die "$target is a folder; remove it"
 # Beside the target, so that it becomes that by a rename.
 stage=$(mktemp "$folder/.tandem-keyfile.XXXXXX")

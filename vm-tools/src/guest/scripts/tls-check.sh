@@ -33,7 +33,7 @@ check_with_openssl() {
     esac
     # A clock may be set while the guest boots, and a disk is read only then; the timer comes again.
     if [ -n "$reloading" ] || [ "$waited" -ge "$wait" ]; then
-      refuse "this guest's clock is behind the certificate: $(first_date)" \
+      refuse "this guest's clock is behind the certificate: $(first_dates)" \
         "the clock says $(date -u '+%b %e %H:%M:%S %Y GMT'): set it, as chronyd or systemd-timesyncd do"
     fi
     sleep 1
@@ -53,8 +53,10 @@ verify_chain() {
 }
 
 # From when on the leaf is valid, and its authority, which may be as new.
+first_dates() {
+  printf 'tls.crt is valid from %s, ca.crt from %s\n' "$(first_date tls.crt)" "$(first_date ca.crt)"
+}
+
 first_date() {
-  for key in tls.crt ca.crt; do
-    printf '%s is valid from %s; ' "$key" "$(openssl x509 -in "$work/$key" -noout -startdate | cut -d= -f2)"
-  done
+  openssl x509 -in "$work/$1" -noout -startdate | cut -d= -f2
 }

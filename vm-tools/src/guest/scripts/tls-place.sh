@@ -59,7 +59,7 @@ place() {
   while read -r _ mode owner path; do
     n=$((n + 1))
     folder=$root${path%/*}
-    [ -d "$folder" ] || install -d -m 0755 "$folder" || return 1
+    make_folder "$folder" || return 1
     inside_root "$folder"
     # Beside the target, so that it becomes that by a rename; only root can look into it.
     stage=$(mktemp -d "$folder/.tandem-tls.XXXXXX") || return 1
