@@ -156,7 +156,15 @@ impl<'de> Visitor<'de> for Budget<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut all = Mapping::new();
         while let Some((key, value)) = entries.next_entry_seed(self, self)? {
-            let Value::String(name) = &key else { return Err(A::Error::custom("a field's name is not a string")) };
+            let name = match &key {
+                Value::String(name) => name,
+                // As `{{ .Values.name }}` is read.
+                Value::Mapping(_) => {
+                    let found = "a field's name is a mapping; where this is a template, render it first";
+                    return Err(A::Error::custom(found));
+                }
+                _ => return Err(A::Error::custom("a field's name is not a string")),
+            };
             let twice = A::Error::custom(format_args!("the field `{name}` is there twice"));
             if all.insert(key, value).is_some() {
                 return Err(twice);

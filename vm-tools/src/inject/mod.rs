@@ -126,8 +126,27 @@ pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, InjectError
         notes
             .push("--remove will give back what the manifests say, but not each byte of how it was written".to_owned());
     }
+    if !has_secret(&bundle, &machine, &options.secret) {
+        let name = &options.secret;
+        notes.push(format!(
+            "starts only where its namespace has the Secret {name} with tls.crt, tls.key and ca.crt, such as a Certificate with \
+             secretName: {name} makes it"
+        ));
+    }
     notes.extend(options.notes(&guest));
     Ok(Output { texts, notes, machine: machine.shown() })
+}
+
+/// Whether the stream has the VM's Secret, or a Certificate that makes it.
+fn has_secret(bundle: &Bundle, machine: &Object, secret: &str) -> bool {
+    bundle.objects().iter().filter(|object| object.namespace == machine.namespace).any(|object| {
+        let made = match &*object.kind {
+            "Secret" => Some(&*object.name),
+            "Certificate" => bundle.get(object, &["spec", "secretName"]).and_then(Value::as_str),
+            _ => None,
+        };
+        made == Some(secret)
+    })
 }
 
 /// A POSIX shell script that does in a running guest what the injected user data does at a first boot, and nothing of what is

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::command::tandem_vm;
 use crate::inject::{injected, manifest, objects, options, user_data};
-use crate::support::{output, said};
+use crate::support::{example, output, said};
 
 /// A folder with files of these names and contents.
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -214,6 +214,25 @@ fn the_examples_readme_does_what_it_says() {
     assert_eq!(shown[6].1, original);
     if let Some((built, _)) = shown.get(7) {
         assert_eq!(user_data(&objects(built), "shop-db"), user_data(&objects(&disk), "shop-db"));
+    }
+}
+
+/// A VM waits for its Secret before it starts, and does not say so.
+#[test]
+fn a_secret_that_nobody_makes_is_told() {
+    let (vm, made) = (example("inject-own-vm/vm.yaml"), example("inject-own-vm/certificate.yaml"));
+    let there = "apiVersion: v1\nkind: Secret\nmetadata: {name: shop-db-tls, namespace: shop}\n";
+    let told = "VirtualMachine shop/shop-db: starts only where its namespace has the Secret shop-db-tls with tls.crt";
+    for (other, is_told) in [
+        (&*made, false),
+        (there, false),
+        (&*made.replace("secretName: shop-db-tls", "secretName: shop-tls"), true),
+        (&*made.replace("namespace: shop", "namespace: stop"), true),
+        (&*there.replace("Secret", "ConfigMap"), true),
+    ] {
+        let folder = folder(&[("vm.yaml", &vm), ("other.yaml", other)]);
+        let done = run(folder.path(), &["--secret", "shop-db-tls", "--diff", "."]);
+        assert!(done.status.success() && said(&done).contains(told) == is_told, "{other}{}", said(&done));
     }
 }
 
