@@ -152,7 +152,9 @@ pub(super) fn cloud_init(bundle: &Bundle, machine: &Object) -> Result<Option<Vec
             let given = ["userData", "userDataBase64", "secretRef"];
             let given: Vec<_> = given.iter().filter_map(|key| fields.get(key)).filter(|data| !data.is_null()).collect();
             if given.len() > 1 {
-                return refused("has several of userData, userDataBase64 and secretRef; KubeVirt admits one; keep that which is meant");
+                return refused(
+                    "has several of userData, userDataBase64 and secretRef; KubeVirt admits one; keep that which is meant",
+                );
             }
             if given.iter().any(|data| !data.is_string() && !data.is_mapping()) {
                 return refused("has user data that is no text; write it as a block with |");
