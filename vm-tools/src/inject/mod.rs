@@ -31,7 +31,7 @@ use bundle::{Bundle, Object};
 pub use krm::function;
 pub use options::{Database, Delivery, Options, Os, ReloadBy};
 
-use crate::yaml_edit::EditError;
+use crate::yaml_edit::{EditError, other_line_break};
 
 /// The comment behind everything that is added.
 pub const MARK: &str = "tandem-vm inject";
@@ -123,6 +123,7 @@ pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, InjectError
     let machine = again.machine(Some(&machine.full_name()))?;
     strip(&mut again, &machine)?;
     if again.texts() != before {
+        refuse_mixed(inputs, &before, &again.texts())?;
         notes
             .push("--remove will give back what the manifests say, but not each byte of how it was written".to_owned());
     }
@@ -147,6 +148,24 @@ fn has_secret(bundle: &Bundle, machine: &Object, secret: &str) -> bool {
         };
         made == Some(secret)
     })
+}
+
+/// Lines that do not all end alike are where [`remove`] could not give back each byte, and a second injection not the first one's.
+fn refuse_mixed(inputs: &[Input], before: &[String], again: &[String]) -> Result<(), InjectError> {
+    let others = inputs.iter().zip(before).zip(again).filter(|((_, before), again)| before != again);
+    let mut mixed = others.filter_map(|((input, before), _)| Some((input, mixed_line_ends(before)?)));
+    mixed
+        .next()
+        .map_or(Ok(()), |(input, why)| Err(InjectError { object: input.name.clone(), problem: Problem::new("", why) }))
+}
+
+/// Where the lines of a text do not all end alike, and the way out.
+fn mixed_line_ends(text: &str) -> Option<String> {
+    let (line, end, first) = other_line_break(text)?;
+    Some(format!(
+        "line {line} ends with {end}, and the first with {first}: --remove could not give back each byte; let all lines end alike, as \
+         dos2unix makes them"
+    ))
 }
 
 /// A POSIX shell script that does in a running guest what the injected user data does at a first boot, and nothing of what is

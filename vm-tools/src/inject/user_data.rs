@@ -2,7 +2,7 @@
 
 use serde_yaml::Value;
 
-use super::{MARK, map};
+use super::{MARK, map, mixed_line_ends};
 use crate::guest::{GuestCommand, WriteFile};
 use crate::model::Beginning;
 use crate::yaml_edit::{EditError, Editor, Step, keys};
@@ -21,7 +21,12 @@ pub(super) fn with(text: &str, part: &Part) -> Result<String, String> {
     editable(text)?;
     // A block of text at the end may need a line break before anything can follow.
     let ended = |why| if text.ends_with('\n') { Err(why) } else { added(&format!("{text}\n"), part) };
-    added(text, part).or_else(ended)
+    let new = added(text, part).or_else(ended)?;
+    let exact = |rest: String| rest.trim_end_matches('\n') == text.trim_end_matches('\n');
+    match mixed_line_ends(text) {
+        Some(why) if !without(&new).is_ok_and(exact) => Err(why),
+        _ => Ok(new),
+    }
 }
 
 fn added(text: &str, part: &Part) -> Result<String, String> {

@@ -137,8 +137,24 @@ pub(super) fn answer(protocol: Protocol, stream: &mut impl Read) -> Answer {
     };
     match protocol {
         Protocol::Postgresql => postgresql(first, stream).unwrap_or_else(|error| broken(&error)),
-        Protocol::Tls | Protocol::Mongodb | Protocol::Redis => Answer::Accepted("it answers".to_owned()),
+        Protocol::Mongodb => mongodb(first, stream).unwrap_or_else(|error| broken(&error)),
+        // A simple string, or an error, such as that of whoever has not said who it is.
+        Protocol::Redis if !matches!(first, b'+' | b'-') => {
+            Answer::Unclear("it does not speak Redis' protocol".to_owned())
+        }
+        Protocol::Tls | Protocol::Redis => Answer::Accepted("it answers".to_owned()),
     }
+}
+
+/// The header of a message: length, request id, the id that it answers, and the opCode, each of four bytes, the lowest first.
+fn mongodb(first: u8, stream: &mut impl Read) -> io::Result<Answer> {
+    let mut header = [first; 16];
+    stream.read_exact(&mut header[1..])?;
+    // OP_MSG, or OP_REPLY of an old one.
+    Ok(match header[12..] {
+        [0xdd, 0x07, 0, 0] | [1, 0, 0, 0] => Answer::Accepted("it answers".to_owned()),
+        _ => Answer::Unclear("it does not speak MongoDB's protocol".to_owned()),
+    })
 }
 
 /// The first message that says whether the server goes on with this connection.

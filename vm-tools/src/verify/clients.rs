@@ -28,6 +28,9 @@ pub(super) fn checks(target: &Target, expected: &Expected<'_>, anonymous: &Seen,
         (Ok(Seen { asked: false, answer: Answer::Accepted(_), .. }), Some(ClientAuth::Optional)) => {
             Check::good("stranger", "no client certificate is asked for".to_owned())
         }
+        (Ok(Seen { asked: false, answer: Answer::Accepted(_), .. }), None) => {
+            Check::told("stranger", "no client certificate is asked for".to_owned())
+        }
         (Ok(Seen { asked: false, answer: Answer::Accepted(how), .. }), Some(ClientAuth::Required)) => {
             Check::failed("stranger", format!("accepted, and no client certificate is asked for: {how}"))
         }

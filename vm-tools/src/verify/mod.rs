@@ -94,6 +94,7 @@ pub fn verify(target: &Target, expected: &Expected<'_>) -> Result<Report, Unreac
         (Some(_), Some(Err(problem))) => checks.push(Check::failed("chain", problem.clone())),
         _ => checks.push(Check::failed("chain", "no certificate was served".to_owned())),
     }
+    checks.extend(answers(target, &anonymous, holding.as_ref()));
     checks.push(plaintext(target, expected));
     checks.extend(clients::checks(target, expected, &anonymous, holding.as_ref()));
     Ok(Report {
@@ -144,6 +145,29 @@ fn protocol(negotiated: Option<&Negotiated>, anonymous: &Seen, holding: Option<&
             }
         }
     }
+}
+
+/// Whether the database is there behind TLS, which may be another's, or come to its end while the database hangs.
+fn answers(target: &Target, anonymous: &Seen, holding: Option<&Seen>) -> Option<Check> {
+    const NAME: &str = "answers";
+    if target.protocol == Protocol::Tls {
+        return None;
+    }
+    let all = [holding, Some(anonymous)].into_iter().flatten();
+    let asked: Vec<_> = all.filter(|seen| seen.negotiated.is_some()).map(|seen| &seen.answer).collect();
+    let accepted = asked.iter().find(|answer| matches!(answer, Answer::Accepted(_)));
+    Some(match accepted.or(asked.first()) {
+        Some(Answer::Accepted(how)) => Check::good(NAME, how.clone()),
+        Some(Answer::Refused(how)) => Check::told(
+            NAME,
+            format!("not known, since nobody was let in: {how}; name a client's certificate with --client"),
+        ),
+        Some(Answer::Unclear(how)) => Check::failed(
+            NAME,
+            format!("no {} is seen to answer: {how}; look at the database's log", target.protocol.name()),
+        ),
+        None => Check::told(NAME, "not asked, since no handshake came to its end".to_owned()),
+    })
 }
 
 fn trust(authority: &Result<Described, String>, leaf: &Described, secret: &Material) -> Check {

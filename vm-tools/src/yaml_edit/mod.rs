@@ -33,8 +33,8 @@ use tandem_cli::{problem::reason, yaml};
 
 pub use error::{At, EditError, Step, keys};
 use splice::{dash, entries, is_collection};
-pub(crate) use text::line_break;
 use text::{column, item_lines, line_end, line_start};
+pub(crate) use text::{line_break, other_line_break};
 use tree::{Kind, Node};
 
 /// What a document may stand for once its aliases are replaced; see [`yaml::documents`].

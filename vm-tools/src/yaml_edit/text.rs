@@ -28,6 +28,14 @@ pub(crate) fn line_break(text: &str) -> &'static str {
     }
 }
 
+/// The first line that does not end as the first one does: its number, from 1, how it ends, and how the first one does.
+pub(crate) fn other_line_break(text: &str) -> Option<(usize, &'static str, &'static str)> {
+    let name = |line: &str| if line.ends_with("\r\n") { "CRLF" } else { "LF" };
+    let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(name);
+    let first = lines.next()?;
+    lines.zip(2..).find(|(other, _)| *other != first).map(|(other, number)| (number, other, first))
+}
+
 /// Columns from the line's start, in bytes: what stands before is indentation and dashes.
 pub(super) fn column(text: &str, at: usize) -> usize {
     at - line_start(text, at)

@@ -1,7 +1,7 @@
 //! `inject` on generated manifests and cloud-configs.
 
 use proptest::prelude::*;
-use tandem_vm::inject::{Database, Delivery, Options, Os};
+use tandem_vm::inject::{Database, Delivery, Input, Options, Os, inject};
 
 use crate::gates::schema;
 use crate::inject::{check_injected, every_delivery, injected, new_faults, objects, options, removed, user_data};
@@ -20,9 +20,53 @@ struct Shape {
     header: &'static str,
     parts: Vec<&'static str>,
     before: bool,
-    crlf: bool,
+    ends: LineEnds,
     newline: bool,
     end: bool,
+}
+
+/// How lines end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum LineEnds {
+    Lf,
+    Crlf,
+    /// With CRLF up to this line, with LF from there.
+    CrlfUpTo(usize),
+    /// With LF up to this line, with CRLF from there.
+    LfUpTo(usize),
+    /// Each document in another way than the one before.
+    ByDocument,
+    /// In the user data that stands encoded, every second line with CRLF.
+    Encoded,
+}
+
+impl LineEnds {
+    fn of(self, text: &str) -> String {
+        let mut documents = 0;
+        let line = |(index, line): (usize, &str)| {
+            documents += usize::from(line == "---\n");
+            let crlf = match self {
+                Self::Lf | Self::Encoded => false,
+                Self::Crlf => true,
+                Self::CrlfUpTo(last) => index < last,
+                Self::LfUpTo(last) => index >= last,
+                Self::ByDocument => documents % 2 == 1,
+            };
+            if crlf { line.replace('\n', "\r\n") } else { line.to_owned() }
+        };
+        text.split_inclusive('\n').enumerate().map(line).collect()
+    }
+}
+
+fn line_ends() -> impl Strategy<Value = LineEnds> {
+    prop_oneof![
+        2 => Just(LineEnds::Lf),
+        2 => Just(LineEnds::Crlf),
+        2 => (1_usize..60).prop_map(LineEnds::CrlfUpTo),
+        2 => (1_usize..60).prop_map(LineEnds::LfUpTo),
+        1 => Just(LineEnds::ByDocument),
+        1 => Just(LineEnds::Encoded),
+    ]
 }
 
 /// Pieces of cloud-configs; `@` is where a list's dashes stand.
@@ -42,12 +86,12 @@ const PARTS: [&str; 12] = [
 ];
 
 fn shape() -> impl Strategy<Value = Shape> {
-    let flags = proptest::array::uniform7(any::<bool>());
+    let flags = proptest::array::uniform6(any::<bool>());
     let parts = proptest::sample::subsequence(PARTS.to_vec(), 0..PARTS.len());
     let header = prop_oneof![Just("|"), Just("|-"), Just("|2"), Just("| # cloud-init's")];
-    (0_usize..4, 0_usize..3, 0_usize..7, header, parts, flags).prop_map(
-        |(kind, dashes, place, header, parts, flags)| {
-            let [listed, quotes, comments, before, crlf, newline, end] = flags;
+    (0_usize..4, 0_usize..3, 0_usize..7, header, parts, flags, line_ends()).prop_map(
+        |(kind, dashes, place, header, parts, flags, ends)| {
+            let [listed, quotes, comments, before, newline, end] = flags;
             let mut keys = Vec::new();
             let parts = parts.into_iter().filter(|part| {
                 let key = part.split(':').next().unwrap();
@@ -56,7 +100,7 @@ fn shape() -> impl Strategy<Value = Shape> {
                 new
             });
             let parts = parts.collect();
-            Shape { kind, listed, dashes, quotes, comments, place, header, parts, before, crlf, newline, end }
+            Shape { kind, listed, dashes, quotes, comments, place, header, parts, before, ends, newline, end }
         },
     )
 }
@@ -82,7 +126,15 @@ impl Shape {
             let header = if self.header == "|2" { format!("|{}", 2) } else { self.header.to_owned() };
             format!("{key}: {header}\n{}", indented(&text, by)).trim_end().to_owned()
         };
-        let encoded = BASE64_STANDARD.encode(&text);
+        let mixed = if self.ends == LineEnds::Encoded {
+            let line = |(index, line): (usize, &str)| {
+                if index % 2 == 1 { line.replace('\n', "\r\n") } else { line.to_owned() }
+            };
+            text.split_inclusive('\n').enumerate().map(line).collect()
+        } else {
+            text.clone()
+        };
+        let encoded = BASE64_STANDARD.encode(mixed);
         let referring = "secretRef:\n  name: init".to_owned();
         let secret = |content: String| format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: init\n{content}\n");
         let (source, secret) = match self.place {
@@ -155,12 +207,12 @@ impl Shape {
         };
         // A block of text at the end is another one without its line break: that is refused.
         let text = if self.newline || matches!(self.place, 1 | 3) { text } else { text.trim_end().to_owned() };
-        if self.crlf { text.replace('\n', "\r\n") } else { text }
+        self.ends.of(&text)
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn twice_is_once_and_removing_undoes_it_and_nothing_is_lost(shape in shape(), filesystem in any::<bool>()) {
@@ -171,7 +223,15 @@ proptest! {
             os: Some(Os::Debian),
             ..options("db")
         };
-        let once = injected(&text, &options);
+        let input = Input { name: "vm.yaml".to_owned(), text: text.clone() };
+        let once = match inject(&[input], &options) {
+            Ok(output) => output.texts.concat(),
+            Err(error) => {
+                let mixed = !matches!(shape.ends, LineEnds::Lf | LineEnds::Crlf | LineEnds::ByDocument);
+                prop_assert!(mixed && error.to_string().contains("let all lines end alike"), "{}\n{}", error, text);
+                return Ok(());
+            }
+        };
         prop_assert_eq!(new_faults(&text, &once, "db"), [""; 0]);
         check_injected(&text, &once, &options);
         prop_assert_eq!(injected(&once, &options), once.clone());
@@ -186,7 +246,7 @@ proptest! {
     #[test]
     fn cloud_init_accepts_the_user_data_whatever_was_there(shape in shape(), way in 0_usize..4) {
         let options = &every_delivery("db")[way];
-        let user_data = user_data(&objects(&injected(&shape.text(), options)), "db").unwrap();
+        let user_data = user_data(&objects(&injected(&Shape { ends: LineEnds::Lf, ..shape }.text(), options)), "db").unwrap();
         let Some(verdict) = schema(&user_data) else { return Ok(()) };
         prop_assert!(verdict.status.success(), "{}\n{}", said(&verdict), user_data);
     }

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use tandem_vm::inject::{Input, inject};
 use tempfile::TempDir;
 
 use crate::command::tandem_vm;
-use crate::inject::manifest;
+use crate::inject::{manifest, options};
 use crate::support::{output, output_of, said};
 
 /// A VM with this cloud-init volume.
@@ -195,5 +196,22 @@ fn user_data_that_was_changed_since_is_not_thrown_away() {
         said(&kept),
         "tandem-vm: vm.yaml: document 1: Secret db-userdata: stringData.userdata: was changed since the injection; \
          move your own user data to a Secret of your own first\n"
+    );
+}
+
+#[test]
+fn mixed_line_ends_that_would_not_come_back_are_refused_with_their_line() {
+    let text = manifest("inline.yaml");
+    let mixed: String = text
+        .split_inclusive('\n')
+        .enumerate()
+        .map(|(index, line)| if index < 8 { line.replace('\n', "\r\n") } else { line.to_owned() })
+        .collect();
+    let input = Input { name: "vm.yaml".to_owned(), text: mixed };
+    let error = inject(&[input], &options("orders")).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "vm.yaml: line 9 ends with LF, and the first with CRLF: --remove could not give back each byte; let all lines end alike, as \
+         dos2unix makes them"
     );
 }

@@ -61,6 +61,7 @@ fn mongodb_is_seen_as_it_is_configured() {
         for more in [&[][..], &["--client", app.path().to_str().unwrap()]] {
             let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", wanted], more].concat());
             done.expect_failed(&[]);
+            done.expect("answers", "good", "it answers");
             done.expect("plaintext", "good", "refused: it closes the connection");
             done.expect("stranger", "good", "refused with a certificate of an unknown CA");
         }

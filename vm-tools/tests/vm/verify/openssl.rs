@@ -37,10 +37,32 @@ fn an_endpoint_that_serves_its_secret_is_good() {
         done.expect("protocol", "good", version);
         done.expect("plaintext", "good", "refused: ");
         done.expect("anonymous", "told", "accepted");
-        done.expect("stranger", "told", "accepted");
+        done.expect("stranger", "told", "no client certificate is asked for");
         assert_eq!(done.report["tls"]["version"], version);
         assert_eq!(done.report["served"]["notAfter"], "2036-01-01T00:00:00Z");
     }
+}
+
+#[test]
+fn a_database_that_does_not_answer_behind_tls_is_not_good() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let ca = ca("internal-ca");
+    let secret = secret(&ca, &leaf());
+    let server = s_server(secret.path(), &[]);
+    for protocol in ["mongodb", "redis"] {
+        let done =
+            verify(server.port, secret.path(), &[&NOW[..], &["--protocol", protocol, "--timeout", "2s"]].concat());
+        done.expect("answers", "failed", &format!("no {protocol} is seen to answer: it does not answer in time"));
+        done.expect("chain", "good", "");
+        done.expect_failed(&["answers"]);
+    }
+    // A web server answers, and is none of them.
+    let web = s_server(secret.path(), &["-www"]);
+    let done = verify(web.port, secret.path(), &[&NOW[..], &["--protocol", "redis"]].concat());
+    done.expect("answers", "failed", "");
+    assert_eq!(verify(web.port, secret.path(), &NOW).code, Some(0));
 }
 
 #[test]

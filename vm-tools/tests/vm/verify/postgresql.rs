@@ -15,6 +15,7 @@ fn postgresql_that_requires_tls_is_good() {
     let server = postgresql(&programs, secret.path(), "hostssl all all all scram-sha-256\n", &["ssl=on"]);
     let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", "optional"]].concat());
     done.expect_failed(&[]);
+    done.expect("answers", "good", "it goes on to authentication");
     done.expect("plaintext", "good", "refused: it says: no pg_hba.conf entry for host");
     done.expect(
         "plaintext",

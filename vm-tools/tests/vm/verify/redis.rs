@@ -19,6 +19,7 @@ fn redis_is_seen_as_it_is_configured() {
         let server = redis(&program, secret.path(), auth_clients, false);
         let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", wanted]].concat());
         done.expect_failed(&[]);
+        done.expect("answers", "good", "it answers");
         done.expect("plaintext", "good", "refused: ");
         let done = verify(server.port, secret.path(), &[&HOW[..], &["--client-auth", unwanted]].concat());
         done.expect("anonymous", "failed", "");
