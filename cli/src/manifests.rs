@@ -92,7 +92,9 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = path.read_dir().and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.map_err(|error| format!("{}: {error}; give a folder that can be read", path.display()))?;
     let paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
-    let mut files: Vec<_> = paths.iter().filter(|path| manifest(path) && !path.is_dir()).cloned().collect();
+    // A pipe would be waited for without end. A link that leads nowhere is kept, so that it is told of.
+    let readable = |path: &PathBuf| path.metadata().map_or(true, |found| found.is_file());
+    let mut files: Vec<_> = paths.iter().filter(|path| manifest(path) && readable(path)).cloned().collect();
     files.sort();
     if files.is_empty() {
         let remedy = match paths.iter().any(|path| path.is_dir()) {

@@ -43,6 +43,18 @@ fn a_file_that_changes_after_it_was_read_is_not_written() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "something was left behind");
 }
 
+/// A folder may hold what is opened only once somebody writes to it.
+#[test]
+fn a_pipe_in_a_folder_is_passed_over() {
+    let folder = TempDir::new().unwrap();
+    fs::copy(example_path(MACHINE), folder.path().join("vm.yaml")).unwrap();
+    pipe(&folder.path().join("a.yaml"));
+    for arguments in [&["inject", "--secret", "tls", "--diff"][..], &["check", "--fail-on", "never"]] {
+        let done = finish(start(tandem_vm().args(arguments).arg(folder.path())));
+        assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    }
+}
+
 #[test]
 fn whoever_ends_a_command_before_it_writes_finds_everything_as_it_was() {
     let folder = TempDir::new().unwrap();
