@@ -38,7 +38,7 @@ pub(crate) use owner::controller;
 pub use store::{ConfigMap, Content, Secret};
 pub(crate) use user_data::Beginning;
 pub use user_data::{Format, USER_DATA_KEYS, UserData};
-pub use workload::{Container, EnvVar, Mount, PodVolume, SecretRef, SecretUse, Workload};
+pub use workload::{Container, Cron, EnvVar, Mount, PodVolume, SecretRef, SecretUse, Workload};
 
 use crate::spec;
 

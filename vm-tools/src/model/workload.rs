@@ -12,10 +12,22 @@ pub struct Workload {
     pub selector: Option<Selector>,
     /// `spec.serviceName` of a StatefulSet.
     pub service_name: Option<At<String>>,
+    /// When a CronJob runs.
+    pub cron: Option<Cron>,
     /// Its containers, the initial ones first.
     pub containers: Vec<Container>,
     /// Its volumes.
     pub volumes: Vec<PodVolume>,
+}
+
+/// When a CronJob runs: <https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/>.
+pub struct Cron {
+    /// `schedule`.
+    pub schedule: String,
+    /// `timeZone`.
+    pub time_zone: Option<String>,
+    /// `suspend`: it does not run.
+    pub suspended: bool,
 }
 
 /// A container.
@@ -111,8 +123,14 @@ impl Workload {
         let containers =
             |key: &str, init: bool| pod.get(key).items().map(move |node| container(&node, init)).collect::<Vec<_>>();
         let selector = spec.get("selector");
+        let cron = (meta.kind == "CronJob").then(|| Cron {
+            schedule: spec.get("schedule").text().unwrap_or_default().to_owned(),
+            time_zone: spec.get("timeZone").text().map(str::to_owned),
+            suspended: spec.get("suspend").flag().unwrap_or(false),
+        });
         Some(Self {
             meta,
+            cron,
             labels: template.get("metadata").get("labels").texts(),
             selector: selector.is_there().then(|| Selector::read(&selector)),
             service_name: spec.get("serviceName").at(),

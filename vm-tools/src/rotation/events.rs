@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{
     CertificatePlan, Divergence, Event, Generation,
     renewal::{Timelines, after, title},
+    restarts::restarts,
     sides::{Guest, Side, Way, sides},
 };
 use crate::model::{Certificate, IssuerSource, Stream};
@@ -37,6 +38,10 @@ pub(super) fn of(stream: &Stream, timelines: &Timelines<'_>, index: usize) -> Ce
         if end < generation.renewal && end <= timelines.until {
             divergences.push(outlived(*generation, end));
         }
+    }
+    for side in &sides {
+        let Way::Disk { restarter: Some(job) } = &side.way else { continue };
+        divergences.extend(restarts(timelines, index, (&side.who, job), &mut events));
     }
     let end = timelines.chain_end(index, present);
     if end <= timelines.until {
@@ -119,7 +124,8 @@ fn arrival(side: &Side, next: Generation) -> Option<Event> {
             (KUBELET.saturating_add(*seconds), format!("by now the guest has installed certificate {number} and told the database ({by})"))
         }
         Way::Filesystem(Guest::Unknown) => (KUBELET, format!("by now its filesystem has certificate {number}; what the guest does about it is not to be seen")),
-        Way::Disk { restarter: Some(job) } => (0, format!("serves the certificate before {number} until {job} restarts it, at its next run")),
+        // When it is restarted is computed apart.
+        Way::Disk { restarter: Some(_) } => return None,
         _ if number > 2 => return None,
         Way::Filesystem(Guest::Nothing) => (KUBELET, "its filesystem has certificate 2, but nothing in its user data looks for it: it goes on serving certificate 1".to_owned()),
         Way::Disk { restarter: None } => (0, "goes on serving certificate 1: its disk was made when the VM started, and only a new instance has another".to_owned()),

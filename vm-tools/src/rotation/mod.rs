@@ -7,11 +7,12 @@
 //! ```
 //!
 //! It is computed from manifests alone, at a given time: nothing is asked of a cluster. It takes cert-manager to renew on
-//! time. Renewal windows, and what an ACME server suggests, are not looked at.
+//! time, and a CronJob that restarts VMs to do so at each date of its schedule. Renewal windows, and what an ACME server suggests, are not looked at.
 
 mod events;
 mod renewal;
 mod report;
+mod restarts;
 mod sides;
 
 use jiff::Timestamp;

@@ -1,5 +1,6 @@
 //! Who has a certificate's Secret, and how a renewed one comes to them.
 
+use super::restarts::Restarter;
 use crate::model::{Certificate, Machine, Stream, Workload};
 
 /// How a Secret comes to somebody.
@@ -8,7 +9,7 @@ pub(super) enum Way {
     /// A VM's disk: made when the instance starts.
     Disk {
         /// A CronJob that restarts the VM when what it serves is stale.
-        restarter: Option<String>,
+        restarter: Option<Restarter>,
     },
     /// A VM's virtiofs: it follows.
     Filesystem(Guest),
@@ -124,7 +125,7 @@ fn guest(machine: &Machine) -> Guest {
 }
 
 /// A CronJob of the machine's namespace that runs `tandem-vm stale --restart` for it.
-fn restarter(stream: &Stream, machine: &Machine) -> Option<String> {
+fn restarter(stream: &Stream, machine: &Machine) -> Option<Restarter> {
     let runs = |workload: &&Workload| {
         workload.meta.kind == "CronJob"
             && workload.meta.namespace == machine.meta.namespace
@@ -135,5 +136,5 @@ fn restarter(stream: &Stream, machine: &Machine) -> Option<String> {
                 words.contains(&"stale") && words.contains(&"--restart") && named
             })
     };
-    stream.workloads.iter().find(runs).map(|workload| workload.meta.to_string())
+    stream.workloads.iter().find(runs).and_then(Restarter::of)
 }
