@@ -16,6 +16,7 @@ use crate::stale::{Fleet, Seen, Told, look};
 
 #[derive(Debug, clap::Args)]
 #[group(id = "where", required = true, multiple = false, args = ["endpoint", "vm"])]
+#[command(mut_arg("server_name", |name| name.help(SERVER_NAME)))]
 pub(super) struct Args {
     /// Where to connect: a name or an address, and a port
     #[arg(long, value_name = "HOST:PORT")]
@@ -42,6 +43,10 @@ pub(super) struct Args {
     output: ReportFormat,
 }
 
+/// `verify` checks the name.
+const SERVER_NAME: &str = "The name that is sent as SNI, by which a server may choose what it serves; the certificate is compared \
+                           with the Secret's alone [default: the endpoint's host]";
+
 pub(super) const EXAMPLE: &str = "\
 Examples:
   # does the database still serve an older certificate than its Secret has?
@@ -55,7 +60,8 @@ VMs are restarted by deleting their instances, so their run strategy must be Alw
 get on the Secret; get and, to restart, delete on virtualmachineinstances of kubevirt.io.
 
 Exit codes: 0 all is fresh, or has become so; 1 something is stale, or foreign
-(of another CA and no older, which no restart mends: none is restarted for it);
+(for none of the Secret's names, or of another CA and no older, which no restart
+mends: none is restarted for it);
 2 the arguments or the Secret are at fault; 3 nothing is known of an endpoint or VM.";
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {

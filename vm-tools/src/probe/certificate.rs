@@ -103,6 +103,15 @@ impl Described {
         format!("serial {}, from {}", self.serial, self.not_before)
     }
 
+    /// Whether both are for the same name; where neither has one, for the same subject.
+    #[must_use]
+    pub fn shares_a_name(&self, other: &Self) -> bool {
+        match (&self.names[..], &other.names[..]) {
+            ([], []) => self.subject == other.subject,
+            (own, others) => own.iter().any(|name| others.iter().any(|other| name.eq_ignore_ascii_case(other))),
+        }
+    }
+
     /// The names in a line: the first ten, and how many more there are.
     #[must_use]
     pub fn names_shown(&self) -> String {

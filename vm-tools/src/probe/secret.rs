@@ -42,9 +42,9 @@ pub enum Age {
     Fresh,
     /// A newer one: the Secret that was given is not the present one.
     Newer,
-    /// An older one, or another one of the same age.
+    /// An older one, or another one of the same age and CA; for a name of the Secret's.
     Stale,
-    /// One that is no older and not of the Secret's CA: another endpoint, or another Secret.
+    /// One that is for none of the Secret's names, or no older and not of its CA: another endpoint, or another Secret.
     Foreign,
 }
 
@@ -147,6 +147,7 @@ impl Material {
     pub fn age_of(&self, leaf: &CertificateDer<'_>, served: &Described) -> Age {
         match &self.chain[..] {
             [own, ..] if own == leaf => Age::Fresh,
+            _ if !self.leaf.shares_a_name(served) => Age::Foreign,
             _ if served.not_before > self.leaf.not_before => Age::Newer,
             // What is older may be of a CA that was replaced since.
             _ if served.not_before == self.leaf.not_before && self.is_of_another_ca(leaf) => Age::Foreign,

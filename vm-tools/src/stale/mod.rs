@@ -29,6 +29,13 @@ impl Seen {
             Age::Fresh => format!("fresh: serves the Secret's certificate ({served})"),
             Age::Newer => format!("fresh: serves a newer certificate ({served}) than {} has ({own})", secret.name),
             Age::Stale => format!("stale: serves another certificate ({served}) than {} has ({own})", secret.name),
+            Age::Foreign if !secret.leaf.shares_a_name(&self.served) => format!(
+                "foreign: serves another's certificate, for {} ({served}), and {} has one for {} ({own}); is it the right endpoint, \
+                 and the right Secret?",
+                self.served.names_shown(),
+                secret.name,
+                secret.leaf.names_shown()
+            ),
             Age::Foreign => format!(
                 "foreign: serves a certificate of another CA ({served}) than {} has ({own}), and no older one; is it the right \
                  endpoint, and the right Secret?",

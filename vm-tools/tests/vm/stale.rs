@@ -55,6 +55,38 @@ fn what_is_served_is_fresh_stale_or_newer() {
     );
 }
 
+/// Whatever its age, of the same CA: a restart would bring no other.
+#[test]
+fn what_is_for_none_of_the_secrets_names_is_another_s() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let ca = ca("internal-ca");
+    let served = secret(&ca, &leaf());
+    let server = s_server(served.path(), &[]);
+    let beside = |names: &[&str], year| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut params = leaf();
+        params.subject_alt_names = rcgen::CertificateParams::new(names).unwrap().subject_alt_names;
+        params.not_before = date_time_ymd(year, 1, 1);
+        secret(&ca, &params)
+    };
+    // Newer and older than what is served, and as old.
+    for year in [2025, 2026, 2027] {
+        let (code, report, said) = stale(server.port, beside(&["other.shop.svc"], year).path(), &[]);
+        assert_eq!((code, &report["age"]), (Some(1), &"foreign".into()), "{year}: {said}");
+    }
+    // A name has been added, and another taken away.
+    let (code, report, said) = stale(server.port, beside(&["new.shop.svc", "ORDERS.shop.svc"], 2027).path(), &[]);
+    assert_eq!((code, &report["age"]), (Some(1), &"stale".into()), "{said}");
+    // SNI alone, as the help says.
+    let (code, report, _) = stale(server.port, served.path(), &["--server-name", "nope.example"]);
+    assert_eq!(code, Some(0), "{report}");
+    let help = output(tandem_vm().args(["stale", "--help"]));
+    let help = String::from_utf8_lossy(&help.stdout);
+    assert!(help.contains("The name that is sent as SNI") && !help.contains("must be for"), "{help}");
+}
+
 /// Each verdict in the words that people read.
 #[test]
 fn each_verdict_has_its_sentence() {
@@ -71,9 +103,13 @@ fn each_verdict_has_its_sentence() {
     let served = secret(&ca, &of(2, 2));
     let server = s_server(served.path(), &[]);
     let endpoint = format!("127.0.0.1:{}", server.port);
-    let others = [secret(&ca, &of(1, 1)), secret(&ca, &of(3, 3)), secret(&ca_of("internal-ca"), &of(4, 2))];
+    let mut other = of(5, 2);
+    other.subject_alt_names =
+        rcgen::CertificateParams::new(vec!["other.shop.svc".to_owned()]).unwrap().subject_alt_names;
+    let others =
+        [secret(&ca, &of(1, 1)), secret(&ca, &of(3, 3)), secret(&ca_of("internal-ca"), &of(4, 2)), secret(&ca, &other)];
     let mut told = String::new();
-    for (beside, code) in [(&served, 0), (&others[0], 0), (&others[1], 1), (&others[2], 1)] {
+    for (beside, code) in [(&served, 0), (&others[0], 0), (&others[1], 1), (&others[2], 1), (&others[3], 1)] {
         let done = output(tandem_vm().args(["stale", "--endpoint", &endpoint, "--folder"]).arg(beside.path()));
         assert_eq!(done.status.code(), Some(code), "{}", said(&done));
         told += &said(&done).replace(&endpoint, "HOST:PORT").replace(&beside.path().display().to_string(), "SECRET");
@@ -229,6 +265,10 @@ fn a_schedule_that_the_api_server_would_refuse_is_refused() {
         let line = format!("spec.restartStale.schedule: `{schedule}` is not a schedule: {why}; write minute, hour,");
         assert!(done.status.code() == Some(2) && said(&done).contains(&line), "{schedule}: {}", said(&done));
     }
+    let done = rendered("0 0 30 2 *");
+    let line =
+        "spec.restartStale.schedule: `0 0 30 2 *` never runs: none of its months has such a day; write minute, hour,";
+    assert!(done.status.code() == Some(2) && said(&done).contains(line), "{}", said(&done));
     for schedule in
         ["0 0 1 1 0", "59 23 31 12 6", "*/5 3 ? JAN-Mar mon-fri", "0-30/10,45 3 * * Sun,3", "7/9 * * * *", "@daily"]
     {
