@@ -34,6 +34,15 @@ const MEMORY: &str = "768M";
 /// The user that KubeVirt serves filesystems as.
 const QEMU_USER: u32 = 107;
 
+/// What a guest has that its VirtualMachine does not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// One more disk, attached before all others: a Secret's ISO and the serial that it has.
+    pub decoy: Option<(&'a Path, &'a str)>,
+    /// Whether SELinux is switched on; as the image has it, permissive.
+    pub selinux: bool,
+}
+
 /// A running guest; dropping it ends it. What outlives a VirtualMachineInstance (claims) is in the folder that it was
 /// started in. A root disk that is a container disk is not: each start has a fresh one.
 #[derive(Debug)]
@@ -47,8 +56,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts a VirtualMachine as a new VirtualMachineInstance, with `home` for its claims. `decoy` is one more disk,
-    /// attached before all others: a Secret's ISO and the serial that it has.
+    /// Starts a VirtualMachine as a new VirtualMachineInstance, with `home` for its claims.
     ///
     /// # Errors
     /// Where the VirtualMachine has what is not known here, or a program does not start.
@@ -57,7 +65,7 @@ impl Machine {
         vm: &DynamicObject,
         secrets: &Secrets,
         home: &Path,
-        decoy: Option<(&Path, &str)>,
+        extras: Extras<'_>,
     ) -> Result<Self> {
         let name = vm.metadata.name.clone().context("a VirtualMachine without a name")?;
         let folder = tempfile::Builder::new().prefix("run-").tempdir_in(home)?.keep();
@@ -74,7 +82,11 @@ impl Machine {
         for device in ["virtio-blk", "virtio-net", "virtio-rng", "virtio-scsi", "virtio-serial"] {
             qemu.arg("-global").arg(format!("{device}-pci.vectors=0"));
         }
-        qemu.args(["-append", "root=LABEL=rootfs rw console=ttyS0 systemd.journald.forward_to_console=1"]);
+        let mut kernel = "root=LABEL=rootfs rw console=ttyS0 systemd.journald.forward_to_console=1".to_owned();
+        if extras.selinux {
+            kernel += " security=selinux";
+        }
+        qemu.args(["-append", &kernel]);
         qemu.arg("-serial").arg(format!("file:{}", folder.join("console").display()));
         qemu.arg("-qmp").arg(format!("unix:{},server=on,wait=off", folder.join("monitor").display()));
         qemu.args(["-device", "virtio-serial-pci", "-device", "virtio-rng-pci"]);
@@ -87,7 +99,7 @@ impl Machine {
         // The guest reaches nobody.
         qemu.arg("-netdev").arg(format!("user,id=net,restrict=on{forward}"));
         qemu.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
-        if let Some((iso, serial)) = decoy {
+        if let Some((iso, serial)) = extras.decoy {
             qemu.args(["-device", "virtio-scsi-pci", "-drive"]).arg(drive("decoy", iso, "readonly=on"));
             qemu.arg("-device").arg(format!("scsi-hd,drive=decoy,serial={serial}"));
         }

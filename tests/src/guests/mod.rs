@@ -16,6 +16,9 @@
 //! which would be too slow here: both are in `tests/guest/image` and say what they do not do. The VirtualMachines' own
 //! size is not theirs either: each gets two processors, and memory for a test machine.
 //!
+//! One guest, PostgreSQL's, runs with SELinux and Debian's policy, permissive: labels are real, and a denial is only logged.
+//! The image has its labels in any case, and the others take no notice of them.
+//!
 //! QEMU emulates (TCG), which is slow and works everywhere. `TANDEM_KVM=1` asks for /dev/kvm.
 
 pub mod agent;
@@ -26,7 +29,7 @@ use std::{path::PathBuf, process::Command, sync::OnceLock};
 
 use anyhow::{Context, Result};
 
-pub use machine::Machine;
+pub use machine::{Extras, Machine};
 
 use crate::tools;
 

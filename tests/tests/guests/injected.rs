@@ -6,7 +6,10 @@ use std::{path::Path, process::Command};
 
 use anyhow::{Result, ensure};
 use tandem_tests::{
-    guests::clients::{MongoClient, served},
+    guests::{
+        Extras,
+        clients::{MongoClient, served},
+    },
     sharing::rendered,
     tools,
 };
@@ -118,7 +121,7 @@ fn a_mongod_that_knew_nothing_of_tls_serves_the_secret_after_inject_and_follows_
     let injected = inject(&file, &arguments)?;
     ensure!(inject(&file, &["--remove"])? == original, "--remove does not give back the manifest as it was");
     let vm = rendered::find(&scenario.apply(&injected)?, "VirtualMachine")?.clone();
-    let mut guest = scenario.boot(vm, SECRET)?;
+    let mut guest = scenario.boot(vm, SECRET, Extras::default())?;
     let (port, ca) = (guest.machine.port(), guest.ca.clone());
 
     let certificate = scenario.client_certificate(&guest.secrets, "app")?;

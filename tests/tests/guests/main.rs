@@ -13,3 +13,4 @@ mod redis;
 mod replica_set;
 mod rotation;
 mod scenario;
+mod selinux;

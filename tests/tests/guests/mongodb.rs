@@ -8,7 +8,7 @@ use std::{path::PathBuf, process::Command};
 use anyhow::{Context, Result, ensure};
 use tandem_tests::{
     guests::{
-        Machine, Parts,
+        Extras, Machine, Parts,
         clients::{MongoClient, served},
     },
     sharing::{disk, rendered},
@@ -85,7 +85,8 @@ fn the_guest_serves_its_secret_to_who_verifies_it_and_a_renewed_one_when_it_is_s
     disk::lay_out(secrets.get("decoy").unwrap_or(&Default::default()), &home.join("decoy"))?;
     disk::make_iso(&home.join("decoy"), &decoy)?;
 
-    let mut machine = Machine::start(parts, vm, &secrets, home, Some((&decoy, &decoy_serial)))?;
+    let extras = Extras { decoy: Some((&decoy, &decoy_serial)), ..Extras::default() };
+    let mut machine = Machine::start(parts, vm, &secrets, home, extras)?;
     machine.wait_booted()?;
     let links = machine.shell("ls /dev/disk/by-id")?;
     let alike = links.lines().filter(|link| link.contains(&serial)).count();
@@ -116,7 +117,7 @@ fn the_guest_serves_its_secret_to_who_verifies_it_and_a_renewed_one_when_it_is_s
     scenario.renew("mongodb-cert")?;
     let renewed = scenario.secrets()?;
     ensure!(leaf(&renewed, SECRET)? != leaf(&secrets, SECRET)?, "the certificate was not made anew");
-    let mut machine = Machine::start(parts, vm, &renewed, home, Some((&decoy, &decoy_serial)))?;
+    let mut machine = Machine::start(parts, vm, &renewed, home, extras)?;
     machine.wait_booted()?;
     machine.shell("test -e /root/first-boot").context("another root disk")?;
     ensure!(friend.start(parts, machine.port())?.run("find first-boot")?["found"] == 1, "lost by the start");

@@ -1,11 +1,14 @@
-//! PostgreSQL in a VM: `examples/postgresql-vm`, the real server and the real psql, with the Secret on a filesystem. Then, in
-//! the same guest, Redis.
+//! PostgreSQL in a VM: `examples/postgresql-vm`, the real server and the real psql, with the Secret on a filesystem, and
+//! SELinux's labels. Then, in the same guest, Redis.
 
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 use tandem_tests::{
-    guests::clients::{PostgresClient, served},
+    guests::{
+        Extras, Machine,
+        clients::{PostgresClient, served},
+    },
     sharing::rendered,
 };
 
@@ -13,6 +16,7 @@ use crate::{
     redis,
     rotation::Database,
     scenario::{Scenario, example},
+    selinux,
 };
 
 const SECRET: &str = "orders-tls";
@@ -40,7 +44,7 @@ fn libpq_verifies_the_guest_fully_and_a_renewed_secret_is_served_with_no_connect
     let mut vm = rendered::find(&scenario.render(&document()?, "shop")?, "VirtualMachine")?.clone();
     let redis = redis::rendered(&scenario)?;
     redis::lend_disk_and_port(&redis, &mut vm)?;
-    let mut guest = scenario.boot(vm, SECRET)?;
+    let mut guest = scenario.boot(vm, SECRET, Extras { selinux: true, ..Extras::default() })?;
     let (port, ca) = (guest.machine.port(), guest.ca.clone());
 
     let host = format!("orders.{}.svc.cluster.local", scenario.space.name);
@@ -65,10 +69,17 @@ fn libpq_verifies_the_guest_fully_and_a_renewed_secret_is_served_with_no_connect
     ensure!(rights == "400 postgres tls.key\n644 root tls.crt\n644 root ca.crt", "{rights}");
     let data = guest.machine.shell("findmnt --noheadings --output FSTYPE /var/lib/postgresql")?;
     ensure!(data == "xfs", "the data is on {data}");
+    let assert_labelled = |machine: &mut Machine| {
+        let data = "/var/lib/postgresql /var/lib/postgresql/15/main /var/lib/postgresql/15/main/PG_VERSION";
+        selinux::assert_labelled(machine, "/etc/ssl/postgresql", data)
+    };
+    assert_labelled(&mut guest.machine)?;
+    selinux::assert_new_folders_are_labelled(&mut guest.machine, "/etc/ssl/postgresql")?;
 
     let mut held = friend.start(port)?;
     let database =
         Database { certificate: "orders-cert", secret: SECRET, served: &|| served(port, Some("postgres"), &ca, None) };
     database.assert_follows(&scenario, &mut guest, || held.say("select pg_backend_pid();"))?;
+    assert_labelled(&mut guest.machine)?;
     redis::assert_served_instead(&scenario, &mut guest, redis)
 }

@@ -12,6 +12,7 @@ use tandem_tests::{
 use crate::{
     rotation::{Database, filesystem},
     scenario::{Guest, Scenario, example},
+    selinux,
 };
 
 const SECRET: &str = "sessions-tls";
@@ -77,9 +78,11 @@ pub(crate) fn assert_served_instead(scenario: &Scenario, guest: &mut Guest, redi
     ensure!(rights == "400 redis tls.key\n644 root tls.crt\n644 root ca.crt", "{rights}");
     let data = guest.machine.shell("findmnt --noheadings --output FSTYPE /var/lib/redis")?;
     ensure!(data == "xfs", "the data is on {data}");
+    selinux::assert_labelled(&mut guest.machine, "/etc/ssl/redis", "/var/lib/redis")?;
 
     let mut held = friend.start(port)?;
     let database =
         Database { certificate: "sessions-cert", secret: SECRET, served: &|| served(port, None, &ca, Some(&pem)) };
-    database.assert_follows(scenario, guest, || held.say("CLIENT ID"))
+    database.assert_follows(scenario, guest, || held.say("CLIENT ID"))?;
+    selinux::assert_labelled(&mut guest.machine, "/etc/ssl/redis", "/var/lib/redis")
 }

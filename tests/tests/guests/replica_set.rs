@@ -14,7 +14,7 @@ use kube::{ResourceExt, api::DynamicObject};
 use serde_json::Value;
 use tandem_tests::{
     guests::{
-        Machine,
+        Extras, Machine,
         clients::{MongoClient, served},
     },
     sharing::rendered::{self, Secrets},
@@ -133,7 +133,7 @@ fn three_members_become_a_set_once_and_know_one_another_by_certificates_or_by_a_
     let (vms, hosts) = machines(&objects, namespace)?;
     let others = vms[1..].iter().map(|vm| configuration(vm, &first)).collect::<Result<Vec<_>>>()?;
 
-    let mut machine = Machine::start(parts, vms[0], &first, scenario.home(), None)?;
+    let mut machine = Machine::start(parts, vms[0], &first, scenario.home(), Extras::default())?;
     machine.wait_booted()?;
     assert_initiated(&mut machine, &hosts, &others)?;
 
@@ -165,7 +165,8 @@ fn three_members_become_a_set_once_and_know_one_another_by_certificates_or_by_a_
     let objects = scenario.render(&by_key_file()?, "keyfile-datastores")?;
     let second = scenario.secrets()?;
     ensure!(leaf(&second, SECRET)? != leaf(&first, SECRET)?, "the certificate was not made anew");
-    let mut machine = Machine::start(parts, machines(&objects, namespace)?.0[0], &second, scenario.home(), None)?;
+    let mut machine =
+        Machine::start(parts, machines(&objects, namespace)?.0[0], &second, scenario.home(), Extras::default())?;
     machine.wait_booted()?;
     let rights = machine.shell("stat -c '%a %U' /etc/ssl/mongodb.keyfile")?;
     ensure!(rights == "400 mongodb", "the keyFile is {rights}");

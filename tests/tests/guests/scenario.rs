@@ -14,7 +14,7 @@ use tandem_tests::{
     ControlPlane, IssuerProcess, Space,
     certificates::root_ca,
     cluster::{CERTIFICATE, CLUSTER_ISSUER, is_ready},
-    guests::{self, Machine, Parts, clients::first_certificate},
+    guests::{self, Extras, Machine, Parts, clients::first_certificate},
     issuer,
     sharing::rendered::{self, Secrets},
     tools::{self, root},
@@ -118,9 +118,9 @@ impl Scenario {
     }
 
     /// Boots a VirtualMachine, which has its certificate from `secret`.
-    pub(crate) fn boot(&self, vm: DynamicObject, secret: &str) -> Result<Guest> {
+    pub(crate) fn boot(&self, vm: DynamicObject, secret: &str, extras: Extras<'_>) -> Result<Guest> {
         let secrets = self.secrets()?;
-        let mut machine = Machine::start(&self.parts, &vm, &secrets, self.home(), None)?;
+        let mut machine = Machine::start(&self.parts, &vm, &secrets, self.home(), extras)?;
         machine.wait_booted()?;
         let ca = self.file("ca.crt", &[entry(&secrets, secret, "ca.crt")?])?;
         Ok(Guest { machine, vm, secrets, ca })

@@ -114,7 +114,8 @@ fn the_folder_is_given_to_the_user_only_if_it_is_not_theirs() {
     assert!(said(&done).contains("there is no user"), "{}", said(&done));
 }
 
-/// `restorecon` stands in for SELinux's. A new filesystem has no label, also where it is root's and the database is, too.
+/// `restorecon` stands in for SELinux's, which is real in PostgreSQL's guest. A new filesystem has no label, also where it is
+/// root's and the database is, too.
 #[test]
 fn the_folder_gets_its_label_whoever_owns_it() {
     let guest = guest();

@@ -175,7 +175,8 @@ fn the_unit_of_the_boot_does_not_wait_for_a_run_that_waits_for_it() {
     assert!(!live.path("state/telling").exists());
 }
 
-/// `restorecon` stands in for SELinux's, and the variable for the journal, which takes `<3>` for an error.
+/// `restorecon` stands in for SELinux's, which is real in PostgreSQL's guest; the variable for the journal, which takes `<3>`
+/// for an error.
 #[test]
 fn labels_are_restored_and_errors_are_errors_in_the_journal() {
     let (live, [_, new, _]) = with_command("");

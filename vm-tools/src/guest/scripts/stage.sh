@@ -12,7 +12,7 @@ settle() {
 # Gives a new file or folder the label that SELinux's policy has for its path, which need not be that of the folder around it.
 label() {
   if [ -z "${root-}" ] && command -v restorecon >/dev/null 2>&1; then
-    restorecon -F "$1" || warn "restorecon failed; SELinux may keep the service from reading $1"
+    restorecon -F "$1" 9>&- || warn "restorecon failed; SELinux may keep the service from reading $1"
   fi
 }
 

@@ -36,7 +36,7 @@ cleanup() {
   done <<LIST
 $stages
 LIST
-  [ -z "$mounted" ] || umount "$mounted" 2>/dev/null || :
+  [ -z "$mounted" ] || umount "$mounted" 2>/dev/null 9>&- || :
   [ -z "$work" ] || rm -rf "$work" || :
 }
 trap cleanup EXIT

@@ -70,7 +70,7 @@ mount_source() {
   if [ -n "$tag" ]; then
     source="filesystem $tag"
     waited=0
-    until said=$(mount -t virtiofs -o ro,nodev,nosuid,noexec "$tag" "$mounted" 2>&1); do
+    until said=$(mount -t virtiofs -o ro,nodev,nosuid,noexec "$tag" "$mounted" 2>&1 9>&-); do
       if [ "$waited" -ge "$wait" ]; then
         mounted=''
         refuse "the filesystem $tag does not mount: $(echo "$said" | tr '\n' ' ')"
@@ -81,7 +81,7 @@ mount_source() {
   else
     find_device
     source=$device
-    if ! mount -t iso9660 -o ro,nodev,nosuid,noexec "$device" "$mounted"; then
+    if ! mount -t iso9660 -o ro,nodev,nosuid,noexec "$device" "$mounted" 9>&-; then
       mounted=''
       refuse "$device does not mount as iso9660"
     fi
