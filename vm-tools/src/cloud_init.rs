@@ -13,6 +13,7 @@
 //! ```
 
 mod config;
+mod data_disk;
 mod mongodb;
 mod packages;
 mod postgresql;
@@ -30,6 +31,7 @@ use crate::merge;
 use crate::names::{MachineNames, Names};
 use crate::spec::{Database, Document};
 use config::{CloudConfig, Host};
+use data_disk::DataDisk;
 use templates::Templates;
 
 /// XFS is what MongoDB's production notes recommend under WiredTiger, and what the other databases do not mind; its mkfs
@@ -43,18 +45,25 @@ fn filesystem(document: &Document) -> Filesystem {
 /// # Errors
 /// [`RenderError::Fields`] where the user's cloud-config contradicts ours; any other is a fault of this crate.
 pub(crate) fn user_data(document: &Document, names: &Names, machine: &MachineNames) -> Result<String, RenderError> {
-    let config = config(document, names, machine)?;
+    let (config, data_disk) = config(document, names, machine)?;
     let more = &document.spec.cloud_config;
-    let text = if more.is_empty() { serde_yaml::to_string(&config)? } else { merged(&config, more)? };
+    let text =
+        if more.is_empty() { serde_yaml::to_string(&config)? } else { merged(&config, data_disk.as_ref(), more)? };
     Ok(format!("#cloud-config\n{text}"))
 }
 
-fn config(document: &Document, names: &Names, machine: &MachineNames) -> Result<CloudConfig, RenderError> {
+fn config(
+    document: &Document,
+    names: &Names,
+    machine: &MachineNames,
+) -> Result<(CloudConfig, Option<DataDisk>), RenderError> {
     let templates = Templates::new()?;
     let server = server::of(document, names, machine, &templates)?;
     let mut files = server.files;
     files.extend(server.tls.write_files()?);
+    let mut data_disk = None;
     if let (Some(folder), Some(service)) = (server.data_folder, &server.unit) {
+        data_disk = Some(DataDisk { serial: machine.data_serial.clone(), folder: folder.clone() });
         let data = GuestData {
             serial: machine.data_serial.clone(),
             filesystem: filesystem(document),
@@ -84,12 +93,12 @@ fn config(document: &Document, names: &Names, machine: &MachineNames) -> Result<
     });
     let mut config = CloudConfig { host, ssh_authorized_keys, write_files: files, runcmd, ..CloudConfig::default() };
     packages::add(&mut config, document);
-    Ok(config)
+    Ok((config, data_disk))
 }
 
 /// Ours and the user's in one.
-fn merged(ours: &CloudConfig, more: &Mapping) -> Result<String, RenderError> {
-    let mut problems = Vec::new();
+fn merged(ours: &CloudConfig, data_disk: Option<&DataDisk>, more: &Mapping) -> Result<String, RenderError> {
+    let mut problems = data_disk.map(|disk| disk.problems(more)).unwrap_or_default();
     for (i, file) in more.get("write_files").and_then(Value::as_sequence).into_iter().flatten().enumerate() {
         let path = file.get("path").and_then(Value::as_str);
         if let Some(path) = path.filter(|path| ours.write_files.iter().any(|file| file.path == *path)) {

@@ -22,7 +22,8 @@ mod store;
 mod user_data;
 mod workload;
 
-use std::{collections::BTreeMap, fmt, io::Read, path::PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::{fmt, io::Read, path::PathBuf};
 
 use serde_yaml::Value;
 use tandem_cli::manifests::{self, Document, Place};
@@ -107,6 +108,9 @@ pub struct Stream {
     pub workloads: Vec<Workload>,
     /// Every object of the stream, in its order, also those of other kinds.
     pub objects: Vec<Meta>,
+    /// Short texts in issuers and in objects of kinds that are not read: one of them may be a name that is used there, as that of a
+    /// Secret is in an Ingress, or that is made there.
+    pub mentioned: BTreeSet<String>,
 }
 
 impl Stream {
@@ -152,6 +156,7 @@ impl Stream {
             ("cert-manager.io", "Issuer" | "ClusterIssuer")
             | ("pki.tandem.internal", "TandemIssuer" | "TandemClusterIssuer") => {
                 self.issuers.push(Issuer::read(meta, &root));
+                mention(value, &mut self.mentioned);
             }
             ("kubevirt.io" | "pool.kubevirt.io", _) => self.machines.extend(Machine::read(meta, &root)),
             ("", "Secret") => self.secrets.push(Secret::read(meta, &root)),
@@ -159,7 +164,7 @@ impl Stream {
             ("", "Service") => self.services.push(Service::read(meta, &root)),
             ("networking.k8s.io", "NetworkPolicy") => self.policies.push(NetworkPolicy::read(meta, &root)),
             ("" | "apps" | "batch", _) => self.workloads.extend(Workload::read(meta, &root)),
-            _ => {}
+            _ => mention(value, &mut self.mentioned),
         }
     }
 
@@ -209,6 +214,17 @@ impl Stream {
         self.workloads
             .iter()
             .filter(|workload| workload.meta.namespace == service.meta.namespace && service.selects(&workload.labels))
+    }
+}
+
+/// Every text in a value that may be a name: those have at most 253 bytes.
+fn mention(value: &Value, all: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) if text.len() <= 253 => drop(all.insert(text.clone())),
+        Value::Sequence(entries) => entries.iter().for_each(|entry| mention(entry, all)),
+        Value::Mapping(fields) => fields.values().for_each(|field| mention(field, all)),
+        Value::Tagged(tagged) => mention(&tagged.value, all),
+        _ => {}
     }
 }
 

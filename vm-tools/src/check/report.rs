@@ -159,7 +159,8 @@ const PAGE: &str = "\
 
 `tandem-vm check FILE|DIR|-...` reads manifests as `kubectl apply` would, DatabaseVM documents as what they render to, and looks at
 them together: what is in a VM's disk against what its user data looks for, what a certificate names against what clients dial. It
-needs no cluster, and it knows only what the stream says: an object that is not in it is not missed.
+needs no cluster, and it knows only what the stream says: an object that is not in it is not missed, unless
+another one shows that its name is mistyped: a Certificate whose Secret nothing uses, a database's Service of nearly the name that is dialled.
 
 ```sh
 tandem-vm check examples/check/before.yaml

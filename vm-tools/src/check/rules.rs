@@ -9,6 +9,7 @@ mod keyfiles;
 mod lookups;
 mod machines;
 mod membership;
+mod missing;
 mod namespaces;
 mod network;
 mod pods;
@@ -40,6 +41,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
             secrets::RULES,
             pods::RULES,
             namespaces::RULES,
+            missing::RULES,
             ignore::RULES,
         ]
         .into_iter()

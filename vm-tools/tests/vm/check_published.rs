@@ -4,14 +4,14 @@ use tandem_vm::check::check;
 use tandem_vm::model::Stream;
 
 /// The numbers of the rules that a stream breaks.
-fn broken(manifests: &[&str]) -> Vec<&'static str> {
+pub(crate) fn broken(manifests: &[&str]) -> Vec<&'static str> {
     let text: String = manifests.iter().map(|manifest| format!("---\n{manifest}\n")).collect();
     let stream = Stream::read(&["-".into()], &mut text.as_bytes(), "databases");
     let report = check(&stream.unwrap_or_else(|lines| panic!("{lines:?}\n{text}")), &[]);
     report.findings.iter().map(|finding| finding.rule.id).collect()
 }
 
-fn machine(name: &str, disks: &str, volumes: &str) -> String {
+pub(crate) fn machine(name: &str, disks: &str, volumes: &str) -> String {
     format!(
         "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {{name: {name}}}\nspec:\n  runStrategy: Always\n  template:\n    \
          metadata: {{labels: {{kubevirt.io/domain: {name}}}}}\n    spec:\n      domain: {{devices: {{disks: [{disks}]}}}}\n      \
@@ -22,23 +22,23 @@ fn machine(name: &str, disks: &str, volumes: &str) -> String {
 const CERTIFICATE_DISK: &str = "{name: certificate, disk: {bus: virtio}, serial: db-certificate}";
 const CERTIFICATE_VOLUME: &str = "{name: certificate, secret: {secretName: db-tls}}";
 
-fn certificate(issuer: &str, names: &str) -> String {
+pub(crate) fn certificate(issuer: &str, names: &str) -> String {
     format!(
         "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {{name: db}}\n\
          spec: {{secretName: db-tls, issuerRef: {issuer}, dnsNames: [{names}]}}\n"
     )
 }
 
-const INTERNAL_CA: &str = "{group: pki.tandem.internal, kind: TandemClusterIssuer, name: internal-ca}";
+pub(crate) const INTERNAL_CA: &str = "{group: pki.tandem.internal, kind: TandemClusterIssuer, name: internal-ca}";
 
-fn service(name: &str, machine: &str) -> String {
+pub(crate) fn service(name: &str, machine: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\n\
          spec: {{selector: {{kubevirt.io/domain: {machine}}}, ports: [{{port: 27017}}]}}\n"
     )
 }
 
-fn client(value: &str) -> String {
+pub(crate) fn client(value: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: app}}\n\
          spec: {{containers: [{{name: app, env: [{{name: DATABASE, value: {value:?}}}]}}]}}\n"

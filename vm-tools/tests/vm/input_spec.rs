@@ -302,6 +302,29 @@ fn cloud_config_that_contradicts_ours() {
         &["spec.cloudConfig.write_files[1].path: `/etc/mongod.conf` is written by tandem-vm; choose another path"],
     );
     refused(
+        with(
+            "storage: {size: 1Gi, serial: orders-data}\ncloudConfig:\n    mounts: [[/dev/vdb, /var/lib/mongodb/], [vdc, /var/lib], [vdd, \
+             /var/lib/mongodb/log], [/dev/disk/by-id/virtio-orders-data, /srv], [vde, /var/lib/mongodb2], [vdf, none, swap], [vda1, /]]\n    \
+             fs_setup: [{device: /dev/disk/by-id/virtio-orders-data-part1, overwrite: true}, {device: \
+             /dev/disk/by-id/virtio-orders-data2}]\n    disk_setup: {/dev/disk/by-id/virtio-orders-data: {table_type: gpt}, /dev/vdg: \
+             {table_type: gpt}}",
+        ),
+        &[
+            "spec.cloudConfig.mounts[0][1]: `/var/lib/mongodb/` and the data disk, which is mounted on `/var/lib/mongodb`, would hide one \
+             another; choose another folder",
+            "spec.cloudConfig.mounts[1][1]: `/var/lib` and the data disk, which is mounted on `/var/lib/mongodb`, would hide one another; \
+             choose another folder",
+            "spec.cloudConfig.mounts[2][1]: `/var/lib/mongodb/log` and the data disk, which is mounted on `/var/lib/mongodb`, would hide \
+             one another; choose another folder",
+            "spec.cloudConfig.mounts[3][0]: `/dev/disk/by-id/virtio-orders-data` is the data disk, which tandem-vm formats and mounts; \
+             leave it out",
+            "spec.cloudConfig.fs_setup[0].device: `/dev/disk/by-id/virtio-orders-data-part1` is the data disk, which tandem-vm formats and \
+             mounts; leave it out",
+            "spec.cloudConfig.disk_setup: `/dev/disk/by-id/virtio-orders-data` is the data disk, which tandem-vm formats and mounts; leave \
+             it out",
+        ],
+    );
+    refused(
         with("cloudConfig: '#cloud-config'"),
         &["spec.cloudConfig: expected a mapping, found string \"#cloud-config\"; write its fields as key: value"],
     );

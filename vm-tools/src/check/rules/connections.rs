@@ -54,7 +54,7 @@ pub(super) struct Dial<'s> {
 }
 
 impl Dial<'_> {
-    fn report(&self, found: &mut Findings, message: String) {
+    pub(super) fn report(&self, found: &mut Findings, message: String) {
         found.add(self.object, &self.field, message);
         if let Some((machine, finding)) = self.machine.zip(found.all.last_mut()) {
             finding.concerns = Some(machine.clone());

@@ -25,7 +25,8 @@ pub(in crate::check) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         summary: "a volume is neither a disk nor a filesystem",
         why: "KubeVirt then makes it a disk of its own choice: on the default bus, last in order, without a serial to find it by.",
-        remedy: "Add a disk of the volume's name with bus and serial, or a filesystem of its name.",
+        remedy: "Add a disk of the volume's name: of cloud-init's with a bus, of any other with bus and serial. A Secret may be a filesystem \
+                 of its name instead.",
         check: not_attached,
     },
     Rule {
