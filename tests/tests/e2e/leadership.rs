@@ -29,8 +29,8 @@ use tokio::{sync::oneshot, task::block_in_place, time::interval};
 use self::{
     clocks::{Clock, skipped},
     replicas::{
-        BUSY, DEADLINE, LASTS, TIMES, about_lease, accepted, acts, asked, assert_all_served, environment,
-        environment_with, follower, leader, received, reference, says, told, until,
+        BUSY, DEADLINE, LASTS, TIMES, accepted, acts, asked, assert_all_served, environment, environment_with,
+        follower, leader, received, reference, renewed, says, told, until,
     },
 };
 use crate::{
@@ -95,9 +95,15 @@ async fn a_follower_only_watches_and_takes_over_at_once_when_the_leader_is_told_
 }
 
 /// The lease lasts from its last renewal, so it ends within its duration after the kill; whoever takes it then has to free it
-/// first. The requests that the dead one had in hand are served as well, by one of the others alone.
+/// first. It is renewed so seldom here that there is time for that on a busy machine as well. The requests that the dead one
+/// had in hand are served, too, by one of the others alone.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_killed_under_load_is_followed_when_its_lease_ends() -> Result<()> {
+async fn a_leader_killed_under_load_is_followed_within_the_duration_of_its_lease() -> Result<()> {
+    const TIMES: [&str; 3] = [
+        "--leader-election-lease-duration=10s",
+        "--leader-election-renew-deadline=7s",
+        "--leader-election-retry-period=4s",
+    ];
     let mut environment = environment(None, None, &TIMES).await?;
     let cluster = environment.control_plane.cluster().await?;
     let (first, _) = leader(&cluster, None).await?;
@@ -107,23 +113,24 @@ async fn a_leader_killed_under_load_is_followed_when_its_lease_ends() -> Result<
     }
     let space = environment.space("killed").await?;
     with_issuer(&space).await?;
-    let names = names(200);
+    let names = names(800);
     let mut progress = Progress::follow(&cluster)?;
     let by_it = reference();
     let load = ask_for_many(&space, &names, &by_it);
     let kill = async {
         progress.until(&space, Step::Issued, 50).await?;
+        let is_due = |renewed: Timestamp| Timestamp::now().duration_since(renewed) > BUSY / 2;
+        until(|| renewed(&environment.control_plane, "first").map(is_due)).await?;
         environment.issuer.process().kill()?;
         anyhow::Ok(Timestamp::now())
     };
     let (_, killed) = tokio::try_join!(load, kill)?;
     let (_, since) = leader(&cluster, Some(&first)).await?;
-    let calls = asked(&environment.control_plane, "first")?;
-    let mut renewals = calls.iter().filter(|call| about_lease(call) && call["verb"] == "patch" && accepted(call));
-    let renewed = received(renewals.next_back().context("it was never renewed")?)?;
+    let renewed = renewed(&environment.control_plane, "first")?;
     let (after, ended) = (since.duration_since(killed), since.duration_since(renewed + LASTS));
     println!("taken over {after} after the kill, {ended} after the end of the lease");
-    ensure!((SignedDuration::ZERO..BUSY).contains(&ended), "{ended} after the end of the lease");
+    ensure!(after < LASTS, "{after} after the kill");
+    ensure!(!ended.is_negative(), "{ended} after the end of the lease");
     assert_all_served(&environment, &space, &names, progress).await?;
 
     for other in &mut others {
@@ -188,9 +195,7 @@ async fn cannot_renew(clock: &[(&str, &str)], deadline: SignedDuration) -> Resul
     };
     assert_all_served(&environment, &space, &asked_for, progress).await?;
 
-    let calls = asked(&environment.control_plane, "first")?;
-    let mut renewals = calls.iter().filter(|call| about_lease(call) && call["verb"] == "patch" && accepted(call));
-    let renewed = received(renewals.next_back().context("it was never renewed")?)?;
+    let renewed = renewed(&environment.control_plane, "first")?;
     let acts = acts(&environment.control_plane, "first")?;
     let last = received(acts.last().context("it never acted")?)?;
     let when = format!("renewed {renewed}, silenced {silenced}, last act {last}, taken over {since}");

@@ -122,6 +122,13 @@ pub(crate) fn received(call: &Value) -> Result<Timestamp> {
     Ok(call["requestReceivedTimestamp"].as_str().context("no time")?.parse()?)
 }
 
+/// When a replica's lease was last renewed.
+pub(crate) fn renewed(control_plane: &ControlPlane, replica: &str) -> Result<Timestamp> {
+    let calls = asked(control_plane, replica)?;
+    let mut renewals = calls.iter().filter(|call| about_lease(call) && call["verb"] == "patch" && accepted(call));
+    received(renewals.next_back().context("it was never renewed")?)
+}
+
 /// What a replica has done that only a leader does: everything but watching and standing for leadership.
 pub(crate) fn acts(control_plane: &ControlPlane, replica: &str) -> Result<Vec<Value>> {
     Ok(asked(control_plane, replica)?.into_iter().filter(|call| !reads(call) && !about_lease(call)).collect())
