@@ -58,11 +58,6 @@ fn a_database_that_does_not_answer_behind_tls_is_not_good() {
         done.expect("chain", "good", "");
         done.expect_failed(&["answers"]);
     }
-    // A web server answers, and is none of them.
-    let web = s_server(secret.path(), &["-www"]);
-    let done = verify(web.port, secret.path(), &[&NOW[..], &["--protocol", "redis"]].concat());
-    done.expect("answers", "failed", "");
-    assert_eq!(verify(web.port, secret.path(), &NOW).code, Some(0));
 }
 
 #[test]

@@ -72,3 +72,22 @@ fn only_an_alert_refuses_whoever_has_no_certificate() {
     let asked = run(&closes, &["--protocol", "redis", "--client-auth", "required"]);
     asked.expect("anonymous", "good", "refused without a client certificate: it closes the connection");
 }
+
+/// The database of another port, or whatever else has the certificate.
+#[test]
+fn what_answers_otherwise_than_the_database_does_is_not_it() {
+    let secret = secret(&ca("internal-ca"), &leaf());
+    for (protocol, words, why) in [
+        ("redis", "HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak Redis' protocol"),
+        ("mongodb", "-ERR unknown command\r\n", "it does not speak MongoDB's protocol"),
+    ] {
+        let another = server(secret.path(), false, move |mut tls, mut stream| {
+            let _ = tls.writer().write_all(words.as_bytes());
+            let _ = tls.complete_io(&mut stream);
+            drain(&mut stream);
+        });
+        let done = verify(another.port, secret.path(), &[&NOW[..], &["--protocol", protocol]].concat());
+        done.expect("answers", "failed", &format!("no {protocol} is seen to answer: {why}"));
+        done.expect_failed(&["answers"]);
+    }
+}
