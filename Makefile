@@ -36,7 +36,7 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 
 .PHONY: test
 test: tools lint release go-tests guest-tools $(KUSTOMIZE) $(TOXIPROXY) $(HELM) $(HELM_DOCS) $(PROMTOOL) $(MONITORING) $(ACTIONLINT) ## All tests, with what they need installed
-	shellcheck --external-sources tests/*.sh tests/guest/*.sh deploy/*.sh release/*.sh .ci/run
+	shellcheck --external-sources tests/*.sh tests/guest/*.sh tests/planted/run.sh deploy/*.sh release/*.sh .ci/run
 	$(ACTIONLINT)
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
@@ -51,6 +51,11 @@ lint: cargo ## Format, lints and docs alone
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	tests/planted/run.sh --check
+
+.PHONY: planted
+planted: tools go-tests ## Plant the faults of tests/planted one after the other, and see each test go red (hours); PLANTED='NAME…' for some
+	@tests/planted/run.sh $(PLANTED)
 
 .PHONY: conformance
 conformance: go-tests ## cert-manager's own conformance suites alone; `make test` runs them as well
