@@ -11,6 +11,7 @@ mod network;
 mod one_of;
 
 pub use certificate::*;
+pub(crate) use check::hba;
 pub use database::*;
 pub use document::*;
 pub use error::SpecError;

@@ -12,7 +12,7 @@ pub(super) fn add(config: &mut CloudConfig, document: &Document) {
         Database::MongoDb(mongodb) => (mongodb.install, Some("mongodb-org".to_owned())),
         Database::PostgreSql(postgresql) => {
             let package = match family {
-                Family::Debian => format!("postgresql-{}", super::postgresql::version(postgresql)),
+                Family::Debian => format!("postgresql-{}", postgresql.version_on_debian()),
                 Family::Rhel => "postgresql-server".to_owned(),
             };
             (postgresql.install, Some(package))

@@ -23,11 +23,6 @@ const MAKE_CLUSTER: &str = "ExecStartPre=+/usr/local/sbin/tandem-initdb";
 /// As the data disk's own drop-in says it.
 const OWN: &str = "ExecStartPre=+/usr/local/sbin/tandem-data own";
 
-/// Debian's version: that of the document, or Debian 12's.
-pub(super) fn version(postgresql: &PostgreSql) -> &str {
-    postgresql.version.as_deref().unwrap_or("15")
-}
-
 /// What differs between the families.
 struct Layout {
     unit: String,
@@ -47,7 +42,7 @@ impl Layout {
     fn of(family: Family, postgresql: &PostgreSql) -> Self {
         match family {
             Family::Debian => {
-                let version = version(postgresql);
+                let version = postgresql.version_on_debian();
                 Self {
                     unit: format!("postgresql@{version}-main.service"),
                     // Its generator has all clusters started by this one.

@@ -80,7 +80,8 @@ pub(crate) fn narrower(document: &Document) -> Option<String> {
     if spec.database.port().is_none() || !spec.network_policy.from.is_empty() {
         return None;
     }
-    let for_others = |line: &String| line.trim_start().starts_with("hostssl") && !line.ends_with("reject");
+    let for_others =
+        |line: &String| spec::hba::rule(line, None).is_ok_and(|rule| rule.remote && rule.method != "reject");
     let hba = match &spec.database {
         Database::PostgreSql(postgresql) => postgresql.hba.iter().position(for_others),
         _ => None,

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod database;
+pub(crate) mod hba;
 mod machine;
 mod members;
 

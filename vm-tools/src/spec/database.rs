@@ -132,6 +132,13 @@ pub struct PostgreSql {
     pub reload: Option<Reload>,
 }
 
+impl PostgreSql {
+    /// Debian's version: that of the document, or Debian 12's.
+    pub(crate) fn version_on_debian(&self) -> &str {
+        self.version.as_deref().unwrap_or("15")
+    }
+}
+
 /// What PostgreSQL asks of a client's certificate:
 /// <https://www.postgresql.org/docs/current/auth-pg-hba-conf.html>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

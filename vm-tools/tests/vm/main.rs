@@ -24,6 +24,7 @@ mod docs;
 mod files;
 mod gates;
 mod guest;
+mod hba;
 mod help;
 mod inject;
 mod inject_answers;

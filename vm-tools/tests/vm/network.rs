@@ -104,7 +104,7 @@ fn render_says_where_the_policy_lets_in_nobody_or_fewer_than_postgresql() {
     assert_eq!(told(hba, client), format!("{line}spec.clients alone; {others}"));
     let nobody =
         "the NetworkPolicy lets in no client; name clients in spec.clients, or others in spec.networkPolicy.from\n";
-    let rejects = "postgresql: {hba: ['local all all peer', 'hostssl all all all reject']}";
+    let rejects = "postgresql: {hba: ['local all all peer', 'hostssl all all all reject # nobody']}";
     for database in [rejects, "redis: {}", "none: {files: {folder: /etc/app}, port: 443}"] {
         assert_eq!(told(database, ""), format!("{place}{nobody}"));
         assert_eq!(told(database, client), "");

@@ -4,7 +4,7 @@ use super::super::{
     Authorization, ClientAuth, Database, Delivery, Family, FilesOnly, MongoDb, PostgreSql, Reload, ServiceReload, Spec,
     values,
 };
-use super::Problems;
+use super::{Problems, hba};
 
 pub(super) fn database(spec: &Spec, problems: &mut Problems) {
     let reload = match &spec.database {
@@ -74,17 +74,12 @@ fn postgresql(family: Family, postgresql: &PostgreSql, problems: &mut Problems) 
     if postgresql.clientcert.is_some() && postgresql.client_auth == ClientAuth::Optional {
         problems.add(path("clientcert"), "asks for nothing while clientAuth is Optional; write clientAuth: Required");
     }
+    let version = match family {
+        Family::Debian => postgresql.version_on_debian().parse().ok(),
+        Family::Rhel => None,
+    };
     for (i, line) in postgresql.hba.iter().enumerate() {
-        let kind = line.split_ascii_whitespace().next();
-        if !matches!(kind, Some("local" | "hostssl")) {
-            let kind = tandem_cli::shown(kind.unwrap_or_default());
-            problems.add(
-                path(&format!("hba[{i}]")),
-                format!("begins with `{kind}`; begin with local or hostssl, since nobody connects without TLS"),
-            );
-        } else if line.chars().any(char::is_control) {
-            problems.add(path(&format!("hba[{i}]")), "has more than one line; write each line as an entry of its own");
-        }
+        problems.check(path(&format!("hba[{i}]")), hba::rule(line, version));
     }
 }
 

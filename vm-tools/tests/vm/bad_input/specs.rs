@@ -108,6 +108,7 @@ pub(super) fn cases() -> Vec<Case> {
             "PostgreSQL with a rule of two lines",
             database("postgresql: {hba: [\"local all all trust\\nhost all all all trust\"]}"),
         ),
+        ("PostgreSQL with a rule that it cannot read", database("postgresql: {hba: ['hostssl all all 10.0.0.1 md5']}")),
         ("PostgreSQL with a rule for plaintext", database("postgresql: {hba: ['host all all 0.0.0.0/0 trust']}")),
         ("Redis of an unknown make", database("redis: {server: KeyDB}")),
         ("Redis with a relative credential file", database("redis: {credentialFile: redis.auth}")),
