@@ -110,7 +110,7 @@ pub fn render(vm: &spec::DatabaseVm) -> Result<Rendered, RenderError> {
     let user_data = |machine| cloud_init::user_data(document, &names, machine);
     let user_data = names.machines.iter().map(user_data).collect::<Result<Vec<_>, _>>()?;
     let manifests = manifest::all(document, &names, &user_data)?;
-    let database = spec::hba::notes(document).into_iter();
+    let database = manifest::other_release(document).into_iter().chain(spec::hba::notes(document));
     let notes = database.chain(manifest::narrower(document)).chain(manifest::unknown_fields(document)).collect();
     Ok(Rendered { manifests, user_data: user_data.into_iter().next().unwrap_or_default(), notes })
 }

@@ -6,6 +6,7 @@ mod certificate;
 mod client;
 pub mod kubevirt;
 mod network;
+mod release;
 mod restart;
 mod root;
 mod storage;
@@ -18,6 +19,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub(crate) use network::narrower;
+pub(crate) use release::other_release;
 use serde::Serialize;
 pub(crate) use virtual_machine::unknown_fields;
 

@@ -58,6 +58,7 @@ mod network;
 mod odd;
 mod properties;
 mod reference;
+mod release;
 mod rendered;
 mod rotation;
 mod script_data;
