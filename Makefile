@@ -39,6 +39,7 @@ test: tools lint release go-tests guest-tools $(KUSTOMIZE) $(TOXIPROXY) $(HELM) 
 	shellcheck --external-sources tests/*.sh tests/guest/*.sh tests/planted/run.sh deploy/*.sh release/*.sh .ci/run
 	$(ACTIONLINT)
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
+	@$(MAKE) --no-print-directory image-check ARCHES=amd64 IMAGE=$(TARGET)/image/amd64.oci.tar
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
 	@$(MAKE) --no-print-directory demo
 
@@ -83,8 +84,8 @@ binaries: cargo tools-image
 	@for arch in $(ARCHES); do release/binaries.sh $$arch $(TARGET) || exit 1; done
 image: binaries ## The container image as an OCI archive, target/image/tandem-issuer.oci.tar
 	@release/image.sh $(IMAGE) $(TARGET) $(ARCHES)
-image-check: cargo tools-image ## Build the image twice from nothing, in different folders, and compare the bytes; also with COMPARE=FILE
-	@COMPARE='$(COMPARE)' release/check.sh $(TARGET)/image-check $(ARCHES)
+image-check: $(if $(COMPARE),cargo tools-image,image) ## Build the image again from nothing, elsewhere, and compare the bytes; or with those of COMPARE=FILE
+	@release/check.sh $(or $(COMPARE),$(IMAGE)) $(TARGET)/image-check $(ARCHES)
 
 .PHONY: release
 release: image deny $(CARGO_CYCLONEDX) $(HELM) ## What is published, in target/release-artifacts: image, programs, chart, SBOMs, checksums

@@ -29,13 +29,17 @@ pub async fn secrets(cluster: &Cluster, namespace: &str) -> Result<Secrets> {
     Ok(all)
 }
 
+/// The objects of a kind.
+pub fn all<'a>(objects: &'a [DynamicObject], kind: &str) -> impl Iterator<Item = &'a DynamicObject> {
+    objects.iter().filter(move |object| object.types.as_ref().is_some_and(|types| types.kind == kind))
+}
+
 /// The first object of a kind.
 ///
 /// # Errors
 /// Where there is none.
 pub fn find<'a>(objects: &'a [DynamicObject], kind: &str) -> Result<&'a DynamicObject> {
-    let found = objects.iter().find(|object| object.types.as_ref().is_some_and(|types| types.kind == kind));
-    found.with_context(|| format!("no {kind} was rendered"))
+    all(objects, kind).next().with_context(|| format!("no {kind} was rendered"))
 }
 
 /// The client's Deployment.

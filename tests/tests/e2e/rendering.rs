@@ -200,12 +200,13 @@ async fn every_example_is_taken_as_it_stands() -> Result<()> {
         for key in ["tls.crt", "tls.key", "ca.crt"] {
             ensure!(secret.get(key).is_some_and(|value| !value.is_empty()), "{example}: the Secret has no {key}");
         }
-        let vm = rendered::find(&applied.objects, "VirtualMachine")?;
-        let file = folder.path().join("user-data");
-        std::fs::write(&file, rendered::user_data(vm, &applied.secrets)?)?;
-        if cloud_init {
-            let told = tools::output(Command::new("cloud-init").args(["schema", "--config-file"]).arg(&file))?;
-            ensure!(told.contains("Valid"), "{example}: {told}");
+        for vm in rendered::all(&applied.objects, "VirtualMachine") {
+            let file = folder.path().join("user-data");
+            std::fs::write(&file, rendered::user_data(vm, &applied.secrets)?)?;
+            if cloud_init {
+                let told = tools::output(Command::new("cloud-init").args(["schema", "--config-file"]).arg(&file))?;
+                ensure!(told.contains("Valid"), "{example}: {told}");
+            }
         }
     }
     Ok(())

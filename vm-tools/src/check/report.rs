@@ -159,8 +159,8 @@ const PAGE: &str = "\
 
 `tandem-vm check FILE|DIR|-...` reads manifests as `kubectl apply` would, DatabaseVM documents as what they render to, and looks at
 them together: what is in a VM's disk against what its user data looks for, what a certificate names against what clients dial. It
-needs no cluster, and it knows only what the stream says: an object that is not in it is not missed, unless
-another one shows that its name is mistyped: a Certificate whose Secret nothing uses, a database's Service of nearly the name that is dialled.
+needs no cluster, and it knows only what the stream says: an object that is not in it is not missed, unless another one shows that
+its name is mistyped: a Certificate whose Secret nothing uses, a database's Service of nearly the name that is dialled.
 
 ```sh
 tandem-vm check examples/check/before.yaml
@@ -168,6 +168,9 @@ tandem-vm check -n shop --ignore TVM210 examples/check/before.yaml
 tandem-vm render examples/mongodb-vm/databasevm.yaml | tandem-vm check -o sarif -
 tandem-vm check --explain TVM001
 ```
+
+Of cloud-init's schema the keys at the top are known, which of them are lists and which mappings, and how files and commands look;
+`cloud-init schema` looks at the rest.
 
 What is in a cluster is looked at by `kubectl get certificate,secret,service,vm --output yaml | tandem-vm check -`. A List is read
 as its entries, and so are lists of one kind. What a controller has made of an object that is there as well, such as a VM's instance or a
@@ -190,10 +193,11 @@ be called by its name (`--rules`) in place of its number, here and in the annota
 rendered from it, as the finding does.
 
 `-o json` writes one object: `findings`, each with `rule`, `name`, `severity` (`error`, `warning`, `note`), `file`, `document` (from 1),
-`item` (from 1, where the document is a List), `line` (of the file, from 1, where it is known), `object` (`apiVersion`, `kind`, `namespace`, `name`, and `rendered`: it is made from a
-DatabaseVM), `field`, `message` and `remedy`; and the numbers of `errors`, `warnings`, `notes`, `ignored` findings and
-`objects`. A field within user data is written `FIELD > FIELD`. `-o sarif` writes SARIF 2.1.0. A line is that of the field, or of what a
-missing one is missing from; of the user data's beginning; of what is rendered, that of the DatabaseVM.
+`item` (from 1, where the document is a List), `line` (of the file, from 1, where it is known), `object` (`apiVersion`, `kind`,
+`namespace`, `name`, and `rendered`: it is made from a DatabaseVM), `field`, `message` and `remedy`; and the numbers of `errors`,
+`warnings`, `notes`, `ignored` findings and `objects`. A field within user data is written `FIELD > FIELD`. `-o sarif` writes SARIF
+2.1.0. A line is that of the field, or of what a missing one is missing from; of the user data's beginning; of what is rendered, that
+of the DatabaseVM.
 
 ## Rules
 

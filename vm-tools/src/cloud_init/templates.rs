@@ -35,3 +35,20 @@ impl Templates {
         Ok(self.0.get_template(name)?.render(context)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use minijinja::{ErrorKind, context};
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_given_is_an_error() {
+        let templates = Templates::new().unwrap();
+        for (name, text) in TEMPLATES.iter().filter(|(_, text)| text.contains("{{")) {
+            let error = templates.0.get_template(name).unwrap().render(context! {}).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UndefinedError, "{name}: {text}");
+        }
+        assert!(templates.render("redis.conf", context! {}).is_err());
+    }
+}

@@ -25,10 +25,15 @@ impl Socket {
     /// Why none does, in words.
     pub(super) fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Self, String> {
         let deadline = Instant::now() + timeout;
+        Self::to_one_of(&resolve(endpoint, timeout)?, deadline)
+    }
+
+    /// Each address gets its share of the time that is left: one that is silent must not keep those after it from being asked.
+    fn to_one_of(addresses: &[SocketAddr], deadline: Instant) -> Result<Self, String> {
         let mut last = "the name has no address".to_owned();
-        for address in resolve(endpoint, timeout)? {
-            let Some(left) = remaining(deadline) else { return Err(format!("no connection within {timeout:?}")) };
-            match TcpStream::connect_timeout(&address, left) {
+        for (address, shares) in addresses.iter().zip((1..=u32::try_from(addresses.len()).unwrap_or(u32::MAX)).rev()) {
+            let share = remaining(deadline).unwrap_or_default() / shares;
+            match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
                 Ok(stream) => return Ok(Self { stream, deadline, left: MAX_BYTES }),
                 Err(error) => last = format!("{address}: {error}"),
             }
@@ -89,5 +94,31 @@ impl Write for Socket {
 
     fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rustix::net::listen;
+
+    use super::*;
+
+    /// As a host that answers by IPv4, and whose IPv6 address leads nowhere.
+    #[test]
+    fn an_address_that_is_silent_leaves_time_for_the_next() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        // One connection fits into its queue; who comes after it gets no answer.
+        listen(&silent, 0).unwrap();
+        let address = silent.local_addr().unwrap();
+        let _queued = TcpStream::connect(address).unwrap();
+        let answers = TcpListener::bind("127.0.0.1:0").unwrap();
+        let within = || Instant::now() + Duration::from_secs(4);
+        let socket = Socket::to_one_of(&[address, answers.local_addr().unwrap()], within()).unwrap();
+        assert_eq!(socket.stream.peer_addr().unwrap(), answers.local_addr().unwrap());
+        let why = Socket::to_one_of(&[address], Instant::now() + Duration::from_millis(200)).err();
+        assert_eq!(why, Some(format!("{address}: connection timed out")));
+        assert_eq!(Socket::to_one_of(&[], within()).err().as_deref(), Some("the name has no address"));
     }
 }

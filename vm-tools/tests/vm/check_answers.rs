@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 use tandem_vm::check::check;
-use tandem_vm::model::{Format, Stream};
+use tandem_vm::model::{Format, KNOWN_KEYS, Stream};
 
 use crate::check::{run, run_stdin, text_of, told};
+use crate::gates::schema;
 use crate::support::{said, tool};
 
 fn stream(text: &str) -> Stream {
@@ -356,6 +357,23 @@ fn the_smallest_document_lacks_no_client() {
     // A pod beside it that is no client is one that is not let in.
     let beside = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop, labels: {app: web}}\nspec: {containers: []}\n";
     assert_eq!(told(&run_stdin(&format!("{document}{beside}"), &["-o", "json"])), ["TVM210", "TVM303"]);
+}
+
+/// A number is right for none of the keys whose shape is known; cloud-init says the same of each of them.
+#[test]
+fn what_has_another_shape_is_found_where_cloud_init_finds_it() {
+    let text = KNOWN_KEYS.iter().fold("#cloud-config\n".to_owned(), |text, key| text + key + ": 5\n");
+    let report: Value = serde_json::from_slice(&run_stdin(&vm(&text), &["-o", "json"]).stdout).unwrap();
+    let told = report["findings"].as_array().unwrap().iter().filter(|finding| {
+        let message = finding["message"].as_str().unwrap();
+        message == "is a number, not a list" || message == "is a number, not a mapping"
+    });
+    let keys: Vec<_> = told.map(|finding| finding["field"].as_str().unwrap().rsplit_once(" > ").unwrap().1).collect();
+    assert!(keys.len() > 25, "{keys:?}");
+    let Some(judged) = schema(&text) else { return };
+    for key in keys {
+        assert!(said(&judged).contains(&format!("{key}: 5 is not")), "{key}: {}", said(&judged));
+    }
 }
 
 #[test]

@@ -10,11 +10,14 @@ use tandem_vm::model::KNOWN_KEYS;
 use tempfile::TempDir;
 
 use crate::inject_mongod::injected_for;
-use crate::support::{EXAMPLES, MONGODB, example, guest_files, output, render, said, skipped, tool, write_guest};
+use crate::support::{
+    EXAMPLES, MONGODB, all_user_data, example, guest_files, output, render, said, skipped, tool, write_guest,
+};
 
-fn all_user_data() -> Vec<String> {
+/// That of each VM of each example, and of an image with the database in it.
+fn everything() -> Vec<String> {
     let image = MONGODB.map(|name| example(name).replace("clientAuth: Optional", "install: Image"));
-    EXAMPLES.iter().map(|name| example(name)).chain(image).map(|text| render(&text).user_data).collect()
+    EXAMPLES.iter().map(|name| example(name)).chain(image).flat_map(|text| all_user_data(&render(&text))).collect()
 }
 
 /// Runs shellcheck on all shell text of guests, on each text once.
@@ -42,7 +45,7 @@ pub(crate) fn shellcheck(all: &[String]) -> Option<Output> {
 
 #[test]
 fn shellcheck_finds_nothing() {
-    let Some(checked) = shellcheck(&all_user_data()) else { return };
+    let Some(checked) = shellcheck(&everything()) else { return };
     assert!(checked.status.success(), "{}", said(&checked));
 }
 
@@ -69,7 +72,7 @@ pub(crate) fn schema(user_data: &str) -> Option<Output> {
 
 #[test]
 fn cloud_init_knows_every_key() {
-    for user_data in all_user_data() {
+    for user_data in everything() {
         let Some(checked) = schema(&user_data) else { return };
         assert!(checked.status.success(), "{}", said(&checked));
         assert!(!said(&checked).to_lowercase().contains("deprecat"), "{}", said(&checked));
@@ -147,7 +150,7 @@ fn all_injected() -> Vec<String> {
 
 #[test]
 fn systemd_accepts_the_units_and_their_order() {
-    for user_data in all_user_data().into_iter().chain(all_injected()) {
+    for user_data in everything().into_iter().chain(all_injected()) {
         let Some(verdict) = verify_units(&user_data) else { return };
         assert_eq!(about_us(&verdict), [""; 0], "{}", said(&verdict));
     }

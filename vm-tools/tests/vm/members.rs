@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tandem_vm::Rendered;
 
-use crate::support::{GuestFile, example, find, guest_files, object, objects, render};
+use crate::support::{GuestFile, all_user_data, example, find, guest_files, object, objects, render};
 
 pub(crate) const X509: &str = "x509: {}";
 const KEYFILE: &str = "keyFile: {secretName: orders-key}";
@@ -32,19 +32,6 @@ pub(crate) fn single(database: &str, client: &str) -> String {
 
 fn strings(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
-}
-
-/// The user data of each VM: what its cloud-init volume names.
-fn all_user_data(rendered: &Rendered) -> Vec<String> {
-    let secrets = objects(rendered, "Secret");
-    let text = |vm: &Value| {
-        let volumes = vm["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
-        let name = &volumes.iter().find(|volume| volume["name"] == "cloud-init").unwrap()["cloudInitNoCloud"]["secretRef"]
-            ["name"];
-        let secret = secrets.iter().find(|secret| secret["metadata"]["name"] == *name).unwrap();
-        secret["stringData"]["userdata"].as_str().unwrap().to_owned()
-    };
-    objects(rendered, "VirtualMachine").iter().map(text).collect()
 }
 
 fn settings(file: &GuestFile, key: &str) -> Vec<String> {

@@ -69,7 +69,7 @@ pub(crate) fn document() -> impl Strategy<Value = Document> {
     )
 }
 
-/// The only object of a kind, as a value.
+/// What is rendered, and the spec of the only VM's instance.
 fn rendered_machine(document: Document) -> (tandem_vm::Rendered, Value) {
     let rendered = tandem_vm::render(&check(document).unwrap()).unwrap();
     let spec = object(&rendered, "VirtualMachine")["spec"]["template"]["spec"].clone();

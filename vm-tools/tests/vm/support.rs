@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tandem_vm::Rendered;
 
+use crate::inject::user_data;
+
 /// The examples with MongoDB, which most tests start from.
 pub(crate) const MONGODB: [&str; 2] = ["databasevm.yaml", "databasevm-debian.yaml"];
 
@@ -61,6 +63,13 @@ pub(crate) fn object(rendered: &Rendered, kind: &str) -> Value {
 pub(crate) fn objects(rendered: &Rendered, kind: &str) -> Vec<Value> {
     let found = rendered.manifests.iter().filter(|manifest| manifest.kind() == kind);
     found.map(|manifest| serde_json::to_value(manifest).unwrap()).collect()
+}
+
+/// The user data of each VM.
+pub(crate) fn all_user_data(rendered: &Rendered) -> Vec<String> {
+    let objects: Vec<_> = rendered.manifests.iter().map(|manifest| serde_json::to_value(manifest).unwrap()).collect();
+    let machines = objects.iter().filter(|object| object["kind"] == "VirtualMachine");
+    machines.map(|machine| user_data(&objects, machine["metadata"]["name"].as_str().unwrap()).unwrap()).collect()
 }
 
 /// An object of a kind as a value, if there is one.

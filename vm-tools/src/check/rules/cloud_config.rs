@@ -109,18 +109,53 @@ fn unknown_key(stream: &Stream, found: &mut Findings) {
     }
 }
 
-/// Modules that are lists.
-const LISTS: [&str; 8] =
-    ["bootcmd", "runcmd", "write_files", "packages", "mounts", "fs_setup", "ssh_authorized_keys", "groups"];
+/// Keys at the top that are lists, and such as are mappings, by cloud-init's schema (`schema-cloud-config-v1.json`). `groups` may
+/// also be a mapping, or names with commas between them.
+const LISTS: [&str; 9] = [
+    "bootcmd",
+    "runcmd",
+    "write_files",
+    "packages",
+    "mounts",
+    "fs_setup",
+    "ssh_authorized_keys",
+    "ssh_import_id",
+    "groups",
+];
+const MAPPINGS: [&str; 18] = [
+    "ansible",
+    "apt",
+    "chpasswd",
+    "device_aliases",
+    "disk_setup",
+    "growpart",
+    "keyboard",
+    "ntp",
+    "phone_home",
+    "power_state",
+    "random_seed",
+    "resolv_conf",
+    "rsyslog",
+    "snap",
+    "ssh_keys",
+    "swap",
+    "yum_repos",
+    "zypper",
+];
 
 fn shape(stream: &Stream, found: &mut Findings) {
     for (machine, user_data, config) in configs(stream) {
         let root = config.root();
         let mut add = |path: &str, message: String| found.in_user_data(&machine.meta, user_data, path, message);
         for node in LISTS.iter().map(|key| root.get(key)) {
-            // `groups` may also be a mapping, or names with commas between them.
             if let Some(value) = node.value().filter(|value| !value.is_sequence() && node.path() != "groups") {
                 add(node.path(), format!("is {}, not a list", kind(value)));
+            }
+        }
+        for node in MAPPINGS.iter().map(|key| root.get(key)) {
+            // Nothing stands for the defaults, such as in `ntp:`.
+            if let Some(value) = node.value().filter(|value| !value.is_mapping() && !value.is_null()) {
+                add(node.path(), format!("is {}, not a mapping", kind(value)));
             }
         }
         for node in ["bootcmd", "runcmd"].iter().flat_map(|key| root.get(key).items()) {
