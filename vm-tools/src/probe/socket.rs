@@ -117,6 +117,7 @@ mod tests {
         let within = || Instant::now() + Duration::from_secs(4);
         let socket = Socket::to_one_of(&[address, answers.local_addr().unwrap()], within()).unwrap();
         assert_eq!(socket.stream.peer_addr().unwrap(), answers.local_addr().unwrap());
+        assert!(socket.time_left().unwrap() > Duration::from_millis(500), "the silent one has had all of it");
         let why = Socket::to_one_of(&[address], Instant::now() + Duration::from_millis(200)).err();
         assert_eq!(why, Some(format!("{address}: connection timed out")));
         assert_eq!(Socket::to_one_of(&[], within()).err().as_deref(), Some("the name has no address"));
