@@ -59,25 +59,42 @@ pub struct Document {
     pub value: Value,
 }
 
+/// What [`read`] found.
+pub struct Found {
+    /// All documents, in their order.
+    pub documents: Vec<Document>,
+    /// The files of folders in which there is none, a line each.
+    pub notes: Vec<String>,
+}
+
 /// Reads everything that `paths` name, `-` being `stdin`. Of a folder: its files that end in `.yaml`, `.yml` or `.json`, in the order of
-/// their names, as kubectl does. Lists are taken apart.
+/// their names, as kubectl does; those without a document are passed over. Lists are taken apart.
 ///
 /// # Errors
-/// A line for each file that cannot be read.
-pub fn read(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<Vec<Document>, Vec<String>> {
-    let mut all = Vec::new();
-    let mut problems = Vec::new();
+/// A line for each file that cannot be read, for each without a document that is named itself, and where there is no document at all.
+pub fn read(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<Found, Vec<String>> {
+    let (mut documents, mut empty, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    let nothing = |name: &str| format!("{name}: no document is in it; write Kubernetes manifests");
     for path in paths {
-        match files(path) {
-            Ok(files) => {
-                for file in files {
-                    problems.extend(read_file(&file, stdin, &mut all).err());
-                }
+        let files = files(path).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Vec::new()
+        });
+        for file in files {
+            let before = documents.len();
+            match read_file(&file, stdin, &mut documents) {
+                Ok(_) if documents.len() > before => {}
+                Ok(name) if file == *path => problems.push(nothing(&name)),
+                Ok(name) => empty.push(name),
+                Err(problem) => problems.push(problem),
             }
-            Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(all) } else { Err(problems) }
+    if documents.is_empty() && problems.is_empty() {
+        problems.extend(empty.iter().map(|name| nothing(name)));
+    }
+    let notes = empty.iter().map(|name| format!("{name}: passed over: no document is in it")).collect();
+    if problems.is_empty() { Ok(Found { documents, notes }) } else { Err(problems) }
 }
 
 /// The file itself, or those of the folder that [`read`] takes.
@@ -106,10 +123,10 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-fn read_file(path: &Path, stdin: &mut dyn Read, all: &mut Vec<Document>) -> Result<(), String> {
+/// Adds the file's documents to the others; its name for messages.
+fn read_file(path: &Path, stdin: &mut dyn Read, all: &mut Vec<Document>) -> Result<String, String> {
     let (name, text) = stdio::read(path, stdin, MAX_BYTES)?;
     let text = text.ok_or_else(|| format!("{name}: more than {MAX_BYTES} bytes; split it into several files"))?;
-    let before = all.len();
     // Aliases may make a document several times longer; without them a text stands for less than this.
     let budget = text.len().saturating_mul(8).clamp(128 * 1024, 2 * MAX_BYTES);
     for (index, value) in yaml::documents(&text, budget).enumerate() {
@@ -120,10 +137,7 @@ fn read_file(path: &Path, stdin: &mut dyn Read, all: &mut Vec<Document>) -> Resu
             Err(error) => return Err(format!("{place}: not readable as YAML or JSON: {}", reason(&error.to_string()))),
         }
     }
-    if all.len() == before {
-        return Err(format!("{name}: no document is in it; write Kubernetes manifests"));
-    }
-    Ok(())
+    Ok(name)
 }
 
 /// The entries of a List, as `kubectl get --output yaml` prints, and of lists of one kind, such as a VirtualMachineList.

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::{fmt, io::Read, path::PathBuf};
 
 use serde_yaml::Value;
-use tandem_cli::manifests::{self, Document, Place};
+use tandem_cli::manifests::{self, Document, Found, Place};
 
 pub use crate::user_data::KNOWN_KEYS;
 pub use certificate::{Certificate, Issuer, IssuerRef, IssuerSource, Subject};
@@ -111,6 +111,8 @@ pub struct Stream {
     /// Short texts in issuers and in objects of kinds that are not read: one of them may be a name that is used there, as that of a
     /// Secret is in an Ingress, or that is made there.
     pub mentioned: BTreeSet<String>,
+    /// Files that were passed over, a line each.
+    pub notes: Vec<String>,
 }
 
 impl Stream {
@@ -120,7 +122,8 @@ impl Stream {
     /// # Errors
     /// A line for each file that cannot be read, each document that is no object, and each DatabaseVM that cannot be rendered.
     pub fn read(paths: &[PathBuf], stdin: &mut dyn Read, namespace: &str) -> Result<Self, Vec<String>> {
-        Self::of(manifests::read(paths, stdin)?, namespace)
+        let Found { documents, notes } = manifests::read(paths, stdin)?;
+        Ok(Self { notes, ..Self::of(documents, namespace)? })
     }
 
     /// The same for documents that were read already.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_yaml::Value;
 use tandem_cli::{
     Problem,
-    manifests::{self, Document, Place},
+    manifests::{self, Document, Found, Place},
     shown, strict,
 };
 
@@ -131,12 +131,15 @@ impl Objects {
     /// # Errors
     /// A line for everything that is wrong with them.
     pub(crate) fn read(args: &Input) -> Result<Self, End> {
-        let documents = manifests::read(&args.files, &mut std::io::stdin().lock()).map_err(End::BadInput)?;
+        let Found { documents, notes } =
+            manifests::read(&args.files, &mut std::io::stdin().lock()).map_err(End::BadInput)?;
         let defaults = Defaults {
             namespace: args.namespace.clone(),
             cluster_resource_namespace: args.cluster_resource_namespace.clone(),
         };
-        Self::of(documents, defaults).map_err(End::BadInput)
+        let mut objects = Self::of(documents, defaults).map_err(End::BadInput)?;
+        objects.notes.splice(..0, notes);
+        Ok(objects)
     }
 
     /// Sorts the documents.

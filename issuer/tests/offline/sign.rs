@@ -205,6 +205,29 @@ fn what_is_not_for_tandem_is_passed_over_and_told() {
     );
 }
 
+/// As kubectl does.
+#[test]
+fn a_file_without_a_document_is_passed_over_in_a_folder_and_told() {
+    let folder = folder(&[
+        ("in/1.yaml", issuer()),
+        ("in/2.yaml", "# later\n".to_owned()),
+        ("in/3.yaml", request("a").to_string()),
+        ("none/1.yaml", String::new()),
+    ]);
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let told = format!("tandem-issuer: {}: passed over: no document is in it\n", path("in/2.yaml"));
+    for args in [&["sign"][..], &["explain", "--assume-approved"]] {
+        let done = run_with("", &[args, &[&path("in")]].concat());
+        assert_eq!((done.status.code(), stderr(&done)), (Some(0), told.clone()), "{args:?}");
+        for (paths, empty) in [([path("in"), path("in/2.yaml")], "in/2.yaml"), ([path("none"), path("none")], "none/1.yaml")] {
+            let done = run_with("", &[args, &paths.each_ref().map(String::as_str)].concat());
+            let expected = format!("tandem-issuer: {}: no document is in it; write Kubernetes manifests\n", path(empty));
+            assert_eq!(done.status.code(), Some(2), "{args:?}");
+            assert!(stderr(&done).starts_with(&expected), "{}", stderr(&done));
+        }
+    }
+}
+
 #[test]
 fn a_namespaced_issuer_serves_its_own_namespace_alone() {
     let mut secret = ca_secret();

@@ -11,7 +11,7 @@ use std::{
 use clap::{ValueEnum, ValueHint};
 use tandem_cli::{manifests, stdio};
 
-use super::{Done, NO, Streams, one};
+use super::{Done, NO, Streams, notes, one};
 use crate::check::{self, Ignored, Report, Severity};
 use crate::model::Stream;
 
@@ -118,6 +118,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         Format::Sarif => report.sarif().map_err(one)?,
     };
     stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
+    notes(streams, &stream.notes)?;
     Ok(if args.fail_on.fails(&report) { ExitCode::from(NO) } else { ExitCode::SUCCESS })
 }
 

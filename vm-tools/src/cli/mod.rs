@@ -160,6 +160,11 @@ fn note(streams: &mut Streams<'_>, line: &str) -> Result<(), Vec<String>> {
     }
 }
 
+/// Says several things.
+fn notes<'n>(streams: &mut Streams<'_>, lines: impl IntoIterator<Item = &'n String>) -> Result<(), Vec<String>> {
+    lines.into_iter().try_for_each(|line| note(streams, line))
+}
+
 /// The value of an option that is a time. The library's own errors name no remedy.
 fn time(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| format!("`{}` is not a time; write one such as 2026-11-21T12:00:00Z", shown(text)))

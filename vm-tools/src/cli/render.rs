@@ -7,10 +7,10 @@ use std::{fs, io};
 
 use clap::ValueHint;
 use serde_yaml::Value;
-use tandem_cli::manifests::{self, Place};
+use tandem_cli::manifests::{self, Found, Place};
 use tandem_cli::stdio;
 
-use super::{Done, Streams, note, one};
+use super::{Done, Streams, note, notes, one};
 use crate::Rendered;
 use crate::output::{self, Format};
 use crate::spec;
@@ -58,7 +58,9 @@ Examples:
   tandem-vm render databasevm.yaml --user-data-only";
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
-    let rendered = render_all(manifests::read(&args.files, streams.stdin)?)?;
+    let Found { documents, notes: passed_over } = manifests::read(&args.files, streams.stdin)?;
+    let rendered = render_all(documents)?;
+    notes(streams, &passed_over)?;
     if args.user_data_only {
         let [one_only] = &rendered[..] else {
             return Err(vec![format!("--user-data-only: there are {} documents; give one alone", rendered.len())]);
@@ -66,7 +68,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         stdio::print(streams.stdout, one_only.user_data.as_bytes()).map_err(one)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (manifests, notes): (Vec<_>, Vec<_>) =
+    let (manifests, told): (Vec<_>, Vec<_>) =
         rendered.into_iter().map(|rendered| (rendered.manifests, rendered.notes)).unzip();
     let manifests = manifests.concat();
     match &args.output_dir {
@@ -82,9 +84,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
             stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
         }
     }
-    for told in notes.iter().flatten() {
-        note(streams, told)?;
-    }
+    notes(streams, told.iter().flatten())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tandem_cli::{json, stdio};
 
 use super::endpoint::ReportFormat;
-use super::{Done, NO, Streams, one, time};
+use super::{Done, NO, Streams, notes, one, time};
 use crate::model::Stream;
 use crate::rotation::{Issued, Settings, plan};
 
@@ -91,5 +91,6 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         ReportFormat::Json => json::text(&serde_json::to_value(&plan).map_err(one)?).map_err(one)?,
     };
     stdio::print(streams.stdout, text.as_bytes()).map_err(one)?;
+    notes(streams, &stream.notes)?;
     Ok(if plan.holds { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }

@@ -91,13 +91,14 @@ impl Material {
         )
     }
 
-    /// From a manifest of a Secret among those that `file` names, `-` being `stdin`: the only one with a `tls.crt`.
+    /// From a manifest of a Secret among those that `file` names, `-` being `stdin`: the only one with a `tls.crt`. Of what is passed
+    /// over nothing is said.
     ///
     /// # Errors
     /// In words, which never quote what was read.
     pub fn from_file(file: &Path, stdin: &mut dyn Read) -> Result<Self, Vec<String>> {
         let mut found = Vec::new();
-        for document in manifests::read(&[PathBuf::from(file)], stdin)? {
+        for document in manifests::read(&[PathBuf::from(file)], stdin)?.documents {
             let text = |key: &str| document.value.get(key).and_then(Value::as_str);
             if (text("apiVersion"), text("kind")) != (Some("v1"), Some("Secret")) {
                 continue;

@@ -22,6 +22,7 @@ mod command;
 mod databases;
 mod docs;
 mod files;
+mod folders;
 mod gates;
 mod guest;
 mod hba;
