@@ -14,7 +14,10 @@ Examples:
   tandem-issuer sign - issuer.yaml requests/ --output-dir signed < ca.yaml
 
   # Anew with the key that the Secret has, if the Certificate says rotationPolicy: Never
-  tandem-issuer sign issuer.yaml ca.yaml certificate.yaml signed/secret-shop_db-tls.yaml -o json";
+  tandem-issuer sign issuer.yaml ca.yaml certificate.yaml signed/secret-shop_db-tls.yaml --output-dir signed
+
+  # Anew with another key, which takes the place of the one before
+  tandem-issuer sign issuer.yaml ca.yaml certificate.yaml --output-dir signed --replace";
 
 pub(super) const EXPLAIN_USAGE: &str = "\
 tandem-issuer explain [OPTIONS] <FILE>...
@@ -68,8 +71,14 @@ pub(crate) struct Sign {
     pub(crate) output: Format,
 
     /// Write a file for each object into DIR instead, with mode 0600.
+    ///
+    /// A Secret that is there keeps its private key: nothing is written where another one would take its place.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output_dir: Option<PathBuf>,
+
+    /// Replace Secrets in DIR whose private key is another one; it is lost then.
+    #[arg(long, requires = "output_dir")]
+    pub(crate) replace: bool,
 }
 
 #[derive(Debug, clap::Args)]

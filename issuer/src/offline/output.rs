@@ -8,10 +8,14 @@ use serde_json::json;
 use serde_yaml::{Mapping, Value};
 use tandem_cli::{
     files::{self, Wanted as File},
-    stdio,
+    stdio, yaml,
 };
+use tandem_issuer_core::signer::LocalKey;
 
-use super::objects::{Name, Wanted};
+use super::{
+    End,
+    objects::{Name, Wanted},
+};
 use crate::args::Format;
 
 /// An object to be written. It has no `Debug`: it may be a Secret.
@@ -46,6 +50,17 @@ impl Output {
         }
     }
 
+    /// Whether what is at `path` holds another private key, or cannot be read, so that nobody knows.
+    fn takes_a_key_away(&self, path: &Path) -> bool {
+        if self.name.kind != "Secret" || !path.is_file() {
+            return false;
+        }
+        let read = stdio::read(path, &mut std::io::empty(), MAX_SECRET).ok().and_then(|(_, text)| text);
+        let found = read.and_then(|text| yaml::document(&text, 2 * MAX_SECRET).ok());
+        let found = found.and_then(public_key);
+        found.is_none() || found != public_key(self.object.clone())
+    }
+
     /// Of kind, namespace and name. Neither has a `_` in it, so no two objects share a file.
     fn file_name(&self, format: Format) -> String {
         let Name { kind, namespace, name } = &self.name;
@@ -55,6 +70,16 @@ impl Output {
             None => format!("{kind}-{name}.{end}"),
         }
     }
+}
+
+/// Most bytes of a Secret's file: more than the API server takes.
+const MAX_SECRET: usize = 4 * 1024 * 1024;
+
+/// The public half of a Secret's key (DER), however it is encoded.
+fn public_key(secret: Value) -> Option<Vec<u8>> {
+    let secret: Secret = serde_yaml::from_value(secret).ok()?;
+    let pem = secret.data?.remove("tls.key")?;
+    LocalKey::from_pem(&pem.0).ok()?.public_key_info().ok()
 }
 
 /// As server-side apply does: a condition replaces the one of its type, other fields replace those of their name.
@@ -76,18 +101,11 @@ fn merge(status: &mut Value, patch: Mapping) {
     }
 }
 
-/// Writes all of `outputs`: a stream (or, as JSON, a List) to standard output, or a file each into `folder`, for nobody
-/// but the owner to read.
+/// Prints all of `outputs`: a stream or, as JSON, a List.
 ///
 /// # Errors
 /// In words.
-pub(crate) fn write(outputs: &[Output], format: Format, folder: Option<&Path>) -> Result<(), String> {
-    if let Some(folder) = folder {
-        let file =
-            |output: &Output| Ok(File { name: output.file_name(format), content: output.text(format)?, mode: 0o600 });
-        let files = outputs.iter().map(file).collect::<Result<Vec<_>, String>>()?;
-        return files::write(folder, &files).map_err(|error| error.to_string());
-    }
+pub(crate) fn print(outputs: &[Output], format: Format) -> Result<(), String> {
     let text = match format {
         Format::Yaml => {
             let document = |output: &Output| Ok(format!("---\n{}", output.text(format)?));
@@ -99,6 +117,32 @@ pub(crate) fn write(outputs: &[Output], format: Format, folder: Option<&Path>) -
         }
     };
     stdio::print(&mut std::io::stdout().lock(), text.as_bytes())
+}
+
+/// Writes a file for each of `outputs` into `folder`, for nobody but the owner to read. A private key that is there is replaced only
+/// where that is asked for.
+///
+/// # Errors
+/// Nothing is written then.
+pub(crate) fn write_files(outputs: &[Output], format: Format, folder: &Path, replace: bool) -> Result<(), End> {
+    let file =
+        |output: &Output| Ok(File { name: output.file_name(format), content: output.text(format)?, mode: 0o600 });
+    let files = outputs.iter().map(file).collect::<Result<Vec<_>, String>>().map_err(End::bad)?;
+    let paths = files.iter().map(|file| folder.join(&file.name));
+    let lost = paths.zip(outputs).filter(|(path, output)| !replace && output.takes_a_key_away(path));
+    let lost: Vec<_> = lost
+        .map(|(path, _)| {
+            format!(
+                "{}: is there already and was not touched, for its private key may be in use; keep that key, with this file among the \
+                 input and spec.privateKey.rotationPolicy: Never in its Certificate, name another folder, or --replace it",
+                path.display()
+            )
+        })
+        .collect();
+    if !lost.is_empty() {
+        return Err(End::BadInput(lost));
+    }
+    files::write(folder, &files).map_err(End::bad)
 }
 
 /// Indented, with a line's end.

@@ -39,7 +39,10 @@ pub(crate) fn sign(args: &Sign) -> Result<(), End> {
         () if !bad.is_empty() => End::BadInput,
         () if !refused.is_empty() => End::Refused,
         () if !waits.is_empty() => End::Waits,
-        () => return output::write(&signed, args.output, args.output_dir.as_deref()).map_err(End::bad),
+        () => match &args.output_dir {
+            Some(folder) => return output::write_files(&signed, args.output, folder, args.replace),
+            None => return output::print(&signed, args.output).map_err(End::bad),
+        },
     };
     Err(end([bad, refused, waits].concat()))
 }

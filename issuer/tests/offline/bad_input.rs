@@ -263,6 +263,7 @@ fn wrong_arguments() {
         &["explain"],
         &["sign", "-", "-o", "xml"],
         &["sign", "-", "--now", "tomorrow"],
+        &["sign", "-", "--replace"],
         &["explain", "-", "--from-cluster", "a/b"],
         &["explain", "-", "--kubeconfig", "x"],
         &["man"],

@@ -46,7 +46,7 @@ fn run_examples(of: &str) -> usize {
 
 #[test]
 fn the_examples_of_sign_work_as_they_stand() {
-    assert_eq!(run_examples("sign"), 3);
+    assert_eq!(run_examples("sign"), 4);
 }
 
 #[test]

@@ -219,9 +219,12 @@ fn a_file_without_a_document_is_passed_over_in_a_folder_and_told() {
     for args in [&["sign"][..], &["explain", "--assume-approved"]] {
         let done = run_with("", &[args, &[&path("in")]].concat());
         assert_eq!((done.status.code(), stderr(&done)), (Some(0), told.clone()), "{args:?}");
-        for (paths, empty) in [([path("in"), path("in/2.yaml")], "in/2.yaml"), ([path("none"), path("none")], "none/1.yaml")] {
+        for (paths, empty) in
+            [([path("in"), path("in/2.yaml")], "in/2.yaml"), ([path("none"), path("none")], "none/1.yaml")]
+        {
             let done = run_with("", &[args, &paths.each_ref().map(String::as_str)].concat());
-            let expected = format!("tandem-issuer: {}: no document is in it; write Kubernetes manifests\n", path(empty));
+            let expected =
+                format!("tandem-issuer: {}: no document is in it; write Kubernetes manifests\n", path(empty));
             assert_eq!(done.status.code(), Some(2), "{args:?}");
             assert!(stderr(&done).starts_with(&expected), "{}", stderr(&done));
         }
@@ -295,6 +298,67 @@ fn files_are_for_their_owner_alone_and_all_there_or_none() {
     assert!(stderr(&done).contains("certificaterequest-shop_b.yaml: is a directory"), "{}", stderr(&done));
     fs::remove_dir(folder.path().join("certificaterequest-shop_b.yaml")).unwrap();
     assert_eq!(state(folder.path()), before);
+}
+
+#[test]
+fn a_private_key_that_is_there_is_replaced_only_where_that_is_asked_for() {
+    let folder = folder(&[]);
+    let at = |name: &str| folder.path().join(name);
+    let to = ["--output-dir", folder.path().to_str().unwrap()];
+    let replace = [&to[..], &["--replace"]].concat();
+    let secret = |name: &str| -> Value { serde_yaml::from_str(&fs::read_to_string(at(name)).unwrap()).unwrap() };
+    let key =
+        |name: &str| LocalKey::from_pem(text(&secret(name)["data"]["tls.key"]).as_bytes()).unwrap().public_key_info();
+    let certificate = |name: &str, more: Value| {
+        let mut certificate = certificate(json!({ "secretName": name, "privateKey": more }));
+        certificate["metadata"]["name"] = json!(name);
+        certificate
+    };
+    let always = json!({"algorithm": "ECDSA"});
+    let all = [request("a"), certificate("a", always.clone()), certificate("b", always)];
+    let written = |documents: &[Value], args: &[&str]| {
+        let done = sign(documents, args);
+        assert_eq!((done.status.code(), stdout(&done), stderr(&done)), (Some(0), String::new(), String::new()));
+    };
+    written(&all, &to);
+
+    // All are told, and nothing is written, what has no key neither.
+    let before = state(folder.path());
+    let refused = sign(&all, &to);
+    let line = |name: &str| {
+        format!(
+            "tandem-issuer: {}: is there already and was not touched, for its private key may be in use; keep that key, with this file \
+             among the input and spec.privateKey.rotationPolicy: Never in its Certificate, name another folder, or --replace it\n",
+            at(name).display()
+        )
+    };
+    let expected = line("secret-shop_a.yaml") + &line("secret-shop_b.yaml");
+    assert_eq!((refused.status.code(), stdout(&refused), stderr(&refused)), (Some(2), String::new(), expected));
+    assert_eq!(state(folder.path()), before);
+    // A request's key is elsewhere.
+    written(&all[..1], &to);
+    assert_ne!(state(folder.path()), before);
+
+    // The same key, however it is encoded, is the way of renewals.
+    let first = key("secret-shop_a.yaml").unwrap();
+    for encoding in ["PKCS1", "PKCS8"] {
+        let never = json!({"algorithm": "ECDSA", "rotationPolicy": "Never", "encoding": encoding});
+        let (before, never) = (secret("secret-shop_a.yaml"), certificate("a", never));
+        let forgotten = sign(std::slice::from_ref(&never), &to);
+        assert_eq!((forgotten.status.code(), stderr(&forgotten)), (Some(2), line("secret-shop_a.yaml")));
+        written(&[never, before.clone()], &to);
+        assert_eq!(key("secret-shop_a.yaml").unwrap(), first);
+        assert_ne!(secret("secret-shop_a.yaml")["data"]["tls.crt"], before["data"]["tls.crt"]);
+    }
+    written(&all, &replace);
+    assert_ne!(key("secret-shop_a.yaml").unwrap(), first);
+    // What cannot be read may be a key as well.
+    for unread in ["", "data: [", "apiVersion: v1\nkind: Secret\ndata: {tls.key: eA==}\n"] {
+        fs::write(at("secret-shop_b.yaml"), unread).unwrap();
+        assert_eq!(stderr(&sign(&all[2..], &to)), line("secret-shop_b.yaml"), "{unread}");
+        assert_eq!(fs::read_to_string(at("secret-shop_b.yaml")).unwrap(), unread);
+    }
+    written(&all[2..], &replace);
 }
 
 /// Fact 3: offline as well.
