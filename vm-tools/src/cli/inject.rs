@@ -12,8 +12,8 @@ use tandem_cli::manifests;
 use tandem_cli::{stdio, yaml};
 
 use super::diff::Diff;
-use super::{Done, NO, Streams, note, one};
-use crate::inject::{self, Input, Options};
+use super::{Done, NO, Streams, note, notes, one};
+use crate::inject::{self, InjectError, Input, Options};
 
 /// Most bytes of one file. An edit in place holds its text in several copies, and nobody writes this much by hand.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -81,6 +81,9 @@ Examples:
   tandem-vm inject --secret shop-db-tls --database mongodb --os debian \\
       --guest-script vm.yaml >guest.sh
 
+  # The same Secret for several VMs of one file
+  tandem-vm inject --secret web-tls --vm web-0 --vm web-1 --in-place replicas.yaml
+
   # And out again
   tandem-vm inject --remove --in-place vm.yaml
 
@@ -103,7 +106,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
     let sources = read(&args.files, streams)?;
     let inputs: Vec<Input> = sources.iter().map(|source| source.input.clone()).collect();
     let done = if args.remove {
-        inject::remove(&inputs, args.options.vm.as_deref())
+        inject::remove(&inputs, &args.options.vm)
     } else {
         let problems = args.options.problems();
         if !problems.is_empty() {
@@ -111,9 +114,9 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         }
         inject::inject(&inputs, &args.options)
     };
-    let output = done.map_err(one)?;
+    let output = done.map_err(lines)?;
     if args.guest_script {
-        let script = inject::guest_script(&args.options).map_err(one)?;
+        let script = inject::guest_script(&args.options).map_err(lines)?;
         stdio::print(streams.stdout, script.as_bytes()).map_err(one)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -130,25 +133,42 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         stdio::print(streams.stdout, joined(&output.texts).as_bytes()).map_err(one)?;
     }
     let same = !changed && !args.remove && (args.diff.is_some() || args.in_place);
-    let notes = if same { &["nothing to change".to_owned()] } else { &*output.notes };
-    for told in notes {
-        note(streams, &format!("{}: {told}", output.machine))?;
+    if same {
+        note(streams, &format!("{}: nothing to change", output.machines))?;
+    } else {
+        // What is to be done is told once, by the run that writes.
+        notes(streams, output.notes.iter().chain(output.advice.iter().filter(|_| args.diff.is_none())))?;
     }
     Ok(if args.exit_code && changed { ExitCode::from(NO) } else { ExitCode::SUCCESS })
 }
 
+/// A line for each reason.
+pub(super) fn lines(errors: Vec<InjectError>) -> Vec<String> {
+    errors.iter().map(InjectError::to_string).collect()
+}
+
+/// All files, or what is wrong with any of them.
 fn read(paths: &[PathBuf], streams: &mut Streams<'_>) -> Result<Vec<Source>, Vec<String>> {
-    let mut sources = Vec::new();
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
-        for path in manifests::files(path).map_err(one)? {
-            let (name, text) = stdio::read(&path, streams.stdin, MAX_BYTES).map_err(one)?;
-            let text =
-                text.ok_or_else(|| one(format!("{name}: more than {MAX_BYTES} bytes; split it into several files")))?;
-            let path = (path.as_os_str() != "-").then_some(path);
-            sources.push(Source { path, input: Input { name, text } });
+        let files = manifests::files(path).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Vec::new()
+        });
+        for path in files {
+            match stdio::read(&path, streams.stdin, MAX_BYTES) {
+                Ok((name, Some(text))) => {
+                    let path = (path.as_os_str() != "-").then_some(path);
+                    sources.push(Source { path, input: Input { name, text } });
+                }
+                Ok((name, None)) => {
+                    problems.push(format!("{name}: more than {MAX_BYTES} bytes; split it into several files"));
+                }
+                Err(problem) => problems.push(problem),
+            }
         }
     }
-    Ok(sources)
+    if problems.is_empty() { Ok(sources) } else { Err(problems) }
 }
 
 /// One stream of all files.

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use tandem_cli::stdio;
 
-use super::inject::MAX_BYTES;
+use super::inject::{MAX_BYTES, lines};
 use super::{Done, Streams, one};
 use crate::inject;
 
@@ -21,7 +21,7 @@ Examples:
 
 A ResourceList comes in at standard input and goes out at standard output, with what is to be said
 in its results. Its functionConfig, which a kustomization.yaml names under `transformers`, has the
-options of `tandem-vm inject`:
+options of `tandem-vm inject`; `vm` may be a list:
 apiVersion: vm.tandem.internal/v1alpha1
 kind: Inject
 metadata:
@@ -36,5 +36,5 @@ pub(super) fn run(_: &Args, streams: &mut Streams<'_>) -> Done {
     let text = text.ok_or_else(|| one(format!("{name}: more than {MAX_BYTES} bytes; give a smaller list")))?;
     let (list, done) = inject::function(&text).map_err(one)?;
     stdio::print(streams.stdout, list.as_bytes()).map_err(one)?;
-    done.map(|()| ExitCode::SUCCESS).map_err(one)
+    done.map(|()| ExitCode::SUCCESS).map_err(lines)
 }

@@ -23,6 +23,8 @@ pub(super) struct Object {
     document: usize,
     /// Empty, or the steps to the entry of a List.
     pub(super) prefix: Vec<Step>,
+    /// The API group; empty for the core group.
+    pub(super) group: String,
     pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,
@@ -63,35 +65,29 @@ impl Object {
 }
 
 impl Bundle {
-    pub(super) fn read(inputs: &[Input]) -> Result<Self, InjectError> {
-        let (mut files, mut marks) = (Vec::new(), Vec::new());
+    /// All files, or what is wrong with any of them.
+    pub(super) fn read(inputs: &[Input]) -> Result<Self, Vec<InjectError>> {
+        let (mut bundle, mut problems) = (Self { names: Vec::new(), files: Vec::new(), marks: Vec::new() }, Vec::new());
         for input in inputs {
             let (mark, text) = input.text.strip_prefix(BOM).map_or(("", input.text.as_str()), |text| (BOM, text));
-            marks.push(mark);
-            let failed = |at: String| {
-                move |error: EditError| InjectError {
-                    object: at,
-                    problem: tandem_cli::Problem::new("", error.to_string()),
-                }
-            };
-            let ranges = stream::split(text).map_err(failed(input.name.clone()))?;
-            let editor = |(index, range): (usize, std::ops::Range<usize>)| {
-                let editor = Editor::new(&text[range]).map(|editor| editor.with_mark(MARK));
-                editor.map_err(failed(format!("{}: document {}", input.name, index + 1)))
-            };
-            files.push(ranges.into_iter().enumerate().map(editor).collect::<Result<Vec<_>, _>>()?);
+            match editors(&input.name, text) {
+                Ok(editors) => bundle.files.push(editors),
+                Err(error) => problems.push(error),
+            }
+            bundle.names.push(input.name.clone());
+            bundle.marks.push(mark);
         }
-        Ok(Self { names: inputs.iter().map(|input| input.name.clone()).collect(), files, marks })
+        if problems.is_empty() { Ok(bundle) } else { Err(problems) }
     }
 
-    pub(super) fn texts(&self) -> Vec<String> {
+    fn texts(&self) -> impl Iterator<Item = String> {
         let files = self.marks.iter().zip(&self.files);
-        files.map(|(mark, documents)| [*mark].into_iter().chain(documents.iter().map(Editor::text)).collect()).collect()
+        files.map(|(mark, documents)| [*mark].into_iter().chain(documents.iter().map(Editor::text)).collect())
     }
 
-    pub(super) fn as_inputs(&self) -> Vec<Input> {
-        let inputs = self.names.iter().zip(self.texts());
-        inputs.map(|(name, text)| Input { name: name.clone(), text }).collect()
+    /// The files as they are now.
+    pub(super) fn files(&self) -> Vec<Input> {
+        self.names.iter().zip(self.texts()).map(|(name, text)| Input { name: name.clone(), text }).collect()
     }
 
     /// Every object, those in lists as well.
@@ -104,6 +100,21 @@ impl Bundle {
             }
         }
         all
+    }
+
+    /// The full names of the machines that are meant, each once; without targets that of the only one.
+    pub(super) fn chosen(&self, targets: &[String]) -> Result<Vec<String>, Vec<InjectError>> {
+        let all = || targets.iter().map(|target| Some(target.as_str())).collect();
+        let targets = if targets.is_empty() { vec![None] } else { all() };
+        let (mut names, mut problems) = (Vec::new(), Vec::new());
+        for target in targets {
+            match self.machine(target).map(|machine| machine.full_name()) {
+                Ok(name) if names.contains(&name) => {}
+                Ok(name) => names.push(name),
+                Err(error) => problems.push(error),
+            }
+        }
+        if problems.is_empty() { Ok(names) } else { Err(problems) }
     }
 
     /// The machine that is meant.
@@ -126,7 +137,10 @@ impl Bundle {
             )),
             (Some(machine), None, _) => Ok(machine.clone()),
             (Some(one), Some(other), None) if one.full_name() != other.full_name() => {
-                Err(InjectError::general(format!("there are several VMs; choose one with --vm: {}", listed())))
+                let all = listed();
+                Err(InjectError::general(format!(
+                    "there are several VMs; choose one with --vm, which may be repeated: {all}"
+                )))
             }
             (Some(one), Some(other), Some(_)) if one.full_name() != other.full_name() => {
                 Err(InjectError::general(format!("--vm fits several VMs; write NAMESPACE/NAME: {}", listed())))
@@ -253,6 +267,17 @@ impl Bundle {
 
 const BOM: &str = "\u{feff}";
 
+/// The documents of a file.
+fn editors(name: &str, text: &str) -> Result<Vec<Editor>, InjectError> {
+    let failed = |place: String| move |error: EditError| InjectError::in_file(&place, error.to_string());
+    let ranges = stream::split(text).map_err(failed(name.to_owned()))?;
+    let editor = |(index, range): (usize, std::ops::Range<usize>)| {
+        let editor = Editor::new(&text[range]).map(|editor| editor.with_mark(MARK));
+        editor.map_err(failed(format!("{name}: document {}", index + 1)))
+    };
+    ranges.into_iter().enumerate().map(editor).collect()
+}
+
 /// The object, or those of a list and of the lists in it.
 fn gather(value: &Value, spot: (usize, usize), prefix: &[Step], at: &str, all: &mut Vec<Object>) {
     let Some(items) = manifests::items(value) else {
@@ -270,8 +295,10 @@ fn object(value: &Value, (file, document): (usize, usize), prefix: Vec<Step>, at
     let (kind, metadata) = (text(value, "kind")?, value.get("metadata")?);
     let name = text(metadata, "name").or_else(|| text(metadata, "generateName"))?;
     let namespace = text(metadata, "namespace").unwrap_or_default();
+    let version = text(value, "apiVersion").unwrap_or_default();
+    let group = version.split_once('/').map_or("", |(group, _)| group).to_owned();
     let controller = controller(value).map(|owner| format!("{} {}", owner.kind, owner.name));
-    let mut object = Object { file, document, prefix, kind, namespace, name, controller, place: String::new() };
+    let mut object = Object { file, document, prefix, group, kind, namespace, name, controller, place: String::new() };
     object.place = format!("{at}: {}", object.shown());
     Some(object)
 }

@@ -1,4 +1,4 @@
-//! A KRM function: a ResourceList in, the same with one VM edited out, and what is to be said in its `results`.
+//! A KRM function: a ResourceList in, the same with its VMs edited out, and what is to be said in its `results`.
 //! <https://github.com/kubernetes-sigs/kustomize/blob/master/cmd/config/docs/api-conventions/functions-spec.md>
 
 use serde::Deserialize;
@@ -37,7 +37,7 @@ enum Kind {
 ///
 /// # Errors
 /// In words, where the text is no ResourceList to which results could be added.
-pub fn function(text: &str) -> Result<(String, Result<(), InjectError>), String> {
+pub fn function(text: &str) -> Result<(String, Result<(), Vec<InjectError>>), String> {
     let told = |error: crate::yaml_edit::EditError| format!("standard input: {error}");
     let list = Editor::new(text).map_err(told)?;
     if list.get(&keys(&["kind"])).and_then(Value::as_str) != Some("ResourceList") {
@@ -45,17 +45,13 @@ pub fn function(text: &str) -> Result<(String, Result<(), InjectError>), String>
             "standard input: is no ResourceList; run this as a KRM function, or use `tandem-vm inject`".to_owned()
         );
     }
-    let done = configured(&list).and_then(|options| {
+    let done = configured(&list).map_err(Vec::from).and_then(|options| {
         let input = Input { name: "ResourceList".to_owned(), text: text.to_owned() };
         inject(&[input], &options)
     });
     let (text, severity, messages, done) = match done {
-        Ok(output) => {
-            let machine = output.machine;
-            let notes = output.notes.into_iter().map(|note| format!("{machine}: {note}")).collect();
-            (output.texts.concat(), "info", notes, Ok(()))
-        }
-        Err(error) => (text.to_owned(), "error", vec![error.to_string()], Err(error)),
+        Ok(output) => (output.texts.concat(), "info", [output.notes, output.advice].concat(), Ok(())),
+        Err(errors) => (text.to_owned(), "error", errors.iter().map(InjectError::to_string).collect(), Err(errors)),
     };
     let mut list = Editor::new(text).map_err(told)?;
     for message in messages {

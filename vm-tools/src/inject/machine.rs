@@ -74,36 +74,43 @@ pub(super) fn is_injected(bundle: &Bundle, machine: &Object) -> bool {
     entries(bundle, machine, LISTS[2]).iter().any(ours)
 }
 
-/// What makes an injection into this machine pointless or dangerous.
-pub(super) fn refuse(bundle: &Bundle, machine: &Object, options: &Options) -> Result<(), InjectError> {
-    let refused = |field: String, message: String| Err(InjectError::new(machine, &field, message));
+/// That the machine has an instance's spec.
+pub(super) fn is_whole(bundle: &Bundle, machine: &Object) -> Result<(), InjectError> {
     if bundle.get(machine, machine.instance()).is_none_or(Value::is_null) {
-        return refused(machine.instance().join("."), "is missing; give the machine whole".to_owned());
+        return Err(InjectError::new(machine, &machine.instance().join("."), "is missing; give the machine whole"));
     }
+    Ok(())
+}
+
+/// All that makes an injection into this machine pointless or dangerous.
+pub(super) fn refused(bundle: &Bundle, machine: &Object, options: &Options) -> Vec<InjectError> {
+    let mut problems = Vec::new();
+    let mut refuse = |field: String, message: &str| problems.push(InjectError::new(machine, &field, message));
     let shared = ["spec", "nameGeneration", "appendIndexToSecretRefs"];
     if machine.kind == "VirtualMachinePool" && bundle.get(machine, &shared).and_then(Value::as_bool) == Some(true) {
-        return refused(shared.join("."), "gives each VM Secrets of its own; set it to false".to_owned());
+        refuse(shared.join("."), "gives each VM Secrets of its own; set it to false");
     }
+    let (volumes, disks) = (field(machine, LISTS[2]), field(machine, LISTS[0]));
     for (index, volume) in entries(bundle, machine, LISTS[2]).iter().enumerate() {
-        let field = format!("{}[{index}]", field(machine, LISTS[2]));
         if volume.get("sysprep").is_some() {
-            return refused(field, "is a sysprep volume: Windows has neither cloud-init nor systemd".to_owned());
+            refuse(format!("{volumes}[{index}]"), "is a sysprep volume: Windows has neither cloud-init nor systemd");
         }
         let named = volume.get("secret").and_then(|secret| secret.get("secretName")).and_then(Value::as_str);
         if named == Some(options.secret.as_str()) {
-            return refused(
-                field,
-                format!("already brings the Secret {}; remove this volume and its disk", options.secret),
+            let secret = &options.secret;
+            refuse(
+                format!("{volumes}[{index}]"),
+                &format!("already brings the Secret {secret}; remove this volume and its disk"),
             );
         }
     }
+    let serial = options.serial.as_str();
     for (index, disk) in entries(bundle, machine, LISTS[0]).iter().enumerate() {
-        if options.delivery == Delivery::Disk && disk.get("serial").and_then(Value::as_str) == Some(&options.serial) {
-            let field = format!("{}[{index}].serial", field(machine, LISTS[0]));
-            return refused(field, format!("is `{}` already; choose another with --serial", options.serial));
+        if options.delivery == Delivery::Disk && disk.get("serial").and_then(Value::as_str) == Some(serial) {
+            refuse(format!("{disks}[{index}].serial"), &format!("is `{serial}` already; choose another with --serial"));
         }
     }
-    Ok(())
+    problems
 }
 
 /// Takes away everything that has this name of ours.

@@ -1,4 +1,4 @@
-//! A stream of manifests in, the same stream out with one of its VMs given a Secret.
+//! A stream of manifests in, the same stream out with a Secret for one of its VMs, or for several, one after the other.
 //!
 //! ```text
 //! Input ─▶ bundle: documents, each with an editor ──▶ strip: what an earlier injection left goes ─▶ remove ends here
@@ -13,6 +13,7 @@
 //! entry as it stood is kept there under [`ORIGINAL`], so that removing puts it back byte for byte.
 
 mod bundle;
+mod error;
 mod krm;
 mod machine;
 mod notes;
@@ -22,16 +23,14 @@ mod secret;
 mod useless;
 mod user_data;
 
-use std::fmt;
-
 use serde_yaml::Value;
-use tandem_cli::Problem;
 
 use bundle::{Bundle, Object};
+pub use error::InjectError;
 pub use krm::function;
 pub use options::{Database, Delivery, Options, Os, ReloadBy};
 
-use crate::yaml_edit::{EditError, other_line_break};
+use crate::yaml_edit::other_line_break;
 
 /// The comment behind everything that is added.
 pub const MARK: &str = "tandem-vm inject";
@@ -45,7 +44,7 @@ pub const ORIGINAL: &str = "tandem-vm.original";
 pub const USER_DATA_OF: &str = "vm.tandem.internal/user-data-of";
 
 /// A file, and what it holds.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Input {
     /// Its name, for messages.
     pub name: String,
@@ -57,73 +56,68 @@ pub struct Input {
 pub struct Output {
     /// The texts, in the order of the input.
     pub texts: Vec<String>,
-    /// What else is to be done or known, a sentence each.
+    /// Kind, namespace and name of the VM; of several how many they are.
+    pub machines: String,
+    /// What is to be said of the edit: a line each, with its VM.
     pub notes: Vec<String>,
-    /// Kind, namespace and name of the VM.
-    pub machine: String,
+    /// What is to be done or known once it is applied: likewise.
+    pub advice: Vec<String>,
 }
 
-/// Nothing was changed: why, and the way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InjectError {
-    /// File, document and object; empty where it is about all of them.
-    pub object: String,
-    /// What is wrong.
-    pub problem: Problem,
+/// What became of the files with one VM edited.
+struct Edited {
+    files: Vec<Input>,
+    machine: String,
+    notes: Vec<String>,
+    advice: Vec<String>,
 }
 
-impl std::error::Error for InjectError {}
-
-impl fmt::Display for InjectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.object.is_empty() { self.problem.fmt(f) } else { write!(f, "{}: {}", self.object, self.problem) }
-    }
-}
-
-impl InjectError {
-    fn new(object: &Object, field: &str, message: impl Into<String>) -> Self {
-        Self { object: object.place.clone(), problem: Problem::new(field, message) }
-    }
-
-    fn general(message: impl Into<String>) -> Self {
-        Self { object: String::new(), problem: Problem::new("", message) }
-    }
-
-    /// An edit that was refused; within the user data, the field that it stands in comes first.
-    fn edit(object: &Object, within: &str, error: EditError) -> Self {
-        Self::new(object, within, error.to_string())
-    }
-}
-
-/// Gives a VM of the stream the Secret.
+/// Gives VMs of the stream the Secret.
 ///
 /// # Errors
-/// [`InjectError`]: then nothing of it was done.
-pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, InjectError> {
-    let target = options.vm.as_deref();
-    let mut bundle = Bundle::read(inputs)?;
-    let guest = options.guest().map_err(|problems| InjectError::general(problems.join("; ")))?;
-    let machine = bundle.machine(target)?;
-    let mut notes = strip(&mut bundle, &machine)?.notes;
-    let machine = bundle.machine(target)?;
-    let before = bundle.texts();
-    machine::refuse(&bundle, &machine, options)?;
+/// All that is in the way; then nothing of it was done.
+pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, Vec<InjectError>> {
+    let guest = options.guest().map_err(InjectError::of_options)?;
     let files = guest.write_files().map_err(|error| InjectError::general(error.to_string()))?;
     let part = user_data::Part { files, commands: guest.commands() };
+    let bundle = Bundle::read(inputs)?;
+    let names = bundle.chosen(&options.vm)?;
+    one_after_the_other(bundle, &names, |bundle, name| {
+        let mut edited = give(bundle, name, options, &part)?;
+        edited.advice = options.notes(&guest);
+        Ok(edited)
+    })
+}
+
+fn give(mut bundle: Bundle, name: &str, options: &Options, part: &user_data::Part) -> Result<Edited, Vec<InjectError>> {
+    let machine = bundle.machine(Some(name))?;
+    let mut notes = strip(&mut bundle, &machine)?.notes;
+    let machine = bundle.machine(Some(name))?;
+    let before = bundle.files();
+    machine::is_whole(&bundle, &machine)?;
+    let mut problems = machine::refused(&bundle, &machine, options);
     // Where the user data ends the text without a line break, it has to move before anything follows it.
-    let made = secret::give(&mut bundle, &machine, &part)?;
-    machine::add(&mut bundle, &machine, options)?;
+    let made = secret::give(&mut bundle, &machine, part).unwrap_or_else(|error| {
+        problems.push(error);
+        None
+    });
+    problems.extend(machine::add(&mut bundle, &machine, options).err());
+    // Both may need the same list.
+    problems.dedup();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     machine::write_implicit(&mut bundle, &machine)?;
     if let Some(secret) = made {
         bundle.insert_before(&machine, &secret, secret::COMMENT)?;
     }
-    let texts = bundle.texts();
+    let files = bundle.files();
     // What is written must be found again: by the next injection, and by --remove.
-    let mut again = Bundle::read(&bundle.as_inputs())?;
-    let machine = again.machine(Some(&machine.full_name()))?;
-    strip(&mut again, &machine)?;
-    if again.texts() != before {
-        refuse_mixed(inputs, &before, &again.texts())?;
+    let mut again = Bundle::read(&files)?;
+    let found = again.machine(Some(name))?;
+    strip(&mut again, &found)?;
+    if again.files() != before {
+        refuse_mixed(&before, &again.files())?;
         notes
             .push("--remove will give back what the manifests say, but not each byte of how it was written".to_owned());
     }
@@ -134,16 +128,15 @@ pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, InjectError
              secretName: {name} makes it"
         ));
     }
-    notes.extend(options.notes(&guest));
-    Ok(Output { texts, notes, machine: machine.shown() })
+    Ok(Edited { files, machine: machine.shown(), notes, advice: Vec::new() })
 }
 
 /// Whether the stream has the VM's Secret, or a Certificate that makes it.
 fn has_secret(bundle: &Bundle, machine: &Object, secret: &str) -> bool {
     bundle.objects().iter().filter(|object| object.namespace == machine.namespace).any(|object| {
-        let made = match &*object.kind {
-            "Secret" => Some(&*object.name),
-            "Certificate" => bundle.get(object, &["spec", "secretName"]).and_then(Value::as_str),
+        let made = match (&*object.group, &*object.kind) {
+            ("", "Secret") => Some(&*object.name),
+            ("cert-manager.io", "Certificate") => bundle.get(object, &["spec", "secretName"]).and_then(Value::as_str),
             _ => None,
         };
         made == Some(secret)
@@ -151,12 +144,10 @@ fn has_secret(bundle: &Bundle, machine: &Object, secret: &str) -> bool {
 }
 
 /// Lines that do not all end alike are where [`remove`] could not give back each byte, and a second injection not the first one's.
-fn refuse_mixed(inputs: &[Input], before: &[String], again: &[String]) -> Result<(), InjectError> {
-    let others = inputs.iter().zip(before).zip(again).filter(|((_, before), again)| before != again);
-    let mut mixed = others.filter_map(|((input, before), _)| Some((input, mixed_line_ends(before)?)));
-    mixed
-        .next()
-        .map_or(Ok(()), |(input, why)| Err(InjectError { object: input.name.clone(), problem: Problem::new("", why) }))
+fn refuse_mixed(before: &[Input], again: &[Input]) -> Result<(), InjectError> {
+    let others = before.iter().zip(again).filter(|(before, again)| before != again);
+    let mut mixed = others.filter_map(|(before, _)| Some((&before.name, mixed_line_ends(&before.text)?)));
+    mixed.next().map_or(Ok(()), |(name, why)| Err(InjectError::in_file(name, why)))
 }
 
 /// Where the lines of a text do not all end alike, and the way out.
@@ -173,31 +164,91 @@ fn mixed_line_ends(text: &str) -> Option<String> {
 ///
 /// # Errors
 /// [`InjectError`] for options that no guest could use.
-pub fn guest_script(options: &Options) -> Result<String, InjectError> {
-    let guest = options.guest().map_err(|problems| InjectError::general(problems.join("; ")))?;
+pub fn guest_script(options: &Options) -> Result<String, Vec<InjectError>> {
+    let guest = options.guest().map_err(InjectError::of_options)?;
     let files = guest.write_files().map_err(|error| InjectError::general(error.to_string()))?;
     Ok(script::text(&files, &guest.commands()))
 }
 
-/// Takes out again what [`inject`] added to a VM (`target` is its name or `NAMESPACE/NAME`, where several have an injection).
+/// Takes out again what [`inject`] added to VMs (`targets` are their names or `NAMESPACE/NAME`; none are needed where one alone has
+/// an injection).
 ///
 /// # Errors
-/// [`InjectError`]: then nothing of it was done.
-pub fn remove(inputs: &[Input], target: Option<&str>) -> Result<Output, InjectError> {
-    let mut bundle = Bundle::read(inputs)?;
-    let only = bundle.only_injected();
-    let machine = bundle.machine(target.or(only.as_deref()))?;
+/// All that is in the way; then nothing of it was done.
+pub fn remove(inputs: &[Input], targets: &[String]) -> Result<Output, Vec<InjectError>> {
+    let bundle = Bundle::read(inputs)?;
+    let only = Vec::from_iter(bundle.only_injected().filter(|_| targets.is_empty()));
+    let names = bundle.chosen(if only.is_empty() { targets } else { &only })?;
+    one_after_the_other(bundle, &names, take_out)
+}
+
+fn take_out(mut bundle: Bundle, name: &str) -> Result<Edited, Vec<InjectError>> {
+    let (before, machine) = (bundle.files(), bundle.machine(Some(name))?);
     let kept = strip(&mut bundle, &machine)?;
-    let texts = bundle.texts();
-    let empty =
-        inputs.iter().zip(&texts).filter(|(input, text)| text.trim().is_empty() && !input.text.trim().is_empty());
-    let empty = empty.map(|(input, _)| format!("{} has nothing left in it; delete it", input.name));
-    let left = secret::left(&kept).into_iter().chain(empty).collect::<Vec<_>>();
-    let mut notes = [kept.notes, left].concat();
-    if texts.iter().zip(inputs).all(|(text, input)| *text == input.text) {
+    let files = bundle.files();
+    let blank = |file: &Input| file.text.trim().is_empty();
+    let emptied = before.iter().zip(&files).filter(|(before, after)| blank(after) && !blank(before));
+    let emptied = emptied.map(|(file, _)| format!("{} has nothing left in it; delete it", file.name));
+    let advice = secret::left(&kept).into_iter().chain(emptied).collect();
+    let mut notes = kept.notes;
+    if files == before {
         notes.push("has nothing of an injection".to_owned());
     }
-    Ok(Output { texts, notes, machine: machine.shown() })
+    Ok(Edited { files, machine: machine.shown(), notes, advice })
+}
+
+/// Edits one VM after the other, each in what became of the files with the one before, as so many runs would.
+fn one_after_the_other(
+    bundle: Bundle,
+    names: &[String],
+    edit: impl Fn(Bundle, &str) -> Result<Edited, Vec<InjectError>>,
+) -> Result<Output, Vec<InjectError>> {
+    let (mut files, mut problems) = (bundle.files(), Vec::new());
+    let mut first = Some(bundle);
+    let (mut machines, mut notes, mut advice) = (Vec::new(), Lines::default(), Lines::default());
+    for name in names {
+        // The first has been read already.
+        let bundle = first.take().map_or_else(|| Bundle::read(&files), Ok)?;
+        match edit(bundle, name) {
+            Ok(edited) => {
+                files = edited.files;
+                notes.add(&edited.machine, edited.notes);
+                advice.add(&edited.machine, edited.advice);
+                machines.push(edited.machine);
+            }
+            Err(more) => problems.extend(more),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let all = machines.len();
+    let texts = files.into_iter().map(|file| file.text).collect();
+    Ok(Output { texts, machines: named(&machines, all), notes: notes.told(all), advice: advice.told(all) })
+}
+
+/// What is said, with the VMs that it is said of.
+#[derive(Default)]
+struct Lines(Vec<(String, Vec<String>)>);
+
+impl Lines {
+    fn add(&mut self, machine: &str, lines: Vec<String>) {
+        for line in lines {
+            match self.0.iter_mut().find(|(known, _)| *known == line) {
+                Some((_, machines)) => machines.push(machine.to_owned()),
+                None => self.0.push((line, vec![machine.to_owned()])),
+            }
+        }
+    }
+
+    /// Each once, of `all` VMs.
+    fn told(self, all: usize) -> Vec<String> {
+        self.0.into_iter().map(|(line, machines)| format!("{}: {line}", named(&machines, all))).collect()
+    }
+}
+
+fn named(machines: &[String], all: usize) -> String {
+    if all > 1 && machines.len() == all { format!("each of the {all} VMs") } else { machines.join(", ") }
 }
 
 fn strip(bundle: &mut Bundle, machine: &Object) -> Result<secret::Kept, InjectError> {

@@ -1,6 +1,8 @@
 //! What the user says about the guest → [`GuestTls`].
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use serde_yaml::Value;
 
 use super::VOLUME;
 use crate::guest::{
@@ -25,9 +27,10 @@ pub struct Options {
         hide_default_value = true
     )]
     pub secret: String,
-    /// The VM, where there are several: its name, or NAMESPACE/NAME
+    /// The VM, where there are several: its name, or NAMESPACE/NAME; may be repeated, for the same edit of each
     #[arg(long, value_name = "NAME")]
-    pub vm: Option<String>,
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub vm: Vec<String>,
     /// How it reaches the guest: as a disk, or as a filesystem (virtiofs), which follows the Secret live
     #[arg(long, value_enum, default_value_t)]
     #[serde(default)]
@@ -138,6 +141,15 @@ pub enum ReloadBy {
 
 fn serial() -> String {
     VOLUME.to_owned()
+}
+
+/// A text, or a list of texts.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(Vec::new()),
+        Value::String(one) => Ok(vec![one]),
+        several => serde_yaml::from_value(several).map_err(D::Error::custom),
+    }
 }
 
 impl Options {

@@ -219,8 +219,8 @@ fn is_ours(bundle: &Bundle, machine: &Object, source: &[Step]) -> bool {
 }
 
 fn find(bundle: &Bundle, machine: &Object, name: &str) -> Option<Object> {
-    let meant =
-        |object: &Object| object.kind == "Secret" && object.namespace == machine.namespace && object.name == name;
+    let is_secret = |object: &Object| (&*object.group, &*object.kind) == ("", "Secret");
+    let meant = |object: &Object| is_secret(object) && object.namespace == machine.namespace && object.name == name;
     bundle.objects().into_iter().find(meant)
 }
 

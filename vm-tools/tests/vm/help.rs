@@ -60,6 +60,9 @@ fn sandbox() -> TempDir {
     let keyfile = "mongodb-replica-set/databasevm-keyfile.yaml";
     fs::copy(example_path(keyfile), at("databasevm-keyfile.yaml")).unwrap();
     fs::copy(example_path("inject-own-vm/vm.yaml"), at("vm.yaml")).unwrap();
+    let replica =
+        |name: &str| example("inject-own-vm/vm.yaml").replace("  name: shop-db\n", &format!("  name: {name}\n"));
+    fs::write(at("replicas.yaml"), format!("{}---\n{}", replica("web-0"), replica("web-1"))).unwrap();
     fs::write(at("resourcelist.yaml"), crate::krm::list(&example("inject-own-vm/vm.yaml"), "{secret: tls}")).unwrap();
     fs::write(at("databasevms/two.yaml"), renamed("databasevm-debian.yaml", "two")).unwrap();
     fs::write(at("mongod.conf"), "net:\n  port: 27017\n").unwrap();

@@ -39,7 +39,7 @@ pub(crate) fn manifest(name: &str) -> String {
 pub(crate) fn options(vm: &str) -> Options {
     Options {
         secret: "shop-tls".to_owned(),
-        vm: Some(vm.to_owned()),
+        vm: vec![vm.to_owned()],
         serial: "tandem-tls".to_owned(),
         ..Options::default()
     }
@@ -58,12 +58,12 @@ pub(crate) fn every_delivery(vm: &str) -> [Options; 4] {
 
 pub(crate) fn injected(text: &str, options: &Options) -> String {
     let input = Input { name: "vm.yaml".to_owned(), text: text.to_owned() };
-    inject::inject(&[input], options).unwrap_or_else(|error| panic!("{error}\n{text}")).texts.concat()
+    inject::inject(&[input], options).unwrap_or_else(|errors| panic!("{errors:?}\n{text}")).texts.concat()
 }
 
 pub(crate) fn removed(text: &str, vm: &str) -> String {
     let input = Input { name: "vm.yaml".to_owned(), text: text.to_owned() };
-    inject::remove(&[input], Some(vm)).unwrap_or_else(|error| panic!("{error}\n{text}")).texts.concat()
+    inject::remove(&[input], &[vm.to_owned()]).unwrap_or_else(|errors| panic!("{errors:?}\n{text}")).texts.concat()
 }
 
 /// The objects of a stream, those of Lists alone.
@@ -184,7 +184,7 @@ fn leaves(value: &Value, at: &str, all: &mut Vec<(String, Value)>) {
 
 /// That nothing of the user's is gone or different, and the VM has what it needs.
 pub(crate) fn check_injected(before: &str, after: &str, options: &Options) {
-    let vm = options.vm.as_deref().unwrap();
+    let [vm] = &options.vm[..] else { panic!("{options:?}") };
     let (before, after) = (objects(before), objects(after));
     for old in &before {
         let same = |new: &&Value| new["kind"] == old["kind"] && new["metadata"] == old["metadata"];

@@ -111,3 +111,26 @@ fn the_exit_code_tells_whether_something_changes_and_it_is_said_that_nothing_doe
     let alone = with(&["--exit-code"]);
     assert!(alone.status.code() == Some(2) && said(&alone).contains("--diff"), "{}", said(&alone));
 }
+
+/// On each of the runs that come before it, nobody reads it any more.
+#[test]
+fn what_is_to_be_done_is_said_by_the_run_that_writes() {
+    let folder = folder(&example("inject-own-vm/vm.yaml"));
+    let stderr = |args: &[&str]| {
+        let done = run(folder.path(), args);
+        assert!(done.status.success(), "{}", said(&done));
+        String::from_utf8(done.stderr).unwrap()
+    };
+    let secret = ["--secret", "shop-db-tls"];
+    // That the VM waits for a Secret which nobody makes is about the manifests.
+    let waits = "tandem-vm: VirtualMachine shop/shop-db: starts only where its namespace has the Secret shop-db-tls";
+    for diff in ["--diff", "--diff=full"] {
+        let told = stderr(&[&secret[..], &[diff]].concat());
+        assert!(told.starts_with(waits) && told.lines().count() == 1, "{told}");
+    }
+    let shown = stderr(&secret);
+    assert!(shown.starts_with(waits) && shown.lines().count() == 4, "{shown}");
+    assert_eq!(stderr(&[&secret[..], &["--in-place"]].concat()), shown);
+    assert_eq!(stderr(&["--remove", "--diff"]), "");
+    assert!(stderr(&["--remove", "--in-place"]).contains("`kubectl delete secret shop-db-userdata --namespace shop`"));
+}

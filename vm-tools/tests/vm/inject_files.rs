@@ -229,6 +229,9 @@ fn a_secret_that_nobody_makes_is_told() {
         (&*made.replace("secretName: shop-db-tls", "secretName: shop-tls"), true),
         (&*made.replace("namespace: shop", "namespace: stop"), true),
         (&*there.replace("Secret", "ConfigMap"), true),
+        // Of other groups.
+        (&*there.replace("v1", "vault.example/v1"), true),
+        (&*made.replace("cert-manager.io/v1", "certificates.example/v1"), true),
     ] {
         let folder = folder(&[("vm.yaml", &vm), ("other.yaml", other)]);
         let done = run(folder.path(), &["--secret", "shop-db-tls", "--diff", "."]);

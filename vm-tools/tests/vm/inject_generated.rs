@@ -226,9 +226,10 @@ proptest! {
         let input = Input { name: "vm.yaml".to_owned(), text: text.clone() };
         let once = match inject(&[input], &options) {
             Ok(output) => output.texts.concat(),
-            Err(error) => {
+            Err(errors) => {
                 let mixed = !matches!(shape.ends, LineEnds::Lf | LineEnds::Crlf | LineEnds::ByDocument);
-                prop_assert!(mixed && error.to_string().contains("let all lines end alike"), "{}\n{}", error, text);
+                let told = errors.iter().all(|error| error.to_string().contains("let all lines end alike"));
+                prop_assert!(mixed && told, "{:?}\n{}", errors, text);
                 return Ok(());
             }
         };

@@ -79,6 +79,7 @@ fn refused() -> Vec<(String, &'static [&'static str])> {
         with_secret("data:\n  userdata: '***'\n"),
         with_secret("immutable: true\nstringData:\n  userdata: '#cloud-config'\n"),
         with_secret("stringData:\n  userdata: |\n    #!/bin/sh\n"),
+        with_secret("stringData:\n  userdata: '#cloud-config'\n").replace("apiVersion: v1", "apiVersion: vault.example/v1"),
         with_secret("stringData:\n  userdata: '#cloud-config'\n")
             + &vm("      - name: init\n        cloudInitNoCloud:\n          secretRef: {name: init}\n").replace("apiVersion: kube", "---\napiVersion: kube").replace("name: db", "name: db2"),
         vm("").replace("          disks:\n          - name: root\n            disk: {bus: virtio}\n            serial: root\n", "          disks: [{name: root}]\n"),
@@ -208,9 +209,9 @@ fn mixed_line_ends_that_would_not_come_back_are_refused_with_their_line() {
         .map(|(index, line)| if index < 8 { line.replace('\n', "\r\n") } else { line.to_owned() })
         .collect();
     let input = Input { name: "vm.yaml".to_owned(), text: mixed };
-    let error = inject(&[input], &options("orders")).err().unwrap();
+    let errors = inject(&[input], &options("orders")).err().unwrap();
     assert_eq!(
-        error.to_string(),
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         "vm.yaml: line 9 ends with LF, and the first with CRLF: --remove could not give back each byte; let all lines end alike, as \
          dos2unix makes them"
     );

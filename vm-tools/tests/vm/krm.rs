@@ -30,8 +30,8 @@ pub(crate) fn list(stream: &str, spec: &str) -> String {
 /// What `inject` says of its VM.
 fn notes(list: &str, options: &Options) -> Vec<String> {
     let input = Input { name: "list.yaml".to_owned(), text: list.to_owned() };
-    let done = inject(&[input], options).unwrap_or_else(|error| panic!("{error}"));
-    done.notes.iter().map(|note| format!("{}: {note}", done.machine)).collect()
+    let done = inject(&[input], options).unwrap_or_else(|errors| panic!("{errors:?}"));
+    [done.notes, done.advice].concat()
 }
 
 fn function(list: &str) -> Output {
@@ -56,6 +56,18 @@ fn a_list_goes_through_with_one_vm_edited_and_what_is_to_be_said() {
 }
 
 #[test]
+fn several_vms_are_a_list() {
+    let stream = ["inline.yaml", "secret-string.yaml"].map(manifest).join("---\n");
+    let list = list(&stream, "{secret: shop-tls, vm: [orders, shop/ledger], serial: tandem-tls}");
+    let done = function(&list);
+    assert!(done.status.success() && done.stderr.is_empty(), "{}", said(&done));
+    let after = String::from_utf8(done.stdout).unwrap();
+    let (before, _) = after.split_once("\nresults:").unwrap();
+    let each = ["orders", "ledger"].into_iter().fold(list, |text, vm| injected(&text, &options(vm)));
+    assert_eq!(format!("{before}\n"), each);
+}
+
+#[test]
 fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
     let vm = manifest("inline.yaml");
     let told: Vec<String> = [
@@ -64,6 +76,9 @@ fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
         ("{secret: tls, database: oracle}", vm.clone()),
         ("{secret: tls, database: mongodb}", vm.clone()),
         ("{secret: tls, vm: other}", vm.clone()),
+        ("{secret: tls, vm: 5}", vm.clone()),
+        ("{secret: tls, vm: [orders, other, another]}", vm.clone()),
+        ("{secret: TLS, folder: relative}", vm.clone()),
         ("{secret: tls}", "kind: ConfigMap\nmetadata: {name: x}\n".to_owned()),
     ]
     .map(|(spec, stream)| {
@@ -74,9 +89,10 @@ fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
         let (before, results) = after.split_once("\nresults:").unwrap();
         assert_eq!(format!("{before}\n"), list);
         let stderr = String::from_utf8(done.stderr).unwrap();
-        let message = stderr.strip_prefix("tandem-vm: ").unwrap().trim_end();
+        let messages = stderr.lines().map(|line| line.strip_prefix("tandem-vm: ").unwrap());
         let results: Vec<Value> = serde_yaml::from_str(results).unwrap();
-        assert_eq!(results, [json!({"message": message, "severity": "error"})]);
+        let told = messages.map(|message| json!({"message": message, "severity": "error"}));
+        assert_eq!(results, told.collect::<Vec<_>>());
         stderr
     })
     .into();

@@ -206,9 +206,9 @@ fn a_machine_that_another_has_made_is_not_the_one_to_edit() {
     let after = injected(&both, &options("bare"));
     check_injected(&both, &after, &options("bare"));
     let input = Input { name: "vm.yaml".to_owned(), text: yaml(&[instance]) };
-    let error = inject::inject(&[input], &options("bare")).err().unwrap().to_string();
+    let errors = inject::inject(&[input], &options("bare")).err().unwrap();
     assert_eq!(
-        error,
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         "vm.yaml: document 1, item 1: VirtualMachineInstance bare: is made by VirtualMachine bare, which would make it anew without the \
          Secret; give that one's manifest"
     );

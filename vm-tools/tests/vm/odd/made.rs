@@ -6,7 +6,7 @@ use serde_yaml::Value;
 type Place = Vec<usize>;
 
 /// Every place of a document but the whole.
-pub(super) fn places(value: &Value) -> Vec<Place> {
+fn places(value: &Value) -> Vec<Place> {
     fn walk(value: &Value, at: &mut Place, all: &mut Vec<Place>) {
         let inner: Vec<&Value> = match value {
             Value::Mapping(fields) => fields.values().collect(),
@@ -70,7 +70,7 @@ const ODD: [fn(&Value) -> Option<Value>; 24] = [
 ];
 
 /// The document with another value at a place.
-pub(super) fn with(document: &Value, place: &[usize], odd: fn(&Value) -> Option<Value>) -> Value {
+fn with(document: &Value, place: &[usize], odd: fn(&Value) -> Option<Value>) -> Value {
     let mut document = document.clone();
     let (parent, index) = with_parent(&mut document, place);
     match (odd(entry(parent, index)), parent) {
