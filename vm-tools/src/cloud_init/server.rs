@@ -3,7 +3,7 @@
 use super::templates::Templates;
 use super::{mongodb, postgresql, redis};
 use crate::RenderError;
-use crate::guest::{Bus, Content, GuestTls, InstalledFile, Owner, Reload, Source, WriteFile};
+use crate::guest::{Content, GuestTls, InstalledFile, Owner, Reload, Source, WriteFile};
 use crate::names::{MachineNames, Names};
 use crate::spec::{self, Database, Delivery, Document, FilesOnly, ServiceReload};
 
@@ -34,7 +34,7 @@ pub(super) fn of(
     templates: &Templates,
 ) -> Result<Server, RenderError> {
     let source = match document.spec.delivery {
-        Delivery::Disk => Source::Disk { serial: machine.certificate_serial.clone(), bus: Bus::Virtio },
+        Delivery::Disk => Source::Disk { serial: machine.certificate_serial.clone() },
         Delivery::Filesystem => Source::Filesystem { tag: names.certificate_volume.clone() },
     };
     let (mut server, reload) = match &document.spec.database {

@@ -39,7 +39,7 @@ impl GuestTls {
         Self {
             files: separate("/etc/ssl/postgresql", Some("postgres")),
             before: vec![service.to_owned()],
-            reload: Reload::PostgreSql { data: None },
+            reload: Reload::PostgreSql,
             endpoint: Some(endpoint(5432, StartTls::PostgreSql)),
             ..Self::files_only(source, "/etc/ssl/postgresql")
         }

@@ -27,7 +27,10 @@ pub use data::{Filesystem, GuestData};
 pub use replica_set::{GuestKeyFile, GuestReplicaSet};
 pub use settings::GuestError;
 pub use start::{Server, TlsMode, TlsStart};
-pub use tls::{Bus, Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Source, StartTls};
+pub use tls::{Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Source, StartTls};
+
+/// Where systemd reads what is not its packages'.
+const UNITS: &str = "/etc/systemd/system/";
 
 /// One entry of cloud-init's `write_files`, to be written before packages and their users are there: root's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,7 +57,12 @@ impl WriteFile {
     }
 
     fn unit(name: &str, content: impl Into<String>) -> Self {
-        Self::text(format!("/etc/systemd/system/{name}"), content)
+        Self::text(format!("{UNITS}{name}"), content)
+    }
+
+    /// Whether it is a unit of systemd's, or a part of one.
+    pub(crate) fn is_unit(&self) -> bool {
+        self.path.starts_with(UNITS)
     }
 }
 

@@ -7,9 +7,6 @@ use crate::values::VIRTIO_SERIAL;
 const PROGRAM: &str = "/usr/local/sbin/tandem-tls";
 const COMMAND: &str = "/etc/tandem/tls-reload";
 
-/// Most bytes of a serial on other buses than virtio: newer versions of QEMU refuse more.
-const SCSI_SERIAL: usize = 36;
-
 /// The one script for all guests; its parts are files of one idea each.
 const SCRIPT: &str = concat!(
     include_str!("scripts/tls-head.sh"),
@@ -34,8 +31,7 @@ pub struct GuestTls {
     pub source: Source,
     /// The files that are made of it.
     pub files: Vec<InstalledFile>,
-    /// Services that start after the files are there, and that [`Reload::Restart`] and a PostgreSQL without a data folder
-    /// concern. A template (`postgresql@.service`) stands for its instances. There may be none.
+    /// Services that start after the files are there, and that [`Reload::Restart`] and [`Reload::PostgreSql`] concern. A template (`postgresql@.service`) stands for its instances. There may be none.
     pub before: Vec<String>,
     /// How a running service takes a renewed Secret, where the source can bring one.
     pub reload: Reload,
@@ -51,27 +47,16 @@ pub struct GuestTls {
 /// How the Secret reaches the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A disk, as the Secret was when the VM instance started; found by its exact serial.
+    /// A disk on the virtio bus, as the Secret was when the VM instance started; exactly `/dev/disk/by-id/virtio-SERIAL`.
     Disk {
         /// The disk's serial in the VirtualMachine.
         serial: String,
-        /// The bus that the VirtualMachine names.
-        bus: Bus,
     },
     /// A virtiofs, which follows the Secret live.
     Filesystem {
         /// The volume's name.
         tag: String,
     },
-}
-
-/// The bus of a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bus {
-    /// virtio: the disk is exactly `/dev/disk/by-id/virtio-SERIAL`.
-    Virtio,
-    /// Another one, or one that the manifest leaves open: udev's short serial is compared.
-    Any,
 }
 
 /// A file that is made of the Secret.
@@ -120,11 +105,8 @@ pub enum Reload {
         /// the password in its second. `None` where MongoDB asks for no password.
         credentials: Option<String>,
     },
-    /// SIGHUP: to the server of this data folder, or by `systemctl reload` of the services.
-    PostgreSql {
-        /// The data folder, with `postmaster.pid` in it.
-        data: Option<String>,
-    },
+    /// SIGHUP, by `systemctl reload` of the services.
+    PostgreSql,
     /// `CONFIG SET tls-…` by redis-cli or valkey-cli.
     Redis {
         /// As with MongoDB; the user may be `default`.
@@ -230,15 +212,8 @@ impl GuestTls {
         let mut lines = Settings::for_program(PROGRAM);
         let what = "the serial of the Secret's disk";
         match &self.source {
-            Source::Disk { serial, bus: Bus::Virtio } => {
-                lines.line(
-                    "DEVICE",
-                    &format!("/dev/disk/by-id/virtio-{}", settings::serial(what, serial, VIRTIO_SERIAL)?),
-                );
-            }
-            Source::Disk { serial, bus: Bus::Any } => {
-                lines.line("SERIAL", settings::serial(what, serial, SCSI_SERIAL)?)
-            }
+            Source::Disk { serial } => lines
+                .line("DEVICE", &format!("/dev/disk/by-id/virtio-{}", settings::serial(what, serial, VIRTIO_SERIAL)?)),
             Source::Filesystem { tag } => lines.line("TAG", settings::tag(tag)?),
         }
         checked("the list of files", !self.files.is_empty(), "is empty; name at least one")?;
@@ -272,11 +247,7 @@ impl GuestTls {
                 option("CREDENTIALS", "the credential file", credentials)?;
                 ("mongodb", self.endpoint.is_some(), "MongoDB is told at its endpoint; name it")
             }
-            Reload::PostgreSql { data } => {
-                option("DATA", "the data folder", data)?;
-                let told = data.is_some() || !self.before.is_empty();
-                ("postgresql", told, "PostgreSQL is told by its data folder or its service; name one of them")
-            }
+            Reload::PostgreSql => ("postgresql", !self.before.is_empty(), "PostgreSQL is told by its service; name it"),
             Reload::Redis { credentials, socket } => {
                 option("CREDENTIALS", "the credential file", credentials)?;
                 option("SOCKET", "the server's socket", socket)?;

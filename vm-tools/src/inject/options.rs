@@ -6,7 +6,7 @@ use serde_yaml::Value;
 
 use super::VOLUME;
 use crate::guest::{
-    Bus, Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Server, Source, StartTls, TlsMode, TlsStart,
+    Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Server, Source, StartTls, TlsMode, TlsStart,
 };
 use crate::probe;
 use crate::spec::{ClientAuth, Family, values};
@@ -164,7 +164,7 @@ impl Options {
         let secret = values::subdomain(&self.secret).err().map(|why| format!("--secret: {why}"));
         let mut problems: Vec<_> = secret.into_iter().chain(self.useless()).collect();
         let source = match self.delivery {
-            Delivery::Disk => Source::Disk { serial: self.serial.clone(), bus: Bus::Virtio },
+            Delivery::Disk => Source::Disk { serial: self.serial.clone() },
             Delivery::Filesystem => Source::Filesystem { tag: VOLUME.to_owned() },
         };
         let family = match self.os {

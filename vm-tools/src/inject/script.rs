@@ -35,24 +35,27 @@ const PROGRAM: &str = r#"
   fail 'The Secret did not come, so no unit was written, and the database is as it was. Has the VM been started with its new manifest?'
 "#;
 
-/// The script. The first two files are the program and its settings.
+/// The script. What is no unit is for our program alone: itself, its settings, and the user's command that it runs.
 pub(super) fn text(files: &[WriteFile], commands: &[GuestCommand]) -> String {
     let mut text = BEGINNING.to_owned();
-    for (index, file) in files.iter().enumerate() {
-        if index == 2 {
-            text += PROGRAM;
-        }
-        let mut end = "END_OF_FILE".to_owned();
-        while file.content.lines().any(|line| line == end) {
-            end.push('_');
-        }
-        // Writing to a String cannot fail. No path and no word below has a quote in it.
-        let _ = write!(text, "\nput {} '{}' <<'{end}'\n{}{end}\n", file.permissions, file.path, file.content);
-    }
+    let (units, ours): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_unit());
+    ours.into_iter().for_each(|file| put(&mut text, file));
+    text += PROGRAM;
+    units.into_iter().for_each(|file| put(&mut text, file));
     text.push('\n');
     for command in commands {
         let words: Vec<_> = command.iter().map(|word| format!("'{word}'")).collect();
+        // Writing to a String cannot fail. No word has a quote in it.
         let _ = writeln!(text, "{}", words.join(" "));
     }
     text + "echo 'The files are in place.'\n"
+}
+
+fn put(text: &mut String, file: &WriteFile) {
+    let mut end = "END_OF_FILE".to_owned();
+    while file.content.lines().any(|line| line == end) {
+        end.push('_');
+    }
+    // Nor can this fail, and no path has a quote in it.
+    let _ = write!(text, "\nput {} '{}' <<'{end}'\n{}{end}\n", file.permissions, file.path, file.content);
 }

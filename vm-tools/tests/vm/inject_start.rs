@@ -9,6 +9,7 @@ use tandem_vm::guest::{Reload, StartTls};
 
 use crate::inject_mongod::injected_for;
 use crate::live::{Live, Server, as_server, free_port, same_certificate, served, server_user};
+use crate::script_postgresql::systemctl;
 use crate::secret::{Secret, authority, secret, secret_with};
 use crate::support::{guest_files, output, said, tool};
 use crate::verify::servers::postgresql_programs;
@@ -74,7 +75,10 @@ fn postgresql_serves_the_secret_whatever_its_configuration_says_and_takes_those_
     };
     assert_eq!((query("disable").as_str(), query("require").as_str()), ("f", "t"));
     // The paths stay, so SIGHUP brings what has come.
-    live.configure(&live.tls(Reload::PostgreSql { data: Some(data.clone()) }, server.port, StartTls::PostgreSql));
+    let mut tls = live.tls(Reload::PostgreSql, server.port, StartTls::PostgreSql);
+    tls.before = vec!["postgresql.service".to_owned()];
+    live.configure(&tls);
+    systemctl(&live, "active", "");
     live.renew(&new);
     live.tick_says(0, &["the service has taken them (postgresql)"]);
     assert!(same_certificate(&served(server.port, StartTls::PostgreSql), &new.chain));

@@ -195,10 +195,6 @@ impl Server {
         }
         panic!("the server does not start: {}", fs::read_to_string(log).unwrap());
     }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Server {

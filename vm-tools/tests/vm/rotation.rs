@@ -122,7 +122,7 @@ fn a_self_signed_issuer_parts_both_sides_at_the_first_renewal() {
 fn a_filesystem_follows() {
     let text = internal_ca(", duration: 87600h")
         + &certificate("orders", "orders-tls", "ca", ", duration: 2160h, renewBefore: 360h")
-        + &by_filesystem(&guest(Reload::PostgreSql { data: None }))
+        + &by_filesystem(&guest(Reload::PostgreSql))
         + &client();
     let plan = planned(&text, &settings(2));
     assert!(plan.holds);
@@ -440,7 +440,7 @@ proptest! {
         // A CA that outlives all that is looked at.
         let text = internal_ca(", duration: 2000000h")
             + &certificate("orders", "orders-tls", "ca", &more)
-            + &by_filesystem(&guest(Reload::PostgreSql { data: None }))
+            + &by_filesystem(&guest(Reload::PostgreSql))
             + &client();
         let plan = planned(&text, &settings);
         prop_assert!(plan.holds, "{}", plan.text());
@@ -448,7 +448,7 @@ proptest! {
 
     #[test]
     fn a_self_signed_certificate_never_does((more, settings) in lifetimes(), filesystem in any::<bool>()) {
-        let vm = if filesystem { by_filesystem(&guest(Reload::PostgreSql { data: None })) } else { by_disk() };
+        let vm = if filesystem { by_filesystem(&guest(Reload::PostgreSql)) } else { by_disk() };
         let text = issuer("self", "{selfSigned: {}}") + &certificate("orders", "orders-tls", "self", &more) + &vm;
         let plan = planned(&text, &settings);
         let orders = &plan.certificates[0];

@@ -11,13 +11,24 @@ use crate::secret::{Secret, authority, secret, tells_no_secret};
 use crate::support::{output, said, tool};
 use crate::verify::servers::postgresql_programs;
 
+/// What Debian's clusters are instances of.
+const UNIT: &str = "postgresql@.service";
+
+/// `systemctl` stands in here for systemd, which runs in real guests only. It says that the service is in this state, notes down
+/// what it is told, and, after what is to be done first, reloads the server, which is real, as the packages' units do.
+pub(crate) fn systemctl(live: &Live, state: &str, first: &str) {
+    let (calls, data) = (live.text("calls"), live.text("data"));
+    let reload = format!("echo \"$*\" >>{calls}; {first} kill -HUP \"$(head -n 1 {data}/postmaster.pid)\"");
+    live.program("systemctl", &format!("case $1 in is-active) echo {state} ;; *) {reload} ;; esac"));
+}
+
 struct Database {
     live: Live,
     server: Server,
 }
 
 impl Database {
-    /// A server with TLS, started with this Secret; reloaded by its data folder.
+    /// A server with TLS, started with this Secret.
     fn start(secret: &Secret) -> Option<Self> {
         let programs = postgresql_programs()?;
         let live = Live::new();
@@ -42,7 +53,13 @@ impl Database {
         );
         let file = fs::OpenOptions::new().append(true).open(format!("{data}/postgresql.conf"));
         file.unwrap().write_all(settings.as_bytes()).unwrap();
-        live.configure(&live.tls(Reload::PostgreSql { data: Some(data.clone()) }, 1, StartTls::PostgreSql));
+        let configure = |port| {
+            let mut tls = live.tls(Reload::PostgreSql, port, StartTls::PostgreSql);
+            tls.before = vec![UNIT.to_owned()];
+            live.configure(&tls);
+        };
+        configure(1);
+        systemctl(&live, "inactive", "");
         live.renew(secret);
         live.boot();
         let server = Server::start(&live.path("log"), |port| {
@@ -50,12 +67,11 @@ impl Database {
             command.args(["-D", &data, "-p", &port.to_string()]);
             command
         });
-        let tls = live.tls(Reload::PostgreSql { data: Some(data) }, server.port, StartTls::PostgreSql);
-        live.configure(&tls);
-        let database = Self { live, server };
-        // Nobody told the script which unit runs PostgreSQL, so it cannot know that the server has just read the files.
-        database.live.tick_says(0, &["unchanged", "the service has taken them"]);
-        Some(database)
+        configure(server.port);
+        systemctl(&live, "active", "");
+        // The server has read them as it started.
+        live.tick_is_silent();
+        Some(Self { live, server })
     }
 
     fn serves(&self, secret: &Secret) -> bool {
@@ -120,6 +136,7 @@ fn a_renewed_secret_is_served_and_no_connection_dropped() {
     database.live.renew(&new);
     let said = database.live.tick_says(0, &["installed ", "the service has taken them (postgresql)", "notAfter="]);
     assert!(!said.contains("PRIVATE"), "{said}");
+    assert_eq!(database.live.read("calls"), "reload postgresql@*.service\n", "not all instances are told, and once");
     assert!(database.serves(&new));
     assert_eq!(session.backend(), backend, "the connection was dropped");
     let reloads = database.reloads();
@@ -165,25 +182,6 @@ fn the_key_of_another_certificate_leaves_the_old_one_served_and_is_reported_once
     live.tick_is_silent();
 }
 
-#[test]
-fn a_data_folder_without_a_server_is_named() {
-    let (live, authority) = (Live::new(), authority());
-    let mut tls = live.tls(Reload::PostgreSql { data: Some(live.text("data")) }, 1, StartTls::PostgreSql);
-    tls.endpoint = None;
-    live.configure(&tls);
-    live.renew(&secret(&authority));
-    live.boot();
-    let expected = format!("{}/postmaster.pid does not tell the server's process", live.text("data"));
-    for pid in [None, Some(""), Some("-1\n"), Some("here\n")] {
-        if let Some(pid) = pid {
-            fs::create_dir_all(live.path("data")).unwrap();
-            live.write("data/postmaster.pid", pid, 0o600);
-        }
-        live.renew(&secret(&authority));
-        live.tick_says(1, &[&expected, "the old files are back in place, but"]);
-    }
-}
-
 /// A certificate that is right in itself, and that OpenSSL's security level, as Debian sets it, keeps a server from using.
 pub(crate) fn weak(live: &Live) -> Secret {
     let (key, crt) = (live.text("weak.key"), live.text("weak.crt"));
@@ -226,34 +224,17 @@ fn what_the_server_refuses_brings_the_old_files_back() {
     assert_eq!(session.backend(), backend);
 }
 
-/// `systemctl` stands in here for systemd, which runs in real guests only; the server that it reloads is real.
 #[test]
-fn through_systemd_all_instances_are_reloaded_and_a_failure_brings_the_old_files_back() {
+fn a_reload_that_fails_brings_the_old_files_back() {
     let authority = authority();
-    let (old, new, newer) = (secret(&authority), secret(&authority), secret(&authority));
+    let (old, new) = (secret(&authority), secret(&authority));
     let Some(database) = Database::start(&old) else { return };
     let live = &database.live;
-    let systemctl = |reload: &str| {
-        let (calls, pid) = (live.text("calls"), database.server.pid());
-        let reload = reload.replace("PID", &pid.to_string());
-        live.program(
-            "systemctl",
-            &format!("echo \"$*\" >>{calls}\ncase $1 in is-active) echo active ;; reload) {reload} ;; esac"),
-        );
-    };
-    let mut tls = live.tls(Reload::PostgreSql { data: None }, database.server.port, StartTls::PostgreSql);
-    tls.before = vec!["postgresql@.service".to_owned()];
-    live.configure(&tls);
-    systemctl("kill -HUP PID");
+    systemctl(live, "active", "exit 1;");
     live.renew(&new);
-    live.tick_says(0, &["the service has taken them"]);
-    assert!(live.read("calls").contains("reload postgresql@*.service\n"), "{}", live.read("calls"));
-    assert!(database.serves(&new));
-    systemctl("exit 1");
-    live.renew(&newer);
     live.tick_says(1, &["systemctl reload postgresql@*.service failed", "the old files are back in place, and served"]);
-    assert_eq!(live.read("tls/tls.crt"), new.chain);
-    assert!(database.serves(&new));
+    assert_eq!(live.read("tls/tls.crt"), old.chain);
+    assert!(database.serves(&old));
 }
 
 /// A server that is stopped reads the files when it starts; one that is on its way is told once it is there.
@@ -263,23 +244,15 @@ fn a_service_that_does_not_run_is_not_told() {
     let (old, new, newer) = (secret(&authority), secret(&authority), secret(&authority));
     let Some(database) = Database::start(&old) else { return };
     let live = &database.live;
-    let mut tls = live.tls(Reload::PostgreSql { data: None }, database.server.port, StartTls::PostgreSql);
-    tls.before = vec!["postgresql.service".to_owned()];
-    live.configure(&tls);
-    let systemctl = |state: &str| {
-        let (calls, pid) = (live.text("calls"), database.server.pid());
-        let text = format!("case $1 in is-active) echo {state} ;; *) echo \"$*\" >>{calls}; kill -HUP {pid} ;; esac");
-        live.program("systemctl", &text);
-    };
     for (secret, state) in [(&new, "inactive"), (&newer, "activating")] {
-        systemctl(state);
+        systemctl(live, state, "");
         live.renew(secret);
         live.tick_says(0, &["installed "]);
         assert_eq!(live.read("tls/tls.crt"), secret.chain);
         assert!(!live.path("calls").exists(), "told while {state}");
     }
-    systemctl("active");
+    systemctl(live, "active", "");
     live.tick_says(0, &["unchanged", "the service has taken them"]);
-    assert_eq!(live.read("calls"), "reload postgresql.service\n");
+    assert_eq!(live.read("calls"), "reload postgresql@*.service\n");
     assert!(database.serves(&newer));
 }

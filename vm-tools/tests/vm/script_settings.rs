@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use crate::script_tls::{Guest, bare_path};
+use crate::script_tls::Guest;
 use crate::secret::{SH, authority, secret, with_each_shell};
 use crate::support::{output, said};
 
@@ -135,15 +135,6 @@ fn a_missing_disk_or_folder_is_named() {
     let done = output(guest.command().args(["--wait", "0", "--root"]).arg(guest.root()));
     assert_eq!(done.status.code(), Some(1), "{}", said(&done));
     assert!(said(&done).contains("no disk at /dev/disk/by-id/virtio-tls-"), "{}", said(&done));
-    // On another bus than virtio, udev is asked.
-    let config = guest.root().join("etc/tandem/tls.conf");
-    let settings = fs::read_to_string(&config).unwrap();
-    fs::write(&config, settings.replace("DEVICE='/dev/disk/by-id/virtio-", "SERIAL='")).unwrap();
-    let programs = guest.folder.path().join("bin");
-    bare_path(&programs);
-    let done = output(guest.command().env("PATH", &programs).arg("--root").arg(guest.root()));
-    let expected = "tandem-tls: udevadm is not installed; without it a disk is found on the virtio bus only\n";
-    assert_eq!((done.status.code(), said(&done).as_str()), (Some(1), expected));
 }
 
 #[test]

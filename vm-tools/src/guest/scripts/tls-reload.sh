@@ -8,7 +8,7 @@ take() {
   case $reload in
     none) ;;
     mongodb) reload_mongodb || status=$? ;;
-    postgresql) reload_postgresql || status=$? ;;
+    postgresql) each_service reload || status=$? ;;
     redis) reload_redis || status=$? ;;
     # Without our lock (9), which a daemon that it starts would keep.
     command)
@@ -174,21 +174,6 @@ reload_mongodb() {
     warn "MongoDB did not take it by rotateCertificates; mongosh says: $(echo "$answer" | tr '\n' ' ')"
     return 1
   }
-}
-
-reload_postgresql() {
-  if [ -n "$data" ]; then
-    pid=$(head -n 1 "$data/postmaster.pid" 2>/dev/null) || pid=''
-    case $pid in
-      '' | *[!0-9]*)
-        warn "$data/postmaster.pid does not tell the server's process"
-        return 1
-        ;;
-    esac
-    kill -HUP "$pid" || return 1
-  else
-    each_service reload
-  fi
 }
 
 reload_redis() {

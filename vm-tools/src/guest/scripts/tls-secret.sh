@@ -21,48 +21,6 @@ remembered() {
   [ "$age" -ge 0 ] && [ "$age" -lt "$RETRY" ]
 }
 
-# Prints the disks with exactly this serial, on whatever bus: udev knows it by several names.
-disks_with_serial() {
-  # The empty line ends the last record, as one ends all others.
-  { udevadm info --export-db && echo; } | while read -r kind value; do
-    case "$kind $value" in
-      'P: '*) name='' whole='' ours='' ;;
-      'N: '*) name=$value ;;
-      'E: DEVTYPE=disk') whole=yes ;;
-      "E: ID_SERIAL_SHORT=$1" | "E: ID_SCSI_SERIAL=$1") ours=yes ;;
-      "E: ID_SERIAL=$1")
-        # A virtio disk has nothing but its serial; elsewhere this begins with the vendor.
-        case $name in vd*) ours=yes ;; esac
-        ;;
-      ' ')
-        [ -z "$name" ] || [ "$whole$ours" != yesyes ] || printf '/dev/%s\n' "$name"
-        name=''
-        ;;
-    esac
-  done
-}
-
-find_device() {
-  if [ -n "$device" ]; then
-    wait_for_disk "$device"
-    return
-  fi
-  command -v udevadm >/dev/null 2>&1 || die "udevadm is not installed; without it a disk is found on the virtio bus only"
-  waited=0
-  udevadm settle --timeout=10 || :
-  while :; do
-    device=$(disks_with_serial "$serial")
-    case $device in
-      *"$NEWLINE"*) die "several disks have the serial $serial: $(echo "$device" | tr '\n' ' ')" ;;
-      ?*) return ;;
-    esac
-    [ "$waited" -lt "$wait" ] ||
-      die "no disk with the serial $serial after $wait seconds; the VirtualMachine must have a disk with this serial"
-    sleep 1
-    waited=$((waited + 1))
-  done
-}
-
 # Mounts the disk or filesystem where nobody but root can look into it: everybody could read the key there.
 mount_source() {
   mounted=$work/source
@@ -79,7 +37,7 @@ mount_source() {
       waited=$((waited + 1))
     done
   else
-    find_device
+    wait_for_disk "$device"
     source=$device
     if ! mount -t iso9660 -o ro,nodev,nosuid,noexec "$device" "$mounted" 9>&-; then
       mounted=''

@@ -1,11 +1,10 @@
 
-device='' serial='' tag='' files='' services='' reload='none' command='' credentials='' data=''
-socket='' endpoint='' starttls=''
+device='' tag='' files='' services='' reload='none' command='' credentials='' socket=''
+endpoint='' starttls=''
 
 setting() {
   case $1 in
     DEVICE) device=$2 ;;
-    SERIAL) serial=$2 ;;
     TAG) tag=$2 ;;
     FILE) files=${files:+$files$NEWLINE}$2 ;;
     SERVICE) services=${services:+$services$NEWLINE}$2 ;;
@@ -17,7 +16,6 @@ setting() {
       ;;
     COMMAND) command=$2 ;;
     CREDENTIALS) credentials=$2 ;;
-    DATA) data=$2 ;;
     SOCKET) socket=$2 ;;
     ENDPOINT) endpoint=$2 ;;
     STARTTLS) starttls=$2 ;;
