@@ -66,6 +66,7 @@ mod rotation;
 mod script_data;
 mod script_disk;
 mod script_keyfile;
+mod script_mongosh;
 mod script_postgresql;
 mod script_redis;
 mod script_reload;

@@ -1,9 +1,10 @@
-//! A stand-in for the members of a replica set: TLS, and as much of MongoDB's wire protocol as mongosh needs to ask for
-//! their state and to initiate the set. No package registry offers mongod; what is asked of it here is asked by the real
+//! A stand-in for mongod, alone or as the members of a replica set: TLS, and as much of MongoDB's wire protocol as mongosh needs
+//! to ask for their state, to initiate the set, and to have certificates rotated. It knows no user. No package registry offers mongod; what is asked of it here is asked by the real
 //! mongosh. <https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -20,12 +21,18 @@ pub(crate) struct World {
     members: Vec<Member>,
     /// Every `replSetInitiate` that was taken.
     pub(crate) initiated: Vec<Value>,
-    /// Refuses so many times to initiate, as a member does that the others cannot reach.
+    /// Refuses so many times to initiate, as a member does that the others cannot reach, or to rotate certificates.
     pub(crate) refuse: usize,
     /// Takes the configuration, but the answer is never sent: the one who asks is cut off in the middle.
     pub(crate) silent: bool,
     /// Says so many times after the set was initiated that there is none: a member needs a moment to put it on disk.
     pub(crate) slow: usize,
+    /// Where `rotateCertificates` finds tls.key, tls.crt and ca.crt.
+    pub(crate) folder: PathBuf,
+    /// How often certificates were rotated.
+    pub(crate) rotated: usize,
+    /// With what each one began who wanted to log in.
+    pub(crate) logins: Vec<String>,
     /// Members that were asked for their state, by number, in the order of the questions.
     pub(crate) asked: Vec<usize>,
 }
@@ -50,8 +57,9 @@ pub(crate) struct Members {
     pub(crate) ports: Vec<u16>,
 }
 
-#[derive(Default)]
 struct Shared {
+    /// What whoever connects is shown from now on.
+    tls: Mutex<Arc<ServerConfig>>,
     world: Mutex<World>,
     changed: Condvar,
     stopping: AtomicBool,
@@ -66,21 +74,24 @@ impl Shared {
 impl Members {
     /// Listens for so many members, with the key and certificate of a PEM text, and the authority that clients are of.
     pub(crate) fn start(states: &[Member], pem: &str, authority: &str) -> Self {
-        let shared = Arc::new(Shared::default());
-        shared.world().members = states.to_vec();
-        let tls = Arc::new(server_config(pem, authority));
+        let shared = Arc::new(Shared {
+            tls: Mutex::new(server_config(pem, authority)),
+            world: Mutex::new(World { members: states.to_vec(), ..World::default() }),
+            changed: Condvar::new(),
+            stopping: AtomicBool::new(false),
+        });
         let listen = |member| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let port = listener.local_addr().unwrap().port();
-            let (shared, tls) = (shared.clone(), tls.clone());
+            let shared = shared.clone();
             std::thread::spawn(move || {
                 for stream in listener.incoming() {
                     if shared.stopping.load(Ordering::SeqCst) {
                         return;
                     }
-                    let (shared, tls) = (shared.clone(), tls.clone());
+                    let shared = shared.clone();
                     // A peer that goes away ends its own thread.
-                    std::thread::spawn(move || drop(serve(stream.unwrap(), tls, &shared, member)));
+                    std::thread::spawn(move || drop(serve(stream.unwrap(), &shared, member)));
                 }
             });
             port
@@ -115,24 +126,25 @@ impl Drop for Members {
 }
 
 /// As `clientAuth: Required` has it: a certificate of the authority, or no connection.
-fn server_config(pem: &str, authority: &str) -> ServerConfig {
+fn server_config(pem: &str, authority: &str) -> Arc<ServerConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
     let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().unwrap();
-    ServerConfig::builder()
+    let config = ServerConfig::builder()
         .with_client_cert_verifier(WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap())
-        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap())
-        .unwrap()
+        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap());
+    Arc::new(config.unwrap())
 }
 
 const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
 const OP_MSG: i32 = 2013;
 
-fn serve(stream: TcpStream, tls: Arc<ServerConfig>, shared: &Shared, member: usize) -> std::io::Result<()> {
+fn serve(stream: TcpStream, shared: &Shared, member: usize) -> std::io::Result<()> {
     if shared.world().members[member] == Member::Down {
         return Ok(());
     }
+    let tls = shared.tls.lock().unwrap().clone();
     let mut stream = StreamOwned::new(ServerConnection::new(tls).map_err(std::io::Error::other)?, stream);
     loop {
         let mut header = [0; 16];
@@ -164,11 +176,11 @@ fn serve(stream: TcpStream, tls: Arc<ServerConfig>, shared: &Shared, member: usi
 fn answer(command: &Value, shared: &Shared, member: usize) -> Option<Value> {
     // serde_json keeps keys in the order of the alphabet; the command is the one whose name is a command's.
     let name = |known: &&str| command.get(*known).is_some();
-    match ["hello", "isMaster", "ismaster", "replSetInitiate", "buildInfo", "ping", "endSessions"]
-        .iter()
-        .copied()
-        .find(name)
-    {
+    let known = [
+        ["hello", "isMaster", "ismaster", "ping", "endSessions"].as_slice(),
+        &["replSetInitiate", "buildInfo", "rotateCertificates", "saslStart"],
+    ];
+    match known.concat().into_iter().find(name) {
         Some("hello" | "isMaster" | "ismaster") => {
             let mut world = shared.world();
             // Not the driver's own hello, which tells who the client is or keeps watch.
@@ -180,7 +192,16 @@ fn answer(command: &Value, shared: &Shared, member: usize) -> Option<Value> {
                     return Some(hello(&Member::New));
                 }
             }
-            Some(hello(&world.members[member]))
+            let mut answer = hello(&world.members[member]);
+            if command.get("saslSupportedMechs").is_some() {
+                answer["saslSupportedMechs"] = json!(["SCRAM-SHA-256"]);
+            }
+            Some(answer)
+        }
+        Some("rotateCertificates") => Some(rotate(shared)),
+        Some("saslStart") => {
+            shared.world().logins.push(command["payload"].as_str().unwrap().to_owned());
+            Some(failure(18, "AuthenticationFailed", "Authentication failed."))
         }
         Some("replSetInitiate") => initiate(&command["replSetInitiate"], shared, member),
         Some("buildInfo") => {
@@ -245,6 +266,20 @@ fn initiate(configuration: &Value, shared: &Shared, member: usize) -> Option<Val
     (!world.silent).then(|| json!({"ok": 1.0}))
 }
 
+/// As mongod does: it reads the files anew that it was started with, and whoever is connected stays so.
+fn rotate(shared: &Shared) -> Value {
+    let mut world = shared.world();
+    if world.refuse > 0 {
+        world.refuse -= 1;
+        return failure(140, "InvalidSSLConfiguration", "Can not set up PEM key file.");
+    }
+    let [key, chain, authority] =
+        ["tls.key", "tls.crt", "ca.crt"].map(|name| std::fs::read_to_string(world.folder.join(name)).unwrap());
+    *shared.tls.lock().unwrap() = server_config(&(key + &chain), &authority);
+    world.rotated += 1;
+    json!({"ok": 1.0})
+}
+
 /// The types of <https://bsonspec.org/spec.html> that are said here. A library for them would bring a dozen others.
 mod bson {
     use super::{Map, Read, Value};
@@ -273,9 +308,11 @@ mod bson {
             0x03 => document(bytes),
             0x04 => document(bytes).as_object().unwrap().values().cloned().collect(),
             0x05 => {
+                // What matters of what is binary here is text.
                 let length = usize::try_from(number::<4>(bytes)).unwrap();
-                *bytes = &bytes[1 + length..];
-                Value::Null
+                let (binary, rest) = bytes[1..].split_at(length);
+                *bytes = rest;
+                String::from_utf8_lossy(binary).into()
             }
             0x08 => (number::<1>(bytes) == 1).into(),
             0x0a => Value::Null,

@@ -16,7 +16,7 @@ use crate::mongod::{Member, Members};
 use crate::support::{example, finish, guest_files, kill, output, render, said, skipped, start};
 
 /// The folder of mongosh, as `make tools` installs it.
-fn mongosh() -> Option<PathBuf> {
+pub(crate) fn mongosh() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/mongosh/node_modules/.bin");
     if folder.join("mongosh").exists() {
         return Some(folder.canonicalize().unwrap());
