@@ -54,12 +54,13 @@ async fn statuses(cluster: &Cluster, resource: &ApiResource) -> Result<String> {
     Ok(objects.iter().map(|object| format!("{}\n", object.data["status"])).collect())
 }
 
-/// A Secret that goes from one CA to another by way of everything that may be wrong with it.
-async fn break_and_mend(space: &tandem_tests::Space, old: &Ca, new: &Ca) -> Result<()> {
+/// A Secret that goes from one CA to another by way of everything that may be wrong with it; what its issuer's status says of each.
+async fn break_and_mend(space: &tandem_tests::Space, old: &Ca, new: &Ca) -> Result<String> {
     let (old_key, new_key) = (old.key().serialize_pem(), new.key().serialize_pem());
     let certificate = new.as_ref().pem();
     let half = |text: &str| text.chars().take(text.len() / 2).collect::<String>();
     let whole = |key: &str| key.replace("PRIVATE KEY", "CERTIFICATE");
+    let mut told_of = String::new();
     // Each differs from the one before in what is said of it.
     for (certificates, key, problem) in [
         (old.as_ref().pem(), new_key.clone(), "tls.key is not the private key"),
@@ -76,10 +77,12 @@ async fn break_and_mend(space: &tandem_tests::Space, old: &Ca, new: &Ca) -> Resu
             is_ready(o, "True", "LastGoodKeyPair")
                 && condition(o, "Ready").is_some_and(|ready| ready.2.contains(problem))
         };
-        space.wait(ISSUER, "internal-ca", told).await?;
+        let issuer = space.wait(ISSUER, "internal-ca", told).await?;
+        told_of += &format!("{}\n", issuer.data["status"]);
     }
     space.put_tls("internal-ca", &certificate, &new_key, None).await?;
-    space.wait(ISSUER, "internal-ca", |o| is_ready(o, "True", "KeyPairVerified")).await.map(|_| ())
+    space.wait(ISSUER, "internal-ca", |o| is_ready(o, "True", "KeyPairVerified")).await?;
+    Ok(told_of)
 }
 
 #[tokio::test]
@@ -109,7 +112,7 @@ async fn no_piece_of_a_key_is_told_in_whatever_way() -> Result<()> {
     ask_plainly(&space, "by-old").await?;
     issued(&space, "by-old").await?;
     let new = intermediate_ca("new", &PKCS_RSA_SHA256, &root_ca("root", &PKCS_ECDSA_P256_SHA256)?)?;
-    break_and_mend(&space, &old, &new).await?;
+    let meanwhile = break_and_mend(&space, &old, &new).await?;
     ask_plainly(&space, "by-new").await?;
     issued(&space, "by-new").await?;
     let by_kubernetes = named(&space, "csr");
@@ -177,6 +180,7 @@ async fn no_piece_of_a_key_is_told_in_whatever_way() -> Result<()> {
     }
 
     let mut told = told_in_the_cluster(&cluster).await?;
+    told.entry(format!("status of {}", ISSUER.1)).or_default().push_str(&meanwhile);
     told.insert("log".to_owned(), environment.issuer.log()?);
     told.insert("traces".to_owned(), collector.text()?);
     told.insert("metrics".to_owned(), metrics);
