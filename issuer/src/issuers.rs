@@ -45,6 +45,14 @@ impl Observed {
             Self::Ready(ready) => decide::Issuer::Ready { authority: &ready.authority, settings: &ready.settings },
         }
     }
+
+    /// The subject key identifier of the CA that it signs with, in hexadecimal.
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        match self {
+            Self::Ready(ready) => Some(&ready.authority.description().subject_key_id),
+            Self::Missing(_) | Self::NotReady(_) => None,
+        }
+    }
 }
 
 /// That the issuer does not exist, but perhaps another one that may have been meant.

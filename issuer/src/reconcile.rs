@@ -81,7 +81,8 @@ pub(crate) async fn reconcile<R: SigningRequest>(
 
     telemetry::outcome(&outcome, &outcome.event::<R>().reason);
     // Act: one conditional write of the status, then the event.
-    let published = publish(request.as_ref(), &outcome, &ctx, now).instrument(debug_span!("publish")).await;
+    let published =
+        publish(request.as_ref(), &outcome, issuer.key_id(), &ctx, now).instrument(debug_span!("publish")).await;
     match (published, outcome) {
         (Ok(()), Outcome::Retrying(error)) => Err(error),
         (Ok(()), _) => Ok(None),
@@ -198,11 +199,12 @@ fn approvers_rest(request: &impl SigningRequest, now: Timestamp) -> Option<Durat
     APPROVERS_TIME.checked_sub(waited).filter(|rest| !rest.is_zero())
 }
 
-/// Tells of an outcome that has not been told. A write is conditional on the version that was observed: of two that would
+/// Tells of an outcome that has not been told; `by` is the CA's subject key identifier. A write is conditional on the version that was observed: of two that would
 /// sign the same request only one succeeds, and a request that has changed meanwhile is looked at again.
 async fn publish<R: SigningRequest>(
     request: &R,
     outcome: &Outcome,
+    by: Option<&str>,
     ctx: &Context,
     now: Timestamp,
 ) -> Result<(), Error> {
@@ -222,7 +224,7 @@ async fn publish<R: SigningRequest>(
             }
         }
     }
-    METRICS.told(request, outcome, &event.reason, now);
+    METRICS.told(request, outcome, by, &event.reason, now);
     tracing::info!(reason = event.reason, "{}", outcome.message());
     ctx.announce(event, request.object_ref(&()));
     if let Outcome::Issued(_, Some(error)) = outcome {

@@ -49,7 +49,7 @@ pub(crate) async fn reconcile(
     let authorities: Vec<_> =
         seen_authority(&seen).map(|a| AuthorityStatus::new(a.description(), now)).into_iter().collect();
     let last_good = judgement.ready && matches!(seen, Seen::Invalid(..));
-    METRICS.issuer(&id, judgement.ready, last_good, seen_authority(&seen).map(Authority::not_after));
+    METRICS.issuer(&id, judgement.ready, last_good, seen_authority(&seen));
     // A follower knows what it would say, and is ready to sign.
     let says = ctx.leadership.leading();
     let patch = status::issuer_patch(&issuer, kind, &judgement, &authorities, now).filter(|_| says);

@@ -61,7 +61,7 @@ pub(crate) async fn work_off<K, F>(
                 failures.remove(&next);
                 continue;
             }
-            let (store, look, span) = (&store, &look, waiting.begin(&next));
+            let (store, look, span) = (&store, &look, waiting.begin(&next, leadership.leading()));
             in_work.push(async move {
                 // As it is when the look begins, which is later: what is gone by then is not looked at.
                 let looked = async {
@@ -183,11 +183,14 @@ impl<K: Resource<DynamicType: Clone + Eq + Hash>> Later<K> {
 mod tests {
     use std::{cell::Cell, task::Poll};
 
-    use futures::stream;
+    use futures::{future, stream};
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::runtime::{reflector::store::Writer, watcher::Event};
     use serde_json::json;
-    use tokio::task::yield_now;
+    use tokio::{
+        sync::{Notify, watch},
+        task::yield_now,
+    };
 
     use super::*;
 
@@ -233,6 +236,35 @@ mod tests {
             work_off(changed, store.clone(), (), Leadership::Alone, look, waiting, stop).await;
             assert!(heard >= 2 && looks.get() <= 1, "heard {heard} times, looked at {} times", looks.get());
             assert_eq!(late.get(), 0, "it was gone, and looked at");
+        }
+    }
+
+    /// Its looks lead to nothing: beside the leader's they would make all waits look short.
+    #[tokio::test]
+    async fn how_long_it_waits_is_measured_by_the_leader_alone() {
+        const RESOURCE: &str = "looked-at";
+        let measured = || {
+            let text = METRICS.text(true).unwrap();
+            let series = format!("tandem_issuer_queue_wait_duration_seconds_count{{resource=\"{RESOURCE}\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok()).unwrap_or_default()
+        };
+        let (_leads, follows) = watch::channel(None);
+        for (leadership, expected) in [(Leadership::Elected(follows), 0), (Leadership::Alone, 1)] {
+            let mut writer = Writer::<ConfigMap>::default();
+            let mut object = ConfigMap::default();
+            object.metadata.name = Some("a".to_owned());
+            let reference = ObjectRef::from_obj(&object);
+            for event in [Event::Init, Event::InitApply(object), Event::InitDone] {
+                writer.apply_watcher_event(&event);
+            }
+            let looked = Notify::new();
+            let look = |_| {
+                looked.notify_one();
+                future::ready(Ok(None))
+            };
+            let (changed, waiting) = (stream::iter([reference]), Waiting::new(RESOURCE, |_| tracing::Span::none()));
+            work_off(changed, writer.as_reader(), (), leadership, look, waiting, looked.notified()).await;
+            assert_eq!(measured(), expected);
         }
     }
 

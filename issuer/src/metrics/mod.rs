@@ -4,6 +4,7 @@
 //! One set for the process, whoever counts, so that what counts need not be handed around.
 
 pub(crate) mod api_calls;
+mod authorities;
 pub(crate) mod catalog;
 mod process;
 mod queue;
@@ -23,13 +24,14 @@ use prometheus_client::metrics::{
     gauge::Gauge,
     histogram::{Histogram, exponential_buckets},
 };
-use tandem_issuer_core::decide::Approval;
+use tandem_issuer_core::{Authority, decide::Approval};
 
 use crate::{
     api::{IssuerId, SigningRequest},
     context::Error,
     outcome::Outcome,
 };
+use authorities::Authorities;
 use catalog::{Catalog, Fraction, Metric};
 pub(crate) use queue::Waiting;
 
@@ -79,6 +81,7 @@ pub(crate) struct Metrics {
     issuer_ready: Metric<Gauge, 3>,
     last_good_ca: Metric<Gauge, 3>,
     ca_not_after: Metric<Gauge, 3>,
+    authorities: Authorities,
     leader: Metric<Gauge, 0>,
     waits: Mutex<Stores>,
 }
@@ -128,7 +131,7 @@ impl Metrics {
             queue_wait: all.histogram(
                 "queue_wait_duration_seconds",
                 ["resource"],
-                "Time until an object that has changed is looked at",
+                "Time until an object that has changed is looked at by the leader",
                 of_waiting,
             ),
             queue_depth: all.gauge("queue_depth", ["resource"], "Objects that wait to be looked at"),
@@ -170,6 +173,7 @@ impl Metrics {
                 OF_AN_ISSUER,
                 "When the first certificate of an issuer's CA chain expires",
             ),
+            authorities: Authorities::new(&mut all),
             leader: all.gauge("leader", [], "Whether this process leads, and so signs: 1 or 0"),
             waits: Mutex::default(),
             catalog: Catalog::default(),
@@ -232,8 +236,15 @@ impl Metrics {
         stores.looks.push((R::plural(&()).into_owned(), Box::new(look)));
     }
 
-    /// An outcome has been told.
-    pub(crate) fn told<R: SigningRequest>(&self, request: &R, outcome: &Outcome, reason: &str, now: Timestamp) {
+    /// An outcome has been told; of a certificate, `by` is the subject key identifier (in hexadecimal) of the CA that signed it.
+    pub(crate) fn told<R: SigningRequest>(
+        &self,
+        request: &R,
+        outcome: &Outcome,
+        by: Option<&str>,
+        reason: &str,
+        now: Timestamp,
+    ) {
         let kind = R::plural(&());
         let reason = match outcome {
             // An event says no more than that signing failed.
@@ -245,6 +256,9 @@ impl Metrics {
             // Its issuer may be gone by now, and its series with it.
             if let Some(issued) = self.issued.known(labels(&id)) {
                 issued.inc();
+            }
+            if let Some(key) = by {
+                self.authorities.issued(&id, key);
             }
             let created = request.meta().creation_timestamp.as_ref().map(|time| time.0);
             self.until_ready.of([&kind]).observe(seconds_since(request.approved_at().or(created), now));
@@ -283,13 +297,14 @@ impl Metrics {
     }
 
     /// What has been found out about an issuer: whether it can sign, whether with a CA that its Secret no longer holds, and
-    /// until when its CA is valid, where it has one.
-    pub(crate) fn issuer(&self, id: &IssuerId, ready: bool, last_good: bool, not_after: Option<Timestamp>) {
+    /// its CA, where it has one.
+    pub(crate) fn issuer(&self, id: &IssuerId, ready: bool, last_good: bool, authority: Option<&Authority>) {
         self.issuer_ready.of(labels(id)).set(ready.into());
         self.last_good_ca.of(labels(id)).set(last_good.into());
         // From its first day, so that a rate can be taken of its first certificate.
         self.issued.of(labels(id));
-        match not_after {
+        self.authorities.seen(id, authority.map(Authority::description));
+        match authority.map(Authority::not_after) {
             Some(time) => drop(self.ca_not_after.of(labels(id)).set(time.as_second())),
             None => self.ca_not_after.forget(labels(id)),
         }
@@ -301,6 +316,7 @@ impl Metrics {
         self.last_good_ca.forget(labels(id));
         self.issued.forget(labels(id));
         self.ca_not_after.forget(labels(id));
+        self.authorities.forget(id);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::telemetry;
 pub(crate) struct Waiting<K: Resource<DynamicType: Hash + Eq>> {
     since: HashMap<ObjectRef<K>, (Instant, Option<Span>)>,
     span: fn(&ObjectRef<K>) -> Span,
+    traced: bool,
     wait: Histogram,
     depth: Gauge,
     in_work: Gauge,
@@ -24,22 +25,25 @@ impl<K: Resource<DynamicType: Hash + Eq + Clone>> Waiting<K> {
     /// Of a resource (in the plural), each of whose looks has such a span.
     pub(crate) fn new(resource: &str, span: fn(&ObjectRef<K>) -> Span) -> Self {
         let (wait, depth) = (METRICS.queue_wait.of([resource]), METRICS.queue_depth.of([resource]));
-        Self { since: HashMap::new(), span, wait, depth, in_work: METRICS.in_work.of([resource]), measured: (0, 0) }
+        let (traced, in_work) = (telemetry::traced(), METRICS.in_work.of([resource]));
+        Self { since: HashMap::new(), span, traced, wait, depth, in_work, measured: (0, 0) }
     }
 
     /// The object waits from now on, where it does not already.
     pub(crate) fn push(&mut self, object: &ObjectRef<K>) {
         if !self.since.contains_key(object) {
             // Thousands may wait: their spans are in memory only where somebody wants to see the wait.
-            let span = telemetry::traced().then(|| (self.span)(object));
+            let span = self.traced.then(|| (self.span)(object));
             self.since.insert(object.clone(), (Instant::now(), span));
         }
     }
 
-    /// It is looked at, within this span.
-    pub(crate) fn begin(&mut self, object: &ObjectRef<K>) -> Span {
+    /// It is looked at, within this span. A follower's looks lead to nothing that anybody waits for, and are not measured.
+    pub(crate) fn begin(&mut self, object: &ObjectRef<K>, leading: bool) -> Span {
         let (since, span) = self.since.remove(object).unwrap_or_else(|| (Instant::now(), None));
-        self.wait.observe(since.elapsed().as_secs_f64());
+        if leading {
+            self.wait.observe(since.elapsed().as_secs_f64());
+        }
         span.unwrap_or_else(|| (self.span)(object))
     }
 
@@ -64,9 +68,20 @@ impl<K: Resource<DynamicType: Hash + Eq + Clone>> Waiting<K> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
 
     use k8s_openapi::api::core::v1::ConfigMap;
+    use tracing::{
+        Subscriber,
+        span::{Attributes, Id},
+    };
+    use tracing_subscriber::{
+        Layer,
+        layer::{Context, SubscriberExt},
+    };
 
     use super::*;
 
@@ -91,7 +106,7 @@ mod tests {
         one.measure(0);
         other.measure(0);
         assert_eq!(now(), (3, 0));
-        one.begin(&object("a"));
+        one.begin(&object("a"), true);
         one.measure(1);
         assert_eq!(now(), (2, 1), "one is looked at");
         one.forget(&object("b"));
@@ -100,6 +115,35 @@ mod tests {
         other.clear();
         other.measure(0);
         assert_eq!(now(), (0, 0));
+    }
+
+    /// When each span began.
+    #[derive(Clone, Default)]
+    struct Begun(Arc<Mutex<Vec<(Id, Instant)>>>);
+
+    impl<S: Subscriber> Layer<S> for Begun {
+        fn on_new_span(&self, _: &Attributes<'_>, id: &Id, _: Context<'_, S>) {
+            self.0.lock().unwrap().push((id.clone(), Instant::now()));
+        }
+    }
+
+    /// The time that it has waited is a part of its trace.
+    #[test]
+    fn with_traces_on_the_span_of_a_look_begins_when_the_object_is_observed() {
+        let begun = Begun::default();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(begun.clone()), || {
+            let mut queue = Waiting::<ConfigMap>::new("traced", |_| tracing::error_span!("reconcile"));
+            queue.traced = true;
+            queue.push(&object("a"));
+            let observed = Instant::now();
+            // Once more, while it waits.
+            queue.push(&object("a"));
+            let span = queue.begin(&object("a"), true);
+            let begun = begun.0.lock().unwrap();
+            let [(id, at)] = &begun[..] else { panic!("not one span: {begun:?}") };
+            assert!(span.id().as_ref() == Some(id), "another span than that of the observation");
+            assert!(*at <= observed, "it began when the object was looked at");
+        });
     }
 
     #[test]
@@ -111,7 +155,7 @@ mod tests {
         while began.elapsed() < Duration::from_millis(20) {
             std::hint::spin_loop();
         }
-        queue.begin(&object("a"));
+        queue.begin(&object("a"), true);
         let most = began.elapsed().as_secs_f64();
         let text = METRICS.text(true).unwrap();
         let series = |name: &str| {

@@ -2,8 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::{reflector::store::Writer, watcher::Event};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::json;
-use tandem_issuer_core::{Error as CoreError, Issued};
+use tandem_issuer_core::{Error as CoreError, Issued, authority::Material};
 
 use super::*;
 use crate::api::{CertificateRequest, IssuerKind};
@@ -29,19 +30,45 @@ fn id(name: &str) -> IssuerId {
     IssuerId { kind: IssuerKind::Namespaced, namespace: Some("shop".to_owned()), name: name.to_owned() }
 }
 
+/// A CA whose own certificate outlives the root above it.
+fn authority() -> Authority {
+    let certified = |name: &str, year, by: Option<&CertifiedIssuer<'_, KeyPair>>| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let ca = match by {
+            Some(by) => CertifiedIssuer::signed_by(params, key, by),
+            None => CertifiedIssuer::self_signed(params, key),
+        };
+        ca.unwrap()
+    };
+    let root = certified("root", 2090, None);
+    let ca = certified("ca", 2099, Some(&root));
+    let (certificates, key) = (ca.as_ref().pem() + &root.as_ref().pem(), ca.key().serialize_pem());
+    let material = Material { certificates: Some(certificates.as_bytes()), key: Some(key.as_bytes()), roots: None };
+    Authority::from_secret(material).unwrap()
+}
+
 #[test]
 fn an_issuers_series_end_with_it() {
     let metrics = Metrics::new();
-    metrics.issuer(&id("ca"), true, true, Some(Timestamp::UNIX_EPOCH));
+    let ca = authority();
+    metrics.issuer(&id("ca"), true, true, Some(&ca));
     metrics.issuer(&id("other"), false, false, None);
     let text = metrics.text(true).unwrap();
     let labels = r#"{issuer_kind="TandemIssuer",issuer_namespace="shop",issuer_name="ca"}"#;
+    let of_it = of_authority(&ca);
     for line in [
         format!("tandem_issuer_issuer_ready{labels} 1\n"),
         format!("tandem_issuer_certificates_issued_total{labels} 0\n"),
         format!("tandem_issuer_last_good_ca_in_use{labels} 1\n"),
         format!("tandem_issuer_last_good_ca_in_use{} 0\n", labels.replace("\"ca\"", "\"other\"")),
-        format!("tandem_issuer_ca_not_after_timestamp_seconds{labels} 0\n"),
+        format!("tandem_issuer_ca_not_after_timestamp_seconds{labels} 3786912000\n"),
+        format!("tandem_issuer_authority_certificates_issued_total{of_it} 0\n"),
+        format!("tandem_issuer_authority_not_after_timestamp_seconds{of_it} 4070908800\n"),
         format!("tandem_issuer_issuer_ready{} 0\n", labels.replace("\"ca\"", "\"other\"")),
         "tandem_issuer_leader 1\n".to_owned(),
     ] {
@@ -53,19 +80,66 @@ fn an_issuers_series_end_with_it() {
     assert!(text.contains(r#"issuer_name="other""#) && text.contains("tandem_issuer_leader 0\n"), "{text}");
 }
 
+fn of_authority(ca: &Authority) -> String {
+    let key = &ca.description().subject_key_id;
+    format!(r#"{{issuer_kind="TandemIssuer",issuer_namespace="shop",issuer_name="ca",subject_key_id="{key}"}}"#)
+}
+
+/// One that is out of sight for a while, as where its Secret cannot be read, goes on counting.
+#[test]
+fn the_series_of_a_ca_end_where_another_takes_its_place() {
+    let metrics = Metrics::new();
+    let (old, new) = (authority(), authority());
+    let sign = |by: &Authority| {
+        let key = Some(by.description().subject_key_id.as_str());
+        metrics.told(&request(), &issued(), key, "CertificateIssued", Timestamp::UNIX_EPOCH);
+    };
+    let series = |name: &str, ca: &Authority| {
+        let (text, series) = (metrics.text(true).unwrap(), format!("tandem_issuer_{name}{} ", of_authority(ca)));
+        text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok())
+    };
+    let (count, until) = ("authority_certificates_issued_total", "authority_not_after_timestamp_seconds");
+    metrics.issuer(&id("ca"), true, false, Some(&old));
+    sign(&old);
+    metrics.issuer(&id("ca"), false, false, None);
+    assert_eq!((series(count, &old), series(until, &old)), (Some(1), None));
+    metrics.issuer(&id("ca"), true, false, Some(&old));
+    sign(&old);
+    assert_eq!((series(count, &old), series(until, &old)), (Some(2), Some(4_070_908_800)));
+    metrics.issuer(&id("ca"), true, false, Some(&new));
+    // What was signed before the other one came.
+    sign(&old);
+    sign(&new);
+    assert_eq!((series(count, &old), series(until, &old)), (None, None));
+    assert_eq!((series(count, &new), series(until, &new)), (Some(1), Some(4_070_908_800)));
+    assert_lines(
+        &metrics.text(true).unwrap(),
+        &[r#"certificates_issued_total{issuer_kind="TandemIssuer",issuer_namespace="shop",issuer_name="ca"} 4"#],
+    );
+}
+
+fn request() -> CertificateRequest {
+    serde_json::from_value(json!({
+        "metadata": {"name": "leaf", "namespace": "shop"},
+        "spec": {"request": "", "issuerRef": {"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "ca"}},
+    }))
+    .unwrap()
+}
+
+fn issued() -> Outcome {
+    let issued = Issued { certificate: String::new(), ca: String::new(), leaf: Vec::new() };
+    Outcome::Issued(Box::new(issued), None)
+}
+
 /// A certificate may be written when its issuer has just been deleted.
 #[test]
 fn what_is_issued_by_an_issuer_that_is_gone_begins_no_series() {
     let metrics = Metrics::new();
-    metrics.issuer(&id("ca"), true, false, None);
+    let ca = authority();
+    metrics.issuer(&id("ca"), true, false, Some(&ca));
     metrics.forget_issuer(&id("ca"));
-    let request: CertificateRequest = serde_json::from_value(json!({
-        "metadata": {"name": "leaf", "namespace": "shop"},
-        "spec": {"request": "", "issuerRef": {"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "ca"}},
-    }))
-    .unwrap();
-    let issued = Issued { certificate: String::new(), ca: String::new(), leaf: Vec::new() };
-    metrics.told(&request, &Outcome::Issued(Box::new(issued), None), "CertificateIssued", Timestamp::UNIX_EPOCH);
+    let key = Some(ca.description().subject_key_id.as_str());
+    metrics.told(&request(), &issued(), key, "CertificateIssued", Timestamp::UNIX_EPOCH);
     let text = metrics.text(true).unwrap();
     assert!(!text.contains(r#"issuer_name="ca""#), "{text}");
     assert_lines(
@@ -92,16 +166,15 @@ fn each_outcome_is_counted_as_what_it_is() {
     .unwrap();
     let now = "2026-11-21T12:01:40Z".parse().unwrap();
     metrics.issuer(&id("ca"), true, false, None);
-    let issued = Issued { certificate: String::new(), ca: String::new(), leaf: Vec::new() };
     for outcome in [
         Outcome::Unapproved,
         Outcome::Waiting("SecretMissing", String::new()),
         Outcome::Retrying(Error::Random),
         Outcome::Denied,
         Outcome::Failed(CoreError::NoNames),
-        Outcome::Issued(Box::new(issued), None),
+        issued(),
     ] {
-        metrics.told(&request, &outcome, &outcome.event::<CertificateRequest>().reason, now);
+        metrics.told(&request, &outcome, None, &outcome.event::<CertificateRequest>().reason, now);
     }
     metrics.signed("certificaterequests", Duration::from_millis(250));
     let told = |outcome: &str, reason: &str| {

@@ -12,6 +12,7 @@ use kube::api::DeleteParams;
 use rcgen::{CertifiedKey, PKCS_ECDSA_P256_SHA256, generate_simple_self_signed};
 use serde_json::json;
 use tandem_tests::{
+    Space,
     admin::{Admin, value},
     certificates::{csr, root_ca},
     cluster::{ISSUER, PATIENCE, is_ready},
@@ -51,6 +52,7 @@ async fn what_happens_is_counted() -> Result<()> {
 
     let space = environment.space("counted").await?;
     let ca = with_issuer(&space).await?;
+    let authority = of_authority(&space).await?;
     let labels =
         format!(r#"{{issuer_kind="TandemIssuer",issuer_namespace="{}",issuer_name="internal-ca"}}"#, space.name);
     for name in ["one", "two"] {
@@ -89,6 +91,8 @@ async fn what_happens_is_counted() -> Result<()> {
             (format!("tandem_issuer_certificates_issued_total{labels}"), exactly(3.0)),
             (format!("tandem_issuer_issuer_ready{labels}"), exactly(1.0)),
             (format!("tandem_issuer_ca_not_after_timestamp_seconds{labels}"), exactly(not_after)),
+            (format!("tandem_issuer_authority_certificates_issued_total{authority}"), exactly(3.0)),
+            (format!("tandem_issuer_authority_not_after_timestamp_seconds{authority}"), exactly(not_after)),
             (waiting("requests_waiting", ours), exactly(1.0)),
             (waiting("requests_waiting", kubernetes), exactly(0.0)),
             (waiting("oldest_waiting_request_age_seconds", ours), 0.001..=most),
@@ -138,6 +142,23 @@ async fn what_happens_is_counted() -> Result<()> {
         .settle(&[(last_good.clone(), exactly(1.0)), (format!("tandem_issuer_issuer_ready{labels}"), exactly(1.0))])
         .await?;
 
+    // Another CA takes the place of the first, whose series end; the issuer's go on.
+    let new = root_ca("new", &PKCS_ECDSA_P256_SHA256)?;
+    space.put_tls("internal-ca", &new.as_ref().pem(), &new.key().serialize_pem(), None).await?;
+    space.wait(ISSUER, "internal-ca", |object| is_ready(object, "True", "KeyPairVerified")).await?;
+    let successor = of_authority(&space).await?;
+    ensure!(successor != authority, "the status has the old CA: {successor}");
+    admin.settle(&[(format!("tandem_issuer_authority_certificates_issued_total{successor}"), exactly(0.0))]).await?;
+    ask_plainly(&space, "three").await?;
+    issued(&space, "three").await?;
+    let metrics = admin
+        .settle(&[
+            (format!("tandem_issuer_authority_certificates_issued_total{successor}"), exactly(1.0)),
+            (format!("tandem_issuer_certificates_issued_total{labels}"), exactly(4.0)),
+        ])
+        .await?;
+    ensure!(!metrics.contains(&authority), "the series of a CA stay when it is replaced: {metrics}");
+
     // A CA that is gone, and an issuer that is.
     space.secrets().delete("internal-ca", &DeleteParams::default()).await?;
     space.wait(ISSUER, "internal-ca", |object| is_ready(object, "False", "ErrGetKeyPair")).await?;
@@ -145,7 +166,7 @@ async fn what_happens_is_counted() -> Result<()> {
     space.api(ISSUER)?.delete("internal-ca", &DeleteParams::default()).await?;
     let mut look = interval(Duration::from_millis(50));
     let gone = async {
-        while admin.metrics().await?.contains(&labels) {
+        while admin.metrics().await?.contains(labels.trim_end_matches('}')) {
             look.tick().await;
         }
         anyhow::Ok(())
@@ -153,6 +174,16 @@ async fn what_happens_is_counted() -> Result<()> {
     timeout(PATIENCE, gone).await.context("an issuer's series stay when it is gone")??;
     ensure!(environment.issuer.process().stop()?, "it did not stop cleanly");
     Ok(())
+}
+
+/// The labels of the CA that is in the issuer's status.
+async fn of_authority(space: &Space) -> Result<String> {
+    let issuer = space.api(ISSUER)?.get("internal-ca").await?;
+    let key = issuer.data["status"]["authorities"][0]["subjectKeyId"].as_str().context("no CA is in the status")?;
+    Ok(format!(
+        r#"{{issuer_kind="TandemIssuer",issuer_namespace="{}",issuer_name="internal-ca",subject_key_id="{key}"}}"#,
+        space.name
+    ))
 }
 
 /// An issuer whose API server does not answer, with further arguments, and environment variables.
