@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use k8s_openapi::ByteString;
+use rcgen::KeyPair;
 
 /// How long a piece is.
 const PIECE: usize = 24;
@@ -22,6 +23,26 @@ pub struct Canary {
 }
 
 impl Canary {
+    /// Looks for these private keys, in PEM; not for what is public: what stands in these documents as well (certificates in
+    /// PEM, one or several each), and what all keys of their kind begin with.
+    ///
+    /// # Errors
+    /// Where one is none.
+    pub fn of(keys: &[&str], public: &[&str]) -> Result<Self> {
+        let mut canary = Self::default();
+        for key in keys {
+            canary.add_key(key)?;
+        }
+        for document in public {
+            canary.forgive(document)?;
+        }
+        for key in keys {
+            let kind = KeyPair::from_pem(key).context("a key that cannot be read")?;
+            canary.forgive(&KeyPair::generate_for(kind.algorithm())?.serialize_pem())?;
+        }
+        Ok(canary)
+    }
+
     /// Looks for this text from now on: as it stands, and in base64.
     ///
     /// # Errors
@@ -111,7 +132,7 @@ fn base64(bytes: &[u8]) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
+    use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 
     use super::*;
 
@@ -158,6 +179,20 @@ mod tests {
         canary.forgive(&public).unwrap();
         assert_eq!(canary.find(&public), []);
         assert!(!canary.find(&pem).is_empty());
+    }
+
+    /// In whatever order they are given.
+    #[test]
+    fn keys_are_told_from_what_is_public_of_them_and_from_others_of_their_kind() {
+        let make = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let (one, other) = (make(), make());
+        let keys = [one.serialize_pem(), other.serialize_pem()];
+        let public = one.public_key_pem();
+        let canary = Canary::of(&[&keys[0], &keys[1]], &[&public]).unwrap();
+        assert_eq!(canary.find(&public), []);
+        assert_eq!(canary.find(&make().serialize_pem()), []);
+        assert!(keys.iter().all(|key| !canary.find(key).is_empty()));
+        assert!(!canary.find(&other.public_key_pem()).is_empty(), "what is not said to be public");
     }
 
     #[test]
