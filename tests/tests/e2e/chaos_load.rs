@@ -13,7 +13,7 @@ use kube::{
     api::{DeleteParams, DynamicObject},
 };
 use rcgen::PKCS_ECDSA_P256_SHA256;
-use serde_json::{Value, json};
+use serde_json::json;
 use tandem_tests::{
     IssuerProcess, Space,
     certificates::{OpenSsl, der, root_ca},
@@ -27,20 +27,11 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::{
     environment::{AUDIT, Environment, allow_secrets, make_issuer, with_issuer},
     load::{Certificates, Progress, Step, accepted, ask_for_many},
-    requests::{ask_plainly, get, issued},
+    requests::{ask_plainly, get, issued, reference},
 };
 
 pub(crate) fn names(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("leaf-{index}")).collect()
-}
-
-async fn environment() -> Result<Environment> {
-    // Starting takes seconds, in which this thread's runtime would stand still.
-    let start = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(Environment::start(&[AUDIT], &[]))
-    };
-    tokio::task::spawn_blocking(start).await?
 }
 
 /// Every one of these requests was given one certificate, and no other ever: by the audit log and by the watch, which has
@@ -73,7 +64,7 @@ pub(crate) fn assert_one_certificate_each(
 async fn two_thousand_requests_of_one_namespace_do_not_keep_another_waiting() -> Result<()> {
     const MANY: usize = 2000;
     const FEW: usize = 20;
-    let mut environment = environment().await?;
+    let mut environment = Environment::start(&[AUDIT], &[]).await?;
     let cluster = environment.control_plane.cluster().await?;
     let ca = root_ca("shared", &PKCS_ECDSA_P256_SHA256)?;
     let home = Space { cluster: cluster.clone(), name: issuer::NAMESPACE.to_owned() };
@@ -131,12 +122,12 @@ fn random(end: u64) -> u64 {
 async fn an_issuer_killed_at_random_under_load_fails_nobody_and_signs_nothing_twice() -> Result<()> {
     const KILLS: usize = 6;
     const BETWEEN: usize = 50;
-    let mut environment = environment().await?;
+    let mut environment = Environment::start(&[AUDIT], &[]).await?;
     let cluster = environment.control_plane.cluster().await?;
     let space = cluster.space("killed").await?;
     let ca = with_issuer(&space).await?;
     let names = names(KILLS * BETWEEN);
-    let reference: Value = json!({"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "internal-ca"});
+    let reference = reference();
     let mut progress = Progress::follow(&cluster)?;
     let load = ask_for_many(&space, &names, &reference);
     let kill = async {
@@ -173,7 +164,7 @@ async fn an_issuer_killed_at_random_under_load_fails_nobody_and_signs_nothing_tw
 /// Fact 8: a write that reaches the server when its sender is long dead, and another has signed, is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_of_an_issuer_that_was_killed_comes_too_late() -> Result<()> {
-    let mut environment = environment().await?;
+    let mut environment = Environment::start(&[AUDIT], &[]).await?;
     let space = environment.space("late").await?;
     with_issuer(&space).await?;
     environment.issuer.process().kill()?;
@@ -191,7 +182,7 @@ async fn a_write_of_an_issuer_that_was_killed_comes_too_late() -> Result<()> {
 /// What it would have said of an issuer is not true any more: another one has said more since, or it is another object.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuers_status_that_was_written_long_ago_comes_too_late() -> Result<()> {
-    let mut environment = environment().await?;
+    let mut environment = Environment::start(&[AUDIT], &[]).await?;
     for made_anew in [false, true] {
         environment.issuer.process().kill()?;
         let space = environment.space("late-status").await?;

@@ -3,7 +3,6 @@
 
 use anyhow::{Context, Result, ensure};
 use kube::api::DeleteParams;
-use serde_json::json;
 use tandem_tests::{
     Space,
     certificates::Ca,
@@ -15,6 +14,7 @@ use crate::{
     chaos_load::assert_one_certificate_each,
     environment::{AUDIT, Environment, with_issuer},
     load::{Progress, Step, ask_for_many},
+    requests::reference,
     waiting::put,
 };
 
@@ -30,7 +30,7 @@ enum Server {
 
 /// Makes requests however often the server is not there.
 async fn ask_on(space: &Space, prefix: &str) -> Result<()> {
-    let reference = json!({"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "internal-ca"});
+    let reference = reference();
     let mut again = interval(Duration::from_millis(200));
     let asking = async {
         for index in 0..LOAD {
@@ -80,11 +80,7 @@ async fn away(environment: &mut Environment, space: &Space, ca: &Ca, server: Ser
 /// Facts 5, 6, 28: who waited is served when the server or the CA is back, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_or_a_ca_that_is_away_under_load_fails_nobody() -> Result<()> {
-    let start = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(Environment::start(&[AUDIT], &[]))
-    };
-    let mut environment = tokio::task::spawn_blocking(start).await??;
+    let mut environment = Environment::start(&[AUDIT], &[]).await?;
     let space = environment.space("away").await?;
     let ca = with_issuer(&space).await?;
     for (server, secret) in [(Server::Stays, true), (Server::IsStopped, false), (Server::IsKilled, true)] {

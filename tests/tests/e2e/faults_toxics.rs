@@ -7,19 +7,20 @@ use serde_json::{Value, json};
 use tandem_tests::{
     IssuerProcess,
     certificates::root_ca,
-    cluster::{ISSUER, PATIENCE, is_ready},
+    cluster::{ISSUER, is_ready},
     toxiproxy::{
         Stream::{self, Down, Up},
         Toxiproxy,
     },
 };
-use tokio::time::{Duration, interval, timeout};
 
 use crate::{
     chaos_load::assert_one_certificate_each,
     environment::{AUDIT_LOG, Environment, ISSUER_ACCOUNT, without_issuer},
     faults_round::{Column, Round},
+    leadership::replicas::until,
     load::{Progress, Step, accepted, ask_for_many},
+    requests::reference,
     waiting::put,
 };
 
@@ -69,22 +70,6 @@ const MOST_MEMORY: u64 = 24 << 20;
 /// How many requests are on their way when answers are lost.
 const LOAD: usize = 60;
 
-fn reference() -> Value {
-    json!({"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "internal-ca"})
-}
-
-/// Waits until it is so, by looking again and again.
-async fn until_so(is_so: impl Fn() -> Result<bool>) -> Result<()> {
-    let mut look = interval(Duration::from_millis(20));
-    let looking = async {
-        while !is_so()? {
-            look.tick().await;
-        }
-        anyhow::Ok(())
-    };
-    timeout(PATIENCE, looking).await.context("not within a minute")?
-}
-
 struct Bench {
     environment: Environment,
     proxy: Toxiproxy,
@@ -117,15 +102,15 @@ impl Bench {
         Ok(accepted(&self.environment)?.len().saturating_sub(heard))
     }
 
-    async fn until(&self, until: Until, round: &Round, (complaints, unheard): (usize, usize)) -> Result<()> {
-        match until {
+    async fn until(&self, end: Until, round: &Round, (complaints, unheard): (usize, usize)) -> Result<()> {
+        match end {
             Until::Done => {
                 round.check(Column::Issuer).await?;
                 round.done_meanwhile().await
             }
             Until::Approved => round.approved().await,
-            Until::Committed => until_so(|| Ok(self.unheard()? > unheard + 1)).await.context("every answer was heard"),
-            Until::Noticed => until_so(|| Ok(self.complaints()? > complaints)).await.context("nothing was noticed"),
+            Until::Committed => until(|| Ok(self.unheard()? > unheard + 1)).await.context("every answer was heard"),
+            Until::Noticed => until(|| Ok(self.complaints()? > complaints)).await.context("nothing was noticed"),
         }
     }
 

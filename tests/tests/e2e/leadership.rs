@@ -7,6 +7,7 @@ mod probes;
 pub(crate) mod replicas;
 
 use std::{
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -21,6 +22,7 @@ use k8s_openapi::api::events::v1::Event;
 use serde_json::Value;
 use tandem_tests::{
     IssuerProcess,
+    admin::{Admin, value},
     cable::Cable,
     faults::{FaultProxy, Trouble},
 };
@@ -30,14 +32,15 @@ use self::{
     clocks::{Clock, skipped},
     replicas::{
         BUSY, DEADLINE, LASTS, TIMES, accepted, acts, asked, assert_all_served, environment, environment_with,
-        follower, leader, received, reference, renewed, says, told, until,
+        follower, leader, received, renewed, says, told, until,
     },
 };
 use crate::{
+    admin::ADDRESS,
     chaos_load::names,
     environment::{Environment, with_issuer, without_issuer},
     load::{Progress, Step, ask_for_many},
-    requests::{ask_plainly, issued},
+    requests::{ask_plainly, issued, reference},
 };
 
 /// The CA is in the follower's memory when it is needed, and nothing was written for that.
@@ -130,6 +133,7 @@ async fn a_leader_killed_under_load_is_followed_within_the_duration_of_its_lease
     let (after, ended) = (since.duration_since(killed), since.duration_since(renewed + LASTS));
     println!("taken over {after} after the kill, {ended} after the end of the lease");
     ensure!(after < LASTS, "{after} after the kill");
+    ensure!(ended < BUSY, "{ended} after the end of the lease");
     ensure!(!ended.is_negative(), "{ended} after the end of the lease");
     assert_all_served(&environment, &space, &names, progress).await?;
 
@@ -143,8 +147,8 @@ async fn a_leader_killed_under_load_is_followed_within_the_duration_of_its_lease
     Ok(())
 }
 
-/// A fault by which calls about the lease hang while it is on; they fail when it is switched off.
-fn lease_hangs(on: Arc<AtomicBool>) -> Box<tandem_tests::faults::Fault> {
+/// A fault by which calls to paths with this part hang while it is on; they fail when it is switched off.
+fn hangs(part: &'static str, on: Arc<AtomicBool>) -> Box<tandem_tests::faults::Fault> {
     let kept = Mutex::new(Vec::new());
     Box::new(move |_: &Method, path: &str| {
         let mut kept = kept.lock().ok()?;
@@ -152,7 +156,7 @@ fn lease_hangs(on: Arc<AtomicBool>) -> Box<tandem_tests::faults::Fault> {
             kept.clear();
             return None;
         }
-        path.contains("/leases").then(|| {
+        path.contains(part).then(|| {
             let (release, until) = oneshot::channel();
             kept.push(release);
             Trouble::Delay { until, done: oneshot::channel().0 }
@@ -164,8 +168,8 @@ fn lease_hangs(on: Arc<AtomicBool>) -> Box<tandem_tests::faults::Fault> {
 /// stop, after as much time as its deadline is by that clock.
 async fn cannot_renew(clock: &[(&str, &str)], deadline: SignedDuration) -> Result<String> {
     let control_plane = without_issuer().await?;
-    let hangs = Arc::new(AtomicBool::new(false));
-    let proxy = FaultProxy::start(&control_plane, lease_hangs(hangs.clone())).await?;
+    let silent = Arc::new(AtomicBool::new(false));
+    let proxy = FaultProxy::start(&control_plane, hangs("/leases", silent.clone())).await?;
     let mut environment = environment_with(Some(&proxy.url), Some(control_plane), &TIMES, clock).await?;
     let cluster = environment.control_plane.cluster().await?;
     let (first, _) = leader(&cluster, None).await?;
@@ -178,7 +182,7 @@ async fn cannot_renew(clock: &[(&str, &str)], deadline: SignedDuration) -> Resul
     let mut asked_for = names(20);
     ask_for_many(&space, &asked_for, &reference()).await?;
     issued(&space, "leaf-0").await?;
-    hangs.store(true, Ordering::SeqCst);
+    silent.store(true, Ordering::SeqCst);
     let silenced = Timestamp::now();
     let taken_over = leader(&cluster, Some(&first));
     tokio::pin!(taken_over);
@@ -206,7 +210,7 @@ async fn cannot_renew(clock: &[(&str, &str)], deadline: SignedDuration) -> Resul
 
     // It follows, and leads again when the other hands over.
     says(&environment.issuer, "no renewal was confirmed").await?;
-    hangs.store(false, Ordering::SeqCst);
+    silent.store(false, Ordering::SeqCst);
     says(&environment.issuer, "following").await?;
     ensure!(block_in_place(|| second.process().stop())?, "not cleanly:\n{}", told(&second));
     ask_plainly(&space, "again").await?;
@@ -230,8 +234,13 @@ async fn a_leader_whose_clock_is_a_fifth_too_slow_stops_signing_before_its_lease
     Ok(())
 }
 
-/// What a leader had in hand when it fell silent comes too late, if it comes.
-async fn silent(environment: &mut Environment, silence: impl Fn(&mut IssuerProcess, bool) -> Result<()>) -> Result<()> {
+/// What a leader had in hand when it fell silent comes too late, if it comes. Where `admin` still reaches it, it is seen to sign
+/// no more once its deadline has passed, though there is something that it could sign.
+async fn silent(
+    environment: &mut Environment,
+    admin: Option<&Admin>,
+    mut silence: impl AsyncFnMut(&mut IssuerProcess, bool) -> Result<()>,
+) -> Result<()> {
     let cluster = environment.control_plane.cluster().await?;
     let (first, _) = leader(&cluster, None).await?;
     let mut second = follower(&environment.control_plane, "second", &TIMES, None).await?;
@@ -243,14 +252,24 @@ async fn silent(environment: &mut Environment, silence: impl Fn(&mut IssuerProce
     let load = ask_for_many(&space, &names, &by_it);
     let fall_silent = async {
         progress.until(&space, Step::Issued, 50).await?;
-        silence(&mut environment.issuer, true)?;
-        anyhow::Ok(Timestamp::now())
+        silence(&mut environment.issuer, true).await?;
+        let silenced = Timestamp::now();
+        let stopped = match admin {
+            Some(admin) => Some((signed(&admin.settle(&idle()).await?)?, Timestamp::now())),
+            None => None,
+        };
+        anyhow::Ok((silenced, stopped))
     };
-    let (_, silenced) = tokio::try_join!(load, fall_silent)?;
+    let (_, (silenced, stopped)) = tokio::try_join!(load, fall_silent)?;
     let (_, since) = leader(&cluster, Some(&first)).await?;
     ensure!(since.duration_since(silenced) < LASTS + BUSY, "too late: {since}");
+    if let (Some(admin), Some((before, stopped))) = (admin, stopped) {
+        ensure!(stopped < since, "it led until {stopped}, and the other one since {since}");
+        let after = signed(&admin.settle(&idle()).await?)?;
+        ensure!(before == after, "{} signatures after its deadline", after - before);
+    }
 
-    silence(&mut environment.issuer, false)?;
+    silence(&mut environment.issuer, false).await?;
     says(&environment.issuer, "following").await?;
     assert_all_served(environment, &space, &names, progress).await?;
     for act in acts(&environment.control_plane, "first")? {
@@ -265,18 +284,35 @@ async fn silent(environment: &mut Environment, silence: impl Fn(&mut IssuerProce
     Ok(())
 }
 
+/// It does not lead, and knows of requests that a leader would sign.
+fn idle() -> [(String, RangeInclusive<f64>); 2] {
+    let to_sign = r#"tandem_issuer_requests_waiting{kind="certificaterequests",approval="approved"}"#;
+    [("tandem_issuer_leader".to_owned(), 0.0..=0.0), (to_sign.to_owned(), 1.0..=1000.0)]
+}
+
+/// How often it has signed, by its metrics: whether or not anything came of that.
+fn signed(metrics: &str) -> Result<f64> {
+    value(metrics, r#"tandem_issuer_signing_duration_seconds_count{kind="certificaterequests"}"#).context("never")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_connection_hangs_gives_way_and_follows_when_it_is_mended() -> Result<()> {
     let control_plane = without_issuer().await?;
-    let proxy = FaultProxy::start(&control_plane, Box::new(|_: &Method, _: &str| None)).await?;
+    // One that it has signed, and that has not arrived: it knows of it, and would sign it again.
+    let unheard = Arc::new(AtomicBool::new(true));
+    let fault = hangs("/certificaterequests/leaf-0/", unheard.clone());
+    let mut proxy = FaultProxy::start(&control_plane, fault).await?;
     let cable = Cable::to(proxy.url.trim_start_matches("http://").parse()?).await?;
     let url = format!("http://{}", cable.address);
-    let mut environment = environment(Some(&url), Some(control_plane), &TIMES).await?;
-    let cut = |_: &mut IssuerProcess, cut: bool| {
+    let mut environment = environment(Some(&url), Some(control_plane), &[&TIMES[..], &[ADDRESS]].concat()).await?;
+    let admin = Admin::of(&environment.issuer.process().log, None).await?;
+    let cut = async |_: &mut IssuerProcess, cut: bool| {
+        while cut && !proxy.passed.recv().await.context("no proxy")?.troubled {}
+        unheard.store(cut, Ordering::SeqCst);
         cable.cut(cut);
         Ok(())
     };
-    silent(&mut environment, cut).await?;
+    silent(&mut environment, Some(&admin), cut).await?;
     // Nor does it keep whoever tells it to stop waiting for ever.
     cable.cut(true);
     ensure!(block_in_place(|| environment.issuer.process().stop())?, "not cleanly:\n{}", told(&environment.issuer));
@@ -287,5 +323,5 @@ async fn a_leader_whose_connection_hangs_gives_way_and_follows_when_it_is_mended
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stood_still_for_longer_than_its_lease_does_not_act_when_it_goes_on() -> Result<()> {
     let mut environment = environment(None, None, &TIMES).await?;
-    silent(&mut environment, |issuer, paused| issuer.process().pause(paused)).await
+    silent(&mut environment, None, async |issuer, paused| issuer.process().pause(paused)).await
 }

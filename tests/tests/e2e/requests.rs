@@ -13,6 +13,11 @@ use tandem_tests::{
     cluster::{CERTIFICATE_REQUEST, condition, is_ready},
 };
 
+/// A reference to the TandemIssuer `internal-ca`.
+pub(crate) fn reference() -> Value {
+    json!({"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "internal-ca"})
+}
+
 /// A CertificateRequest for the TandemIssuer `internal-ca`. The rest of its spec is the test's to set.
 pub(crate) fn request(name: &str, csr: &str) -> Value {
     json!({
@@ -21,7 +26,7 @@ pub(crate) fn request(name: &str, csr: &str) -> Value {
         "metadata": {"name": name},
         "spec": {
             "request": ByteString(csr.as_bytes().to_vec()),
-            "issuerRef": {"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "internal-ca"},
+            "issuerRef": reference(),
         },
     })
 }

@@ -18,13 +18,13 @@ use tokio::{task::block_in_place, time::interval};
 
 use super::replicas::{
     BUSY, LASTS, LEASE, LEASE_NAME, TIMES, acts, assert_all_served, environment, environment_with, follower, leader,
-    reference, says, told,
+    says, told,
 };
 use crate::{
     chaos_load::names as load_names,
     environment::{with_issuer, without_issuer},
     load::{Progress, Step, ask_for_many},
-    requests::{ask_plainly, issued},
+    requests::{ask_plainly, issued, reference},
 };
 
 /// Says that a test is left out, as its whole result.

@@ -139,6 +139,7 @@ pub(crate) async fn says(issuer: &IssuerProcess, what: &str) -> Result<()> {
     until(|| Ok(issuer.log()?.contains(what))).await.with_context(|| format!("{what:?} is not in\n{}", told(issuer)))
 }
 
+/// Waits until it is so, by looking again and again.
 pub(crate) async fn until(condition: impl Fn() -> Result<bool>) -> Result<()> {
     let mut look = interval(Duration::from_millis(50));
     let waiting = async {
@@ -147,11 +148,7 @@ pub(crate) async fn until(condition: impl Fn() -> Result<bool>) -> Result<()> {
         }
         anyhow::Ok(())
     };
-    timeout(PATIENCE, waiting).await?
-}
-
-pub(crate) fn reference() -> Value {
-    json!({"group": "pki.tandem.internal", "kind": "TandemIssuer", "name": "internal-ca"})
+    timeout(PATIENCE, waiting).await.context("not within a minute")?
 }
 
 /// Another replica, which follows.
