@@ -37,7 +37,7 @@ fn earlier_chart(folder: &Path) -> Result<PathBuf> {
         ensure!(before != after, "{file} is no longer what it was");
         Ok(std::fs::write(earlier.join(file), after)?)
     };
-    edit("Chart.yaml", &|text| text.replace("version: 0.1.0", "version: 0.0.9"))?;
+    edit("Chart.yaml", &|text| text.replace(concat!("version: ", env!("CARGO_PKG_VERSION")), "version: 0.0.9"))?;
     edit("values.yaml", &|text| text.replace("replicaCount: 2", "replicaCount: 1"))?;
     edit("files/crds.yaml", &|text| {
         let documents = text.split("---\n").filter(|document| !document.trim().is_empty()).map(|document| {

@@ -52,6 +52,25 @@ fn ensure_complete(folder: &Path, program: &str) -> Result<()> {
     Ok(())
 }
 
+/// Who follows a guide pushes the image that the chart pulls, and looks for the files that there are.
+#[test]
+fn the_guides_name_the_version_that_is_built() -> Result<()> {
+    let mut named = 0;
+    let guides = fs::read_dir(root().join("docs"))?.map(|entry| Ok(entry?.path()));
+    for guide in guides.chain([Ok(root().join("README.md"))]).collect::<Result<Vec<_>>>()? {
+        let text = fs::read_to_string(&guide)?;
+        for before in ["tandem-issuer:", "tandem-issuer-", "tandem-vm-"] {
+            for rest in text.split(before).skip(1).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
+                let word = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
+                ensure!(word.trim_end_matches('.') == VERSION, "{}: {before}{word}, not {VERSION}", guide.display());
+                named += 1;
+            }
+        }
+    }
+    ensure!(named >= 5, "the guides name {named} versions");
+    Ok(())
+}
+
 #[test]
 fn what_is_released_is_what_was_built_and_its_bills_list_what_is_in_it() -> Result<()> {
     if !possible()? || !available("jq")? {
