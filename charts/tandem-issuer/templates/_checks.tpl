@@ -39,8 +39,21 @@
 
 {{- $values := dict "namespace" "scope.namespaces" "cluster-resource-namespace" "clusterResourceNamespace" "admin-address" "admin.port" "admin-tls-cert" "admin.tls.secretName" "admin-tls-key" "admin.tls.secretName" "leader-elect" "the chart itself: replicas elect a leader, also one alone" "leader-election-namespace" "the release's namespace" "leader-election-lease-duration" "leaderElection.leaseDuration" "leader-election-renew-deadline" "leaderElection.renewDeadline" "leader-election-retry-period" "leaderElection.retryPeriod" "otlp-endpoint" "tracing.endpoint" "otlp-certificate" "tracing.caConfigMap" "log-format" "logFormat" -}}
 {{- range .Values.extraArgs -}}
-{{- with get $values (splitList "=" . | first | trimPrefix "--") -}}
-{{- fail (printf "extraArgs: this argument is given by the chart: it follows from %s" .) -}}
+{{/* As the program reads them: --namespace=shop, or with the value as the next one, or -nshop. */}}
+{{- $name := regexFind "^--[^=\\s]+" . | trimPrefix "--" -}}
+{{- if hasPrefix "-n" . -}}
+{{- $name = "namespace" -}}
+{{- end -}}
+{{- with get $values $name -}}
+{{- fail (printf "extraArgs: --%s is given by the chart: it follows from %s" $name .) -}}
+{{- end -}}
+{{- end -}}
+
+{{- $variables := dict "RUST_LOG" "logLevel" "CLUSTER_RESOURCE_NAMESPACE" "clusterResourceNamespace" "OTEL_EXPORTER_OTLP_ENDPOINT" "tracing.endpoint" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" "tracing.endpoint" "OTEL_EXPORTER_OTLP_CERTIFICATE" "tracing.caConfigMap" "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE" "tracing.caConfigMap" -}}
+{{- range .Values.extraEnv -}}
+{{- $name := .name -}}
+{{- with get $variables $name -}}
+{{- fail (printf "extraEnv: %s is given by the chart: it follows from %s" $name .) -}}
 {{- end -}}
 {{- end -}}
 

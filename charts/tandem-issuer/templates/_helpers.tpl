@@ -1,3 +1,5 @@
+{{/* Here and everywhere: what the values or the user name is written by toYaml, which quotes what would be a number or a switch
+otherwise, such as the namespace 123. */}}
 {{- define "tandem-issuer.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
@@ -32,20 +34,24 @@
 
 {{/* What selects the pods, and never changes. */}}
 {{- define "tandem-issuer.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "tandem-issuer.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "tandem-issuer.name" . | toYaml }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end -}}
 
+{{/* The labels of every object. */}}
 {{- define "tandem-issuer.labels" -}}
-{{ include "tandem-issuer.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-{{- if eq .Values.creator "helm" }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- end }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "tandem-issuer.labelsWith" (dict "root" . "more" dict) -}}
+{{- end -}}
+
+{{/* Those of an object that is given more: (dict "root" $ "more" …). The chart's own are not replaced, for objects are selected by them. */}}
+{{- define "tandem-issuer.labelsWith" -}}
+{{- $labels := include "tandem-issuer.selectorLabels" .root | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- if eq .root.Values.creator "helm" -}}
+{{- $_ = set $labels "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ = set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- end -}}
+{{- toYaml (merge $labels (.more | default dict) (.root.Values.commonLabels | default dict)) -}}
 {{- end -}}
 
 {{- define "tandem-issuer.scheme" -}}
@@ -57,20 +63,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ .kind }}Binding
 metadata:
-  name: {{ .name }}
+  name: {{ .name | toYaml }}
   {{- with .namespace }}
-  namespace: {{ . }}
+  namespace: {{ . | toYaml }}
   {{- end }}
   labels:
     {{- include "tandem-issuer.labels" .root | nindent 4 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ .kind }}
-  name: {{ .name }}
+  name: {{ .name | toYaml }}
 subjects:
 - kind: ServiceAccount
-  name: {{ include "tandem-issuer.serviceAccountName" .root }}
-  namespace: {{ .root.Release.Namespace }}
+  name: {{ include "tandem-issuer.serviceAccountName" .root | toYaml }}
+  namespace: {{ .root.Release.Namespace | toYaml }}
 {{- end -}}
 
 {{/* What is done with objects of a namespace: the same in a ClusterRole and in a Role. */}}
@@ -101,7 +107,7 @@ subjects:
 - apiGroups: [""]
   resources: [secrets]
   {{- with .Values.rbac.secretNames }}
-  resourceNames: [{{ uniq . | join ", " }}]
+  resourceNames: {{ uniq . | toJson }}
   {{- end }}
   verbs: [list, watch]
 {{- end -}}

@@ -52,8 +52,8 @@ fn helm_lints_it_strictly() -> Result<()> {
 /// What may not be seen in a snapshot by anybody: the CRDs and the dashboard, which stand in files of their own.
 fn to_review(documents: &[String]) -> String {
     let shown = documents.iter().filter(|document| !document.contains("\nkind: CustomResourceDefinition\n"));
-    let cut = |document: &String| match document.split_once("tandem-issuer.json: |-\n") {
-        Some((before, _)) => format!("{before}tandem-issuer.json: |- …"),
+    let cut = |document: &String| match document.split_once(".json: |-\n") {
+        Some((before, _)) => format!("{before}.json: |- …"),
         None => document.clone(),
     };
     shown.map(cut).collect::<Vec<_>>().join("\n---\n")
@@ -158,7 +158,10 @@ fn a_wrong_value_is_refused_by_its_name() -> Result<()> {
         ("logLevel=kube=loud", "logLevel: \"kube=loud\" is neither off, error, warn"),
         ("leaderElection.leaseDuration=3601s", "leaderElection.leaseDuration: 3601s is more than an hour"),
         ("leaderElection.leaseDuration=99999999999999999999s", "is more than an hour (3600s)"),
-        ("extraArgs={--cluster-resource-namespace=pki}", "it follows from clusterResourceNamespace"),
+        (
+            "extraArgs={--cluster-resource-namespace=pki}",
+            "--cluster-resource-namespace is given by the chart: it follows from clusterResourceNamespace",
+        ),
         ("extraArgs={--leader-elect}", "replicas elect a leader, also one alone"),
         ("scope.namespaces={shop},secretNamespaces={pki}", "leave out secretNamespaces and clusterResourceNamespace"),
         (
