@@ -290,3 +290,40 @@ async fn every_injected_manifest_is_taken_as_it_stands() -> Result<()> {
     ensure!(machines >= 60, "{machines} injections");
     Ok(())
 }
+
+/// What `inject` lets through is what the API server takes of a Secret, to the byte.
+#[tokio::test]
+async fn as_much_user_data_is_injected_into_as_the_api_server_takes() -> Result<()> {
+    let space = space("inject-size").await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("vm.yaml");
+    let vm = std::fs::read_to_string(root().join("vm-tools/tests/vm/manifests/none.yaml"))?.replace("status: {}\n", "");
+    let inject = |long: usize| {
+        let user_data = format!("#cloud-config\n    # x{}\n    hostname: bare", "x".repeat(long));
+        let volume = "      - name: init\n        cloudInitNoCloud:\n          secretRef: {name: init}\n";
+        let secret = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: init\nstringData:\n  userdata: |\n    {user_data}\n"
+        );
+        std::fs::write(&file, format!("{secret}---\n{vm}{volume}"))?;
+        let arguments = ["inject", "--in-place", "--secret", "shop-tls"];
+        let done = tools::run(Command::new(tools::program("tandem-vm")?).args(arguments).arg(&file));
+        done.map(|_| ())
+    };
+    let secret = || -> Result<Value> {
+        let all = objects(&std::fs::read_to_string(&file)?)?;
+        all.into_iter().find(|object| object["kind"] == "Secret").context("no Secret")
+    };
+    let size = |secret: &Value| secret["stringData"]["userdata"].as_str().map_or(0, str::len);
+    inject(0)?;
+    let room = 1_048_576 - size(&secret()?);
+    inject(room)?;
+    let mut most = secret()?;
+    ensure!(size(&most) == 1_048_576, "{} bytes", size(&most));
+    try_strictly(&space, most.clone()).await?;
+    let refused = inject(room + 1).err().context("one byte more is injected")?;
+    ensure!(format!("{refused:#}").contains("1048577 bytes"), "{refused:#}");
+    most["stringData"]["userdata"] = format!("{}#", most["stringData"]["userdata"].as_str().unwrap_or_default()).into();
+    let refused = try_strictly(&space, most).await.err().context("the API server takes one byte more")?;
+    ensure!(format!("{refused:#}").contains("1048576"), "{refused:#}");
+    Ok(())
+}

@@ -1,5 +1,7 @@
 //! Where the user data stands: in the machine, in a Secret of the stream, or nowhere yet.
 
+use std::collections::BTreeMap;
+
 use serde_yaml::Value;
 use tandem_cli::shown;
 
@@ -90,7 +92,37 @@ fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Pa
     let restored = user_data::without(&new).is_ok_and(|rest| {
         rest == text && write(&mut trial, &path, &rest).is_ok() && trial.source(&path) == Ok(&original)
     });
-    if restored { Ok(()) } else { store(bundle, &secret, map, ORIGINAL, &original) }
+    if !restored {
+        store(bundle, &secret, map, ORIGINAL, &original)?;
+    }
+    within_limit(values(bundle, &secret)).map_err(|why| InjectError::new(&secret, &field, why))
+}
+
+/// Most bytes of a Secret's values together, as they are once decoded:
+/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size>.
+const MAX_VALUES: usize = 1024 * 1024;
+
+fn within_limit(bytes: usize) -> Result<(), String> {
+    if bytes <= MAX_VALUES {
+        return Ok(());
+    }
+    Err(format!(
+        "with it and what the guest needs the Secret's values have {bytes} bytes, of which Kubernetes takes at most {MAX_VALUES}; \
+         shorten it: what is long belongs into the guest's image, or where the guest fetches it from"
+    ))
+}
+
+/// How many bytes the API server counts of a Secret: of the keys in both maps those in `stringData`.
+fn values(bundle: &Bundle, secret: &Object) -> usize {
+    let mut sizes = BTreeMap::new();
+    for map in ["data", "stringData"] {
+        for (key, value) in bundle.get(secret, &[map]).and_then(Value::as_mapping).into_iter().flatten() {
+            let Some((key, text)) = key.as_str().zip(value.as_str()) else { continue };
+            let decoded = if map == "data" { from_base64(text).map(|bytes| bytes.len()) } else { None };
+            sizes.insert(key, decoded.unwrap_or(text.len()));
+        }
+    }
+    sizes.values().sum()
 }
 
 /// Another machine whose user data is in this Secret.
@@ -202,7 +234,9 @@ pub(super) fn discard(bundle: &mut Bundle, kept: &Kept) -> Result<(), InjectErro
 /// The Secret with the user data and the part.
 fn made(machine: &Object, name: &str, text: &str, original: Option<String>, part: &Part) -> Result<Value, InjectError> {
     let text = if text.is_empty() { HEADER } else { text };
-    let text = user_data::with(text, part).map_err(|why| InjectError::new(machine, "", why))?;
+    let text = user_data::with(text, part)
+        .and_then(|text| within_limit(text.len() + original.as_ref().map_or(0, String::len)).map(|()| text))
+        .map_err(|why| InjectError::new(machine, "", why))?;
     let mut metadata = vec![("name", name.into())];
     if !machine.namespace.is_empty() {
         metadata.push(("namespace", machine.namespace.as_str().into()));

@@ -38,6 +38,7 @@ mod inject_odd;
 mod inject_refused;
 mod inject_script;
 mod inject_several;
+mod inject_size;
 mod inject_start;
 mod input;
 mod input_several;
