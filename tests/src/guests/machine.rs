@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -27,6 +28,9 @@ use crate::{
 
 /// How long a guest may take for one step, such as a boot: under emulation, with other tests beside it.
 pub const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How often all tests of a process may boot a guest: a boot takes a minute or more.
+const BOOTS: usize = 6;
 
 /// What a guest may use. The VirtualMachine asks for more than a test machine has.
 const MEMORY: &str = "768M";
@@ -67,6 +71,7 @@ impl Machine {
         home: &Path,
         extras: Extras<'_>,
     ) -> Result<Self> {
+        count_boot()?;
         let name = vm.metadata.name.clone().context("a VirtualMachine without a name")?;
         let folder = tempfile::Builder::new().prefix("run-").tempdir_in(home)?.keep();
         let mut qemu = Command::new("qemu-system-x86_64");
@@ -381,6 +386,14 @@ impl Volumes<'_> {
         }
         Ok(server)
     }
+}
+
+/// One boot more.
+fn count_boot() -> Result<()> {
+    static BOOTED: AtomicUsize = AtomicUsize::new(0);
+    let number = BOOTED.fetch_add(1, Ordering::Relaxed) + 1;
+    ensure!(number <= BOOTS, "boot {number}: all tests together may boot {BOOTS} times");
+    Ok(())
 }
 
 /// QEMU's words for a disk image.

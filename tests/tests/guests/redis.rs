@@ -3,7 +3,6 @@
 
 use anyhow::{Context, Result, ensure};
 use kube::api::DynamicObject;
-use serde_json::{Value, json};
 use tandem_tests::{
     guests::clients::{RedisClient, served},
     sharing::{disk, rendered},
@@ -11,7 +10,7 @@ use tandem_tests::{
 
 use crate::{
     rotation::{Database, filesystem},
-    scenario::{Guest, Scenario, example},
+    scenario::{Guest, Scenario, example, lend},
     selinux,
 };
 
@@ -27,21 +26,8 @@ pub(crate) fn rendered(scenario: &Scenario) -> Result<DynamicObject> {
 /// What another VirtualMachine needs to stand for this one: its data disk and its port. The filesystem is called the same
 /// in both.
 pub(crate) fn lend_disk_and_port(redis: &DynamicObject, to: &mut DynamicObject) -> Result<()> {
-    let spec = "/spec/template/spec";
-    for (list, name) in [
-        ("domain/devices/disks", "data-disk"),
-        ("volumes", "data-disk"),
-        ("domain/devices/interfaces/0/ports", "redis"),
-    ] {
-        let path = format!("{spec}/{list}");
-        let entries = redis.data.pointer(&path).and_then(Value::as_array).with_context(|| format!("no {list}"))?;
-        let found = entries.iter().find(|entry| entry["name"] == name);
-        let mut entry = found.with_context(|| format!("{list} has no {name}"))?.clone();
-        entry["name"] = json!(format!("redis-{name}"));
-        let theirs = to.data.pointer_mut(&path).and_then(Value::as_array_mut);
-        theirs.with_context(|| format!("no {list}"))?.push(entry);
-    }
-    Ok(())
+    let ports = "domain/devices/interfaces/0/ports";
+    lend(redis, to, &[("domain/devices/disks", "data-disk"), ("volumes", "data-disk"), (ports, "redis")])
 }
 
 /// Has Redis served in PostgreSQL's guest: with a certificate alone, and the Secret followed.
@@ -61,14 +47,24 @@ pub(crate) fn assert_served_instead(scenario: &Scenario, guest: &mut Guest, redi
     let pem = scenario.client_certificate(&guest.secrets, SECRET)?;
     let friend = RedisClient { ca: Some(ca.clone()), certificate: Some(pem.clone()) };
     ensure!(friend.run(port, &["ping"])? == "PONG", "no answer to its own client");
+    let ping = |client: &RedisClient| {
+        client.run(port, &["ping"]).map_or_else(|error| error.to_string(), |said| format!("let in: {said}"))
+    };
     for (client, why) in [
-        (RedisClient { ca: None, certificate: None }, ""),
-        (RedisClient { certificate: None, ..friend.clone() }, ""),
-        (RedisClient { ca: Some(scenario.strange_ca()?), ..friend.clone() }, "certificate verify failed"),
+        (RedisClient { ca: None, certificate: None }, "wrong version number"),
+        (RedisClient { certificate: None, ..friend.clone() }, "peer did not return a certificate"),
     ] {
-        let told = client.run(port, &["ping"]).unwrap_or_else(|error| format!("{error:#}"));
-        ensure!(told != "PONG" && told.contains(why), "{client:?}: not refused for {why}: {told}");
+        const LOG: &str = "cat /var/log/redis/redis-server.log";
+        let before = guest.machine.shell(LOG)?.matches(why).count();
+        let told = ping(&client);
+        // It is cut off, which redis-cli may notice in two ways; the server has said why.
+        let cut_off = ["Connection reset by peer", "Server closed the connection"];
+        ensure!(cut_off.iter().any(|words| told.contains(words)), "{client:?}: not cut off: {told}");
+        let log = guest.machine.shell(LOG)?;
+        ensure!(log.matches(why).count() > before, "{client:?}: not for {why}: {told}; the server's log:\n{log}");
     }
+    let told = ping(&RedisClient { ca: Some(scenario.strange_ca()?), ..friend.clone() });
+    ensure!(told.contains("certificate verify failed"), "a stranger's authority, but not refused for that: {told}");
     // Nor is there another port, where it might speak without TLS.
     let ports = guest.machine.shell(
         "ss --no-header --tcp --listening --numeric --processes | awk '/redis-server/ {sub(\".*:\", \"\", $4); print $4}' | sort -u",

@@ -1,13 +1,13 @@
 //! A replica set of three members: the first one's guest, as it was rendered; the other two as processes in it. First they
-//! know one another by certificates, then, in a new instance that has the first one's data and a certificate made anew, by a
-//! keyFile.
+//! know one another by certificates. Then the first one's guest takes the other example, by whose document they do so by a
+//! keyFile: as a new instance would at its first boot, which has the data disk and nothing on its root disk.
 //!
 //! What they share with real members: each runs with the mongod.conf that was rendered for it, in a network of its own,
 //! under its own name, with the Secrets of the set. What they do not: a guest of their own, and talk among mongods, which
 //! the stand-in cannot hold. So this shows the files, who is waited for, that a set is initiated once, and whose
 //! certificates are taken for a member's, by the rule that mongod has; not elections, and no rights.
 
-use std::{path::PathBuf, process::Command};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use kube::{ResourceExt, api::DynamicObject};
@@ -21,11 +21,13 @@ use tandem_tests::{
     tools,
 };
 
-use crate::scenario::{Scenario, entry, example, leaf};
+use crate::scenario::{Guest, Scenario, example, leaf, lend};
 
 const MEMBERS: usize = 3;
 const SECRET: &str = "mongodb-cert-tls";
 const JOURNAL: &str = "journalctl --no-pager --output cat --unit tandem-replset";
+/// What it says where the set has been initiated.
+const NOTHING: &str = "nothing to initiate";
 
 /// The example whose members know one another by certificates, on Debian and under the name of the other one's set.
 fn by_certificates() -> Result<String> {
@@ -123,22 +125,54 @@ fn assert_recognized(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
+/// Takes from the guest what a new instance would not have, and has it take the document with the keyFile: clients need no
+/// certificate any more, and find their data.
+fn assert_taken_by_key_file(
+    machine: &mut Machine,
+    vm: &DynamicObject,
+    secrets: &Secrets,
+    check: impl FnOnce(&mut Machine) -> Result<()>,
+) -> Result<()> {
+    machine.shell(
+        "systemctl stop tandem-replset.service mongod.service var-lib-mongodb.mount 'tandem-*' &&
+         rm -r /run/tandem-tls /etc/ssl/mongodb.pem /etc/ssl/ca.crt && ! mountpoint /var/lib/mongodb",
+    )?;
+    let nothing = machine.shell(JOURNAL)?.matches(NOTHING).count();
+    machine.take_user_data(vm, secrets)?;
+    let rights = machine.shell("stat -c '%a %U' /etc/ssl/mongodb.keyfile")?;
+    ensure!(rights == "400 mongodb", "the keyFile is {rights}");
+    let told = machine.shell("journalctl --no-pager --output cat --unit tandem-data.service")?;
+    ensure!(told.contains("has its filesystem already"), "its journal:\n{told}");
+    check(machine)?;
+    machine.until("it finds its set", |machine| {
+        let told = machine.shell(JOURNAL)?;
+        ensure!(told.matches(NOTHING).count() > nothing, "its journal:\n{told}");
+        Ok(())
+    })
+}
+
 /// In one test, for each boot takes a minute.
 #[test]
 fn three_members_become_a_set_once_and_know_one_another_by_certificates_or_by_a_key_file() -> Result<()> {
     let Some(scenario) = Scenario::new("replica-set")? else { return Ok(()) };
     let (parts, namespace) = (&scenario.parts, &scenario.space.name);
-    let objects = scenario.render(&by_certificates()?, "sec-datastores")?;
-    let first = scenario.secrets()?;
-    let (vms, hosts) = machines(&objects, namespace)?;
-    let others = vms[1..].iter().map(|vm| configuration(vm, &first)).collect::<Result<Vec<_>>>()?;
+    let mut keyfile = Command::new(tools::program("tandem-vm")?);
+    keyfile.args(["keyfile", "--secret", "mongodb-keyfile", "--namespace", namespace]);
+    scenario.apply(&tools::output(&mut keyfile)?)?;
+    let objects = scenario.render(&by_key_file()?, "keyfile-datastores")?;
+    let by_key_file = machines(&objects, namespace)?.0[0].clone();
+    // With its user data, which the other document's takes the place of.
+    let key_file_secrets = scenario.secrets()?;
 
-    let mut machine = Machine::start(parts, vms[0], &first, scenario.home(), Extras::default())?;
-    machine.wait_booted()?;
+    let objects = scenario.render(&by_certificates()?, "sec-datastores")?;
+    let (vms, hosts) = machines(&objects, namespace)?;
+    let mut vm = vms[0].clone();
+    lend(&by_key_file, &mut vm, &[("domain/devices/disks", "keyfile-disk"), ("volumes", "keyfile-disk")])?;
+    let Guest { mut machine, secrets, ca, .. } = scenario.boot(vm, SECRET, Extras::default())?;
+    let others = vms[1..].iter().map(|vm| configuration(vm, &secrets)).collect::<Result<Vec<_>>>()?;
     assert_initiated(&mut machine, &hosts, &others)?;
 
-    let ca: PathBuf = scenario.file("ca.crt", &[entry(&first, SECRET, "ca.crt")?])?;
-    let certificate = scenario.client_certificate(&first, "mongodb-app-tls")?;
+    let certificate = scenario.client_certificate(&secrets, "mongodb-app-tls")?;
     let nobody = MongoClient { host: hosts[0].clone(), ca: Some(ca.clone()), certificate: None };
     let told = nobody.refused(parts, machine.port())?;
     ensure!(told.contains("certificate required"), "without a certificate, but not for that: {told}");
@@ -150,33 +184,18 @@ fn three_members_become_a_set_once_and_know_one_another_by_certificates_or_by_a_
     client.run("insert by-certificates")?;
     assert_recognized(&mut machine)?;
     let shown = served(machine.port(), None, &ca, Some(&certificate))?;
-    ensure!(shown == leaf(&first, SECRET)?, "another certificate is served");
+    ensure!(shown == leaf(&secrets, SECRET)?, "another certificate is served");
 
     // Once more, as at each start of mongod.
     machine.shell("systemctl restart tandem-replset.service")?;
     let told = machine.shell(JOURNAL)?;
-    ensure!(told.contains("nothing to initiate"), "its journal:\n{told}");
-    machine.stop()?;
+    ensure!(told.contains(NOTHING), "its journal:\n{told}");
 
-    // A certificate without the subject of members is another one.
-    let mut keyfile = Command::new(tools::program("tandem-vm")?);
-    keyfile.args(["keyfile", "--secret", "mongodb-keyfile", "--namespace", namespace]);
-    scenario.apply(&tools::output(&mut keyfile)?)?;
-    let objects = scenario.render(&by_key_file()?, "keyfile-datastores")?;
-    let second = scenario.secrets()?;
-    ensure!(leaf(&second, SECRET)? != leaf(&first, SECRET)?, "the certificate was not made anew");
-    let mut machine =
-        Machine::start(parts, machines(&objects, namespace)?.0[0], &second, scenario.home(), Extras::default())?;
-    machine.wait_booted()?;
-    let rights = machine.shell("stat -c '%a %U' /etc/ssl/mongodb.keyfile")?;
-    ensure!(rights == "400 mongodb", "the keyFile is {rights}");
-    let shown = machine.until("mongod listens", |machine| served(machine.port(), None, &ca, None))?;
-    ensure!(shown == leaf(&second, SECRET)?, "the old certificate is served");
-    let found = nobody.start(parts, machine.port())?.run("find by-certificates")?;
-    ensure!(found["found"] == 1, "the data disk was lost with the instance");
-    machine.until("the new instance finds its set", |machine| {
-        let told = machine.shell(JOURNAL)?;
-        ensure!(told.contains("nothing to initiate"), "its journal:\n{told}");
+    assert_taken_by_key_file(&mut machine, &by_key_file, &key_file_secrets, |machine| {
+        let shown = machine.until("mongod listens", |machine| served(machine.port(), None, &ca, None))?;
+        ensure!(shown == leaf(&secrets, SECRET)?, "another certificate is served");
+        let found = nobody.start(parts, machine.port())?.run("find by-certificates")?;
+        ensure!(found["found"] == 1, "the data was lost");
         Ok(())
     })
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::DynamicObject;
 use rcgen::PKCS_ECDSA_P256_SHA256;
-use serde_json::json;
+use serde_json::{Value, json};
 use tandem_tests::{
     ControlPlane, IssuerProcess, Space,
     certificates::root_ca,
@@ -33,6 +33,21 @@ pub(crate) fn example(path: &str, changes: &[(&str, &str)]) -> Result<String> {
         document = document.replace(theirs, ours);
     }
     Ok(document)
+}
+
+/// Gives a VirtualMachine entries of another one's lists, each by its list and name: what its guest needs to take the other
+/// one's user data later. They are called `lent-…`.
+pub(crate) fn lend(from: &DynamicObject, to: &mut DynamicObject, entries: &[(&str, &str)]) -> Result<()> {
+    for (list, name) in entries {
+        let path = format!("/spec/template/spec/{list}");
+        let theirs = from.data.pointer(&path).and_then(Value::as_array).with_context(|| format!("no {list}"))?;
+        let found = theirs.iter().find(|entry| entry["name"] == *name);
+        let mut entry = found.with_context(|| format!("{list} has no {name}"))?.clone();
+        entry["name"] = json!(format!("lent-{name}"));
+        let own = to.data.pointer_mut(&path).and_then(Value::as_array_mut);
+        own.with_context(|| format!("no {list}"))?.push(entry);
+    }
+    Ok(())
 }
 
 /// A guest that has booted, and what those who connect to it have.
@@ -142,28 +157,9 @@ impl Scenario {
         self.runtime.block_on(rendered::secrets(&self.space.cluster, &self.space.name))
     }
 
-    /// Has cert-manager issue a Certificate anew, as `cmctl renew` does, and waits for it.
+    /// Has cert-manager issue a Certificate anew, and waits for it.
     pub(crate) fn renew(&self, certificate: &str) -> Result<()> {
-        self.runtime.block_on(async {
-            let ready = self.space.wait_ready(CERTIFICATE, certificate).await?;
-            let revision = ready.data["status"]["revision"].as_u64().context("no revision")?;
-            let issuing = json!({
-                "type": "Issuing", "status": "True", "reason": "ManuallyTriggered",
-                "message": "Certificate re-issuance manually triggered", "observedGeneration": ready.metadata.generation,
-                "lastTransitionTime": "2026-01-01T00:00:00Z",
-            });
-            let patch = json!({
-                "apiVersion": CERTIFICATE.0, "kind": CERTIFICATE.1, "metadata": {"name": certificate},
-                "status": {"conditions": [issuing]},
-            });
-            let params = PatchParams::apply("by-hand").force();
-            self.space.api(CERTIFICATE)?.patch_status(certificate, &params, &Patch::Apply(patch)).await?;
-            let renewed = |object: &DynamicObject| {
-                object.data["status"]["revision"].as_u64() > Some(revision) && is_ready(object, "True", "")
-            };
-            self.space.wait(CERTIFICATE, certificate, renewed).await?;
-            Ok(())
-        })
+        self.runtime.block_on(self.space.renew(certificate))
     }
 
     /// Writes a file for a client, with these contents one after the other.
