@@ -60,8 +60,8 @@ impl Described {
             issuer: text(parsed.issuer()),
             serial: shown(&parsed.raw_serial_as_string()),
             fingerprint: encoding::hex(&Sha256::digest(der)),
-            not_before: time(parsed.validity().not_before)?,
-            not_after: time(parsed.validity().not_after)?,
+            not_before: time(parsed.validity().not_before),
+            not_after: time(parsed.validity().not_after),
             names: names
                 .map(|names| names.value.general_names.iter().filter_map(name).take(MAX_NAMES).collect())
                 .unwrap_or_default(),
@@ -141,9 +141,9 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
 }
 
 /// The last day that a certificate can name is beyond the last one here: it is as good as that.
-fn time(time: ASN1Time) -> Result<Timestamp, String> {
+fn time(time: ASN1Time) -> Timestamp {
     let second = time.timestamp().clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
-    Timestamp::from_second(second).map_err(|error| format!("its validity cannot be read: {error}"))
+    Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
 }
 
 /// The end of `left` seconds in days, hours or minutes, whichever says enough.

@@ -23,8 +23,7 @@ pub(crate) fn check_path(
 ) -> Result<Described, String> {
     let (leaf, above) = chain.split_first().ok_or("no certificate was served")?;
     let described = Described::of(leaf)?;
-    let unreadable = |error: Error| format!("the certificate cannot be read: {error:?}");
-    let end_entity = EndEntityCert::try_from(leaf).map_err(unreadable)?;
+    let end_entity = EndEntityCert::try_from(leaf).map_err(|error| why(&error, &described, authorities))?;
     let anchors: Vec<(TrustAnchor<'_>, &CertificateDer<'_>)> =
         authorities.iter().filter_map(|der| Some((anchor_from_trusted_cert(der).ok()?, der))).collect();
     let bare: Vec<_> = anchors.iter().map(|(anchor, _)| anchor.clone()).collect();
@@ -46,9 +45,12 @@ fn unix(time: Timestamp) -> UnixTime {
 }
 
 fn why(error: &Error, leaf: &Described, authorities: &[CertificateDer<'static>]) -> String {
+    // What is beyond the last day that can be named is as good as that.
     let at = |time: &UnixTime| {
-        let time = i64::try_from(time.as_secs()).ok().and_then(|second| Timestamp::from_second(second).ok());
-        time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_string())
+        i64::try_from(time.as_secs())
+            .ok()
+            .and_then(|second| Timestamp::from_second(second).ok())
+            .unwrap_or(Timestamp::MAX)
     };
     match error {
         Error::UnknownIssuer => {

@@ -152,8 +152,8 @@ fn client(target: &Target, observer: &Arc<Observer>) -> Result<ClientConnection,
 fn negotiated(tls: &ClientConnection) -> Negotiated {
     let version = match tls.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
-        Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
-        _ => "an unknown version of TLS",
+        // No other is offered.
+        _ => "TLS 1.2",
     };
     let cipher = tls.negotiated_cipher_suite().map_or(CipherSuite::TLS_NULL_WITH_NULL_NULL, |suite| suite.suite());
     Negotiated { version, cipher: cipher.as_str().unwrap_or("unknown").to_owned() }

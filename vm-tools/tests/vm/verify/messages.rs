@@ -1,15 +1,18 @@
 //! What each check says where it fails, in a table.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{fmt::Write, fs, path::Path, process::Command};
 
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    KeyPair, KeyUsagePurpose, NameConstraints, date_time_ymd,
+};
 use tempfile::TempDir;
 
 use super::{
-    servers::{Ca, Spoken, ca, client_usage, drain, leaf, s_server, secret},
+    servers::{Ca, Spoken, ca, client_usage, drain, leaf, s_server, secret, write_secret},
     verify,
 };
-use crate::support::tool;
+use crate::support::{output, said, tool};
 
 /// A Secret whose certificate has a serial number that stays, and something else.
 fn numbered(ca: &Ca, number: u64, change: impl FnOnce(&mut CertificateParams)) -> TempDir {
@@ -82,6 +85,70 @@ fn each_check_that_fails_says_why_and_what_to_do() {
         drain(&mut stream);
     });
     table(&mut told, "no TLS at all", plain.port, good.path(), &[]);
+    insta::assert_snapshot!(told);
+}
+
+/// What stands between a certificate and the authority in ca.crt, and is at fault.
+fn between(root: &Ca, change: impl FnOnce(&mut CertificateParams)) -> TempDir {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "between");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    change(&mut params);
+    let between = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), root).unwrap();
+    let (key, mut leaf) = (KeyPair::generate().unwrap(), leaf());
+    leaf.serial_number = Some(9.into());
+    let chain = leaf.signed_by(&key, &between).unwrap().pem() + &between.as_ref().pem();
+    write_secret(&chain, &key, &root.as_ref().pem())
+}
+
+#[test]
+fn what_is_at_fault_with_a_certificate_or_above_it_is_said() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let root = ca("internal-ca");
+    let constraints = NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName("other.svc".to_owned())],
+        excluded_subtrees: vec![],
+    };
+    let mut brief = CertificateParams::default();
+    brief.distinguished_name.push(DnType::CommonName, "brief-ca");
+    brief.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    (brief.not_before, brief.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(2026, 3, 1));
+    let brief = CertifiedIssuer::self_signed(brief, KeyPair::generate().unwrap()).unwrap();
+    let again = ca("internal-ca");
+    let anew = numbered(&root, 1, |_| {});
+    fs::write(anew.path().join("ca.crt"), again.as_ref().pem()).unwrap();
+    let cases = [
+        ("an authority made anew", anew),
+        ("an authority that has ended", numbered(&brief, 2, |_| {})),
+        ("no name at all", numbered(&root, 3, |params| params.subject_alt_names = Vec::new())),
+        (
+            "an authority's own certificate",
+            numbered(&root, 4, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        ),
+        ("between them one that has ended", between(&root, |params| params.not_after = date_time_ymd(2026, 2, 1))),
+        ("between them one that is to come", between(&root, |params| params.not_before = date_time_ymd(2027, 2, 1))),
+        ("between them one that is no authority", between(&root, |params| params.is_ca = IsCa::ExplicitNoCa)),
+        ("between them one for other names", between(&root, |params| params.name_constraints = Some(constraints))),
+    ];
+    let mut told = String::new();
+    for (name, folder) in &cases {
+        let server = s_server(folder.path(), &["-cert_chain", "tls.crt"]);
+        table(&mut told, name, server.port, folder.path(), &["--now", "2026-06-01T00:00:00Z"]);
+    }
+    // Before extensions there were versions 1 and 2, and openssl makes the former where it is told of none.
+    let first = numbered(&root, 5, |_| {});
+    let line = "set -e; openssl req -new -key tls.key -subj /CN=orders -out csr; openssl ecparam -genkey -name prime256v1 -out ca.key; \
+                openssl req -x509 -new -key ca.key -subj /CN=old-ca -days 9999 -out ca.crt; openssl x509 -req -in csr -CA ca.crt \
+                -CAkey ca.key -set_serial 6 -days 9998 -out tls.crt";
+    let made = output(Command::new("sh").args(["-c", line]).current_dir(first.path()));
+    assert!(made.status.success(), "{}", said(&made));
+    let server = s_server(first.path(), &[]);
+    let done = verify(server.port, first.path(), &[]);
+    done.expect("chain", "failed", "it is not an X.509 certificate of version 3");
+    done.expect("names", "failed", "the certificate cannot be read: UnsupportedCertVersion");
+    done.expect("usages", "good", "it does not restrict them");
     insta::assert_snapshot!(told);
 }
 

@@ -10,6 +10,7 @@ mod redis;
 mod refusals;
 pub(crate) mod secrets;
 pub(crate) mod servers;
+mod spoken;
 
 use std::{path::Path, process::Output};
 

@@ -53,7 +53,7 @@ fn only_an_alert_refuses_whoever_has_no_certificate() {
     };
     let required = ["--client-auth", "required"];
     for server in [&closes, &bids_farewell] {
-        let why = "it closes the connection after the handshake, without an alert";
+        let why = "it closes the connection after the handshake, without an alert that says why";
         let done = run(server, &required);
         done.expect("anonymous", "failed", &format!("not known to be refused without a client certificate: {why}"));
         done.expect("client", "failed", &format!("not known to be accepted with the client's certificate: {why}"));

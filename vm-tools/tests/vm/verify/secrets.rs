@@ -86,6 +86,16 @@ fn what_is_wrong_with_a_secret_is_said_without_its_content() {
         with(&|s| s["data"]["tls.key"] = STANDARD.encode(&key[40..]).into()),
         format!("{place}: tls.key: holds no private key in PEM (PKCS#8, PKCS#1 or SEC1, unencrypted)")
     );
+    let nonsense = |what: &str| STANDARD.encode(format!("-----BEGIN {what}-----\nAAAA\n-----END {what}-----\n"));
+    assert_eq!(
+        with(&|s| s["data"]["tls.key"] = nonsense("PRIVATE KEY").into()),
+        format!("{place}: tls.key: is not an RSA, ECDSA or Ed25519 private key that can be used")
+    );
+    let no_certificate = with(&|s| s["data"]["tls.crt"] = nonsense("CERTIFICATE").into());
+    assert!(
+        no_certificate.starts_with(&format!("{place}: tls.crt: it is not an X.509 certificate: ")),
+        "{no_certificate}"
+    );
     // A key where the certificate belongs.
     assert_eq!(
         with(&|s| s["data"]["tls.crt"] = STANDARD.encode(&key).into()),
@@ -98,7 +108,7 @@ fn what_is_wrong_with_a_secret_is_said_without_its_content() {
     );
     let twice = json!({"apiVersion": "v1", "kind": "List", "items": [good, good]});
     assert!(
-        problem(&twice).contains("several Secrets hold a tls.crt; leave the one that is meant"),
+        problem(&twice).ends_with(": several Secrets hold a tls.crt; leave the one that is meant"),
         "{}",
         problem(&twice)
     );
@@ -106,7 +116,7 @@ fn what_is_wrong_with_a_secret_is_said_without_its_content() {
     let empty = TempDir::new().unwrap();
     let why = |folder: &Path| Material::from_folder(folder).err().unwrap_or_default();
     assert!(why(empty.path()).ends_with("has no tls.crt; cert-manager has not issued it yet, or it is another Secret"));
-    assert!(why(&empty.path().join("none")).contains("give a folder with tls.crt, tls.key and ca.crt"));
+    assert!(why(&empty.path().join("none")).ends_with("; give a folder with tls.crt, tls.key and ca.crt"));
     fs::create_dir(empty.path().join("tls.crt")).unwrap();
     assert!(why(empty.path()).contains("Is a directory"), "{}", why(empty.path()));
 }
@@ -115,7 +125,16 @@ fn what_is_wrong_with_a_secret_is_said_without_its_content() {
 fn arguments_that_make_no_sense_are_refused() {
     let ca = ca("internal-ca");
     let folder = secret(&ca, &leaf());
+    let kubeconfig = folder.path().join("kubeconfig");
     let folder = folder.path().to_str().unwrap();
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "a", "user": {"client-certificate-data": "AAAA", "client-key-data": "AAAA"}}],
+    });
+    fs::write(&kubeconfig, config.to_string()).unwrap();
+    let kubeconfig = kubeconfig.to_str().unwrap();
     for (args, why) in [
         (&["--endpoint", "db:5432"][..], "--folder <DIR>|--file <FILE>|--secret <NAMESPACE/NAME>"),
         (&["--folder", folder], "--endpoint <HOST:PORT>"),
@@ -126,13 +145,37 @@ fn arguments_that_make_no_sense_are_refused() {
             &["--endpoint", "db:1", "--folder", folder, "--server-name", "a b"],
             "`a b` is neither a DNS name nor an IP address",
         ),
-        (&["--endpoint", "db:1", "--folder", folder, "--timeout", "0s"], "--timeout: write a duration"),
+        (
+            &["--endpoint", "db:1", "--folder", folder, "--timeout", "0s"],
+            "--timeout: write a duration between 1ms and 1h, such as 5s",
+        ),
         (&["--endpoint", "db:1", "--folder", folder, "--kubeconfig", "x"], "cannot be used with"),
         (&["--endpoint", "127.0.0.1:1", "--secret", "a/b", "--kubeconfig", "/nowhere"], "the kubeconfig: "),
+        (
+            &["--endpoint", "127.0.0.1:1", "--secret", "a/b", "--kubeconfig", kubeconfig],
+            "the client for the API server: ",
+        ),
         (&["--endpoint", "127.0.0.1:1", "--folder", folder, "--client", "/nowhere"], "/nowhere/tls.key: No such file"),
     ] {
         let done = output(tandem_vm().arg("verify").args(args));
         assert!(done.status.code() == Some(2) && said(&done).contains(why), "{args:?}: {}", said(&done));
+    }
+}
+
+#[test]
+fn why_an_endpoint_is_not_reached_is_said() {
+    let folder = secret(&ca("internal-ca"), &leaf());
+    for (endpoint, timeout, why) in [
+        ("a..b:5432", "60s", "a..b:5432: no connection: the name is not known: "),
+        ("127.0.0.1:1", "5s", "127.0.0.1:1: no connection: 127.0.0.1:1: Connection refused"),
+        // No resolver and no system is that fast.
+        ("localhost:1", "1ns", "localhost:1: no connection: the name was not resolved within 1ns"),
+        ("127.0.0.1:1", "1ns", "127.0.0.1:1: no connection within 1ns"),
+    ] {
+        let mut command = tandem_vm();
+        command.args(["verify", "--server-name", "orders", "--endpoint", endpoint, "--timeout", timeout, "--folder"]);
+        let done = output(command.arg(folder.path()));
+        assert!(done.status.code() == Some(3) && said(&done).contains(why), "{endpoint}: {}", said(&done));
     }
 }
 
