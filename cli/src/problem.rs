@@ -73,7 +73,6 @@ fn range(kind: &str, found: &str) -> &'static str {
     match kind {
         _ if number.contains(['.', 'e', 'n']) => "write one without a fraction",
         _ if number.starts_with('-') => "write one that is not negative",
-        "u8" => "write at most 255",
         "u16" => "write at most 65535",
         _ => "write a smaller one",
     }

@@ -13,7 +13,9 @@ fn a_key_as_an_argument_is_repeated_by_no_command() {
         let done = output(tandem_vm().args(arguments));
         assert_eq!(done.status.code(), Some(2), "{}", said(&done));
         assert!(!said(&done).contains(canary), "the key of {:?} in: {}", &arguments[..1], said(&done));
-        assert!(said(&done).contains("an argument is a private key"), "{}", said(&done));
+        let why = "an argument is a private key, which every user of this machine can see in the list of processes; replace the \
+                   key, keep the new one in a file of mode 0600, and name that file";
+        assert!(said(&done).contains(why), "{}", said(&done));
     };
     let command = tandem_vm::cli::command();
     let mut options = 0;
@@ -36,35 +38,47 @@ fn a_key_as_an_argument_is_repeated_by_no_command() {
 
 /// Options that would do nothing beside the others, and why each is refused. Files are `vm.yaml`.
 const USELESS: [(&str, &str); 26] = [
-    ("inject --secret tls --delivery filesystem --serial mine vm.yaml", "--serial: is a disk's"),
-    ("inject --secret tls --os debian vm.yaml", "--os: says how a database's user"),
+    (
+        "inject --secret tls --delivery filesystem --serial mine vm.yaml",
+        "--serial: is a disk's, and a filesystem has none; leave it out",
+    ),
+    (
+        "inject --secret tls --os debian vm.yaml",
+        "--os: says how a database's user and service are called, and there is none; leave it out, or add --database",
+    ),
     ("inject --secret tls --reload restart --service a.service vm.yaml", "--reload restart: does nothing with a disk"),
     ("inject --secret tls --reload-command true vm.yaml", "--reload-command: does nothing with a disk"),
     (
         "inject --secret tls --database redis --os rhel --credentials /c vm.yaml",
         "--credentials: does nothing with a disk",
     ),
-    ("inject --secret tls --delivery filesystem --credentials /c vm.yaml", "--credentials: is for the own means"),
+    (
+        "inject --secret tls --delivery filesystem --credentials /c vm.yaml",
+        "--credentials: is for the own means by which MongoDB and Redis reload, and these are not used; leave it out",
+    ),
     (
         "inject --secret tls --delivery filesystem --database postgresql --os rhel --credentials /c vm.yaml",
-        "--credentials: is for the own means",
+        "--credentials: is for the own means by which MongoDB and Redis reload, and these are not used; leave it out",
     ),
     (
         "inject --secret tls --delivery filesystem --database redis --os rhel --reload none --credentials /c vm.yaml",
-        "--credentials: is for the own means",
+        "--credentials: is for the own means by which MongoDB and Redis reload, and these are not used; leave it out",
     ),
     (
         "inject --secret tls --delivery filesystem --database redis --os rhel --reload-command true --credentials /c vm.yaml",
-        "--credentials: is for the own means",
+        "--credentials: is for the own means by which MongoDB and Redis reload, and these are not used; leave it out",
     ),
     ("inject --secret tls --tls-mode allowTLS vm.yaml", "are for a --database"),
     ("inject --secret tls --keep-config vm.yaml", "are for a --database"),
     ("inject --secret tls --exit-code vm.yaml", "--diff"),
     ("render --prune vm.yaml", "--output-dir"),
     ("keyfile --secret a --replace", "<FILE>"),
-    ("keyfile --replace -", "--replace: standard output has no file"),
+    ("keyfile --replace -", "--replace: standard output has no file to replace; name one, or leave it out"),
     ("keyfile --namespace a key", "--secret"),
-    ("verify --endpoint localhost:1 --folder . --user me", "--user: is named to PostgreSQL alone"),
+    (
+        "verify --endpoint localhost:1 --folder . --user me",
+        "--user: is named to PostgreSQL alone; leave it out, or add --protocol postgresql",
+    ),
     (
         "stale --endpoint localhost:1 --protocol mongodb --folder . --database me",
         "--database: is named to PostgreSQL alone",
@@ -76,7 +90,7 @@ const USELESS: [(&str, &str); 26] = [
     ("inject --secret tls --in-place --exit-code vm.yaml", "cannot be used with"),
     ("mongod-conf --port 1 --in-place --exit-code vm.yaml", "cannot be used with"),
     ("mongod-conf --port 1 -o json --exit-code vm.yaml", "cannot be used with"),
-    ("stale --vm a --folder .", "--vm: name the Secret in the cluster"),
+    ("stale --vm a --folder .", "--vm: name the Secret in the cluster with --secret"),
     ("mongod-conf --port 1 --exit-code vm.yaml", "--diff"),
 ];
 

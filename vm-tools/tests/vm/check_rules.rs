@@ -94,7 +94,7 @@ fn each_way_to_break_a_rule_is_told_in_its_own_words() {
             "TVM101-pass",
             "cloudInitNoCloud: {secretRef: {name: orders-userdata}}",
             &long,
-            "{SEED}.userDataBase64: has 2083 bytes when it is decoded",
+            "{SEED}.userDataBase64: has 2081 bytes when it is decoded",
         ),
         (
             "TVM104-pass",

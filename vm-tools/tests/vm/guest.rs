@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use tandem_vm::guest::{
-    Content, Endpoint, Filesystem, GuestData, GuestTls, InstalledFile, Owner, Reload, Source, StartTls, WriteFile,
+    Content, Endpoint, Filesystem, GuestData, GuestKeyFile, GuestReplicaSet, GuestTls, InstalledFile, Owner, Reload,
+    Server, Source, StartTls, TlsStart, WriteFile,
 };
 use tandem_vm::spec::Family;
 use tempfile::TempDir;
@@ -141,7 +142,7 @@ fn what_no_guest_could_use_is_an_error_that_says_what_is_needed() {
     fn file(tls: &mut GuestTls) -> &mut InstalledFile {
         &mut tls.files[0]
     }
-    let changes: [Change; 36] = [
+    let changes: [Change; 39] = [
         |tls| tls.source = Source::Disk { serial: "x".repeat(21) },
         |tls| tls.source = Source::Disk { serial: String::new() },
         |tls| tls.source = Source::Disk { serial: "a b".to_owned() },
@@ -176,6 +177,12 @@ fn what_no_guest_could_use_is_an_error_that_says_what_is_needed() {
         |tls| tls.endpoint = Some(Endpoint { address: "a;reboot:80".to_owned(), start: StartTls::Direct }),
         |tls| tls.endpoint = Some(Endpoint { address: "db'.example:80".to_owned(), start: StartTls::Direct }),
         |tls| tls.endpoint = Some(Endpoint { address: "[::1:80".to_owned(), start: StartTls::Direct }),
+        |tls| (tls.endpoint = None, tls.reload = Reload::Redis { credentials: None, socket: None }).1,
+        |tls| tls.reload = Reload::Redis { credentials: None, socket: Some("redis.sock".to_owned()) },
+        |tls| {
+            tls.start = Some(TlsStart { server: Server::Postgres, exec_start: "/usr/bin/postgres".to_owned() });
+            tls.files.retain(|file| file.content != Content::Ca);
+        },
         |tls| tls.poll = 0,
         |tls| tls.poll = 86401,
     ];
@@ -203,16 +210,46 @@ fn what_no_data_disk_could_be_is_an_error() {
         service: "some.service".to_owned(),
     };
     assert!(good.write_files().is_ok());
-    let changes: [fn(&mut GuestData); 4] = [
-        |data| data.serial = "x".repeat(21),
-        |data| data.folder = "/".to_owned(),
-        |data| data.owner = "some one".to_owned(),
-        |data| data.service = "some.mount".to_owned(),
+    type Change = fn(&mut GuestData);
+    let changes: [(Change, &str); 4] = [
+        (|data| data.serial = "x".repeat(21), "the serial of the data disk: "),
+        (|data| data.folder = "/".to_owned(), "the data folder: "),
+        (|data| data.owner = "some one".to_owned(), "the owner of the data folder: "),
+        (|data| data.service = "some.mount".to_owned(), "the service of the data folder: "),
     ];
-    for change in changes {
+    for (change, what) in changes {
         let mut data = good.clone();
         change(&mut data);
-        assert!(data.write_files().is_err(), "{data:?}");
+        let error = data.write_files().unwrap_err().to_string();
+        assert!(error.starts_with(what), "{error}");
+    }
+}
+
+#[test]
+fn what_no_member_could_use_is_an_error() {
+    let [text, blank] = ["a".to_owned(), "a b".to_owned()];
+    let good = GuestKeyFile { serial: text.clone(), key: text.clone(), owner: text.clone(), path: "/k".to_owned() };
+    assert!(good.write_files().is_ok());
+    for (keyfile, what) in [
+        (GuestKeyFile { serial: blank.clone(), ..good.clone() }, "the serial of the keyFile's disk: "),
+        (GuestKeyFile { key: blank.clone(), ..good.clone() }, "the keyFile's key: "),
+        (GuestKeyFile { owner: blank.clone(), ..good.clone() }, "the owner of the keyFile: "),
+        (GuestKeyFile { path: blank.clone(), ..good }, "the path of the keyFile: "),
+    ] {
+        let error = keyfile.write_files().unwrap_err().to_string();
+        assert!(error.starts_with(what), "{error}");
+    }
+    let member = "db-0.example:27017".to_owned();
+    let good = GuestReplicaSet { name: text, members: vec![member], pem: "/p".to_owned(), ca: "/c".to_owned() };
+    assert!(good.write_files().is_ok());
+    for (set, what) in [
+        (GuestReplicaSet { name: blank.clone(), ..good.clone() }, "the name of the replica set: "),
+        (GuestReplicaSet { members: vec![blank.clone()], ..good.clone() }, "the endpoint: "),
+        (GuestReplicaSet { pem: blank.clone(), ..good.clone() }, "the path of the certificate: "),
+        (GuestReplicaSet { ca: blank, ..good }, "the path of the authorities: "),
+    ] {
+        let error = set.write_files().unwrap_err().to_string();
+        assert!(error.starts_with(what), "{error}");
     }
 }
 

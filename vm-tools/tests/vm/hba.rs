@@ -188,6 +188,13 @@ fn postgresql_takes_what_render_takes_and_starts_with_nothing_that_it_refuses() 
     assert!(wrong.is_empty(), "(PostgreSQL, render) and what they should say: {wrong:#?}");
 }
 
+#[test]
+fn what_is_said_of_each_line_that_is_refused_is_as_it_was() {
+    let lines = BAD.into_iter().chain(STRICTER.map(|(line, _)| line));
+    let told = lines.map(|line| format!("{line}\n  {}\n", parse(&with(&[line.to_owned()], "17")).unwrap_err()));
+    insta::assert_snapshot!(told.collect::<String>());
+}
+
 /// Parts of lines, good and bad ones, each of which stands beside any of the others.
 fn line() -> impl Strategy<Value = String> {
     let part = |parts: &'static [&'static str]| prop::sample::select(parts);

@@ -113,6 +113,12 @@ fn what_else_is_to_be_done_is_said() {
                 "restart"
             ]),
             said(&["--delivery", "filesystem", "--reload-command", "systemctl reload nginx"]),
+            said(&["--delivery", "filesystem", "--reload", "none"]),
+            said(&["--database", "mongodb", "--os", "debian", "--tls-mode", "allowTLS"]),
+            said(&["--database", "mongodb", "--os", "debian", "--tls-mode", "preferTLS", "--client-auth", "Required"]),
+            said(&["--database", "redis", "--os", "debian"]),
+            said(&["--database", "redis", "--os", "debian", "--tls-mode", "allowTLS"]),
+            said(&["--database", "redis", "--os", "debian", "--tls-mode", "preferTLS"]),
         ]
         .join("\n")
     );

@@ -1,6 +1,8 @@
 //! What is not injected into: why, and the way out. Nothing is written then.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use tandem_vm::inject::{Input, inject};
 use tempfile::TempDir;
@@ -159,6 +161,7 @@ fn files_that_cannot_be_read_or_written_are_named() {
         &["--vm", "a", "--output-dir", "out", "a", "b"],
         &["--in-place", "-"],
         &["--output-dir", "a/vm.yaml", "b"],
+        &["--output-dir", "out", "-"],
     ]
     .map(|args| {
         let mut command = tandem_vm();
@@ -170,6 +173,12 @@ fn files_that_cannot_be_read_or_written_are_named() {
     })
     .into();
     insta::assert_snapshot!(told.concat());
+    let unnamed = at("b").join(OsStr::from_bytes(b"\xff.yaml"));
+    fs::rename(at("b/vm.yaml"), &unnamed).unwrap();
+    let done = output(tandem_vm().args(["inject", "--secret", "tls", "--output-dir"]).arg(at("out")).arg(&unnamed));
+    assert_eq!(done.status.code(), Some(2));
+    assert!(said(&done).ends_with("\u{fffd}.yaml: is no file's name; give a file\n"), "{}", said(&done));
+    assert!(!at("out").exists());
 }
 
 #[test]

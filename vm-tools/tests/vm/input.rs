@@ -95,6 +95,19 @@ fn documents_of_another_kind() {
 }
 
 #[test]
+fn what_is_not_one_document_is_none() {
+    let two = format!("{0}---\n{0}", example("databasevm.yaml"));
+    for (text, why) in [
+        ("#".repeat(2 << 20), " bytes; a DatabaseVM is a few lines of YAML"),
+        ("# nothing\n".to_owned(), "the document is empty; write a DatabaseVM (tandem-vm render --help shows one)"),
+        (two, "there are several YAML documents; write each into a file of its own"),
+    ] {
+        let error = tandem_vm::spec::parse(&text).unwrap_err().to_string();
+        assert!(error.ends_with(why), "{error}");
+    }
+}
+
+#[test]
 fn names() {
     let long = "n".repeat(61);
     refused(

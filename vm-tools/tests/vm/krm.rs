@@ -74,6 +74,7 @@ fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
         ("{}", vm.clone()),
         ("{secret: tls, delivry: disk}", vm.clone()),
         ("{secret: tls, database: oracle}", vm.clone()),
+        ("{secret: tls, keepConfig: 7}", vm.clone()),
         ("{secret: tls, database: mongodb}", vm.clone()),
         ("{secret: tls, vm: other}", vm.clone()),
         ("{secret: tls, vm: 5}", vm.clone()),
@@ -99,7 +100,10 @@ fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
     insta::assert_snapshot!(told.concat());
     let none = function("kind: List\nitems: []\n");
     assert!(none.stdout.is_empty() && !none.status.success());
-    assert!(said(&none).contains("is no ResourceList"), "{}", said(&none));
+    let why = "standard input: is no ResourceList; run this as a KRM function, or use `tandem-vm inject`";
+    assert!(said(&none).contains(why), "{}", said(&none));
+    let large = function(&"#\n".repeat(10 << 20));
+    assert!(said(&large).ends_with(" bytes; give a smaller list\n"), "{}", said(&large));
 }
 
 /// The kustomize that `make tools` builds. Without it the test is skipped, or fails if TANDEM_REQUIRE_TOOLS=1.

@@ -21,6 +21,7 @@ mod check_valid;
 mod command;
 mod databases;
 mod docs;
+mod every_message;
 mod files;
 mod folders;
 mod gates;

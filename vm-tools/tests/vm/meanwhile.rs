@@ -172,7 +172,10 @@ fn what_is_neither_a_file_nor_a_link_is_not_replaced() {
     refused(render(&at("out")));
     refused(output(tandem_vm().args(["keyfile", "--replace"]).arg(at("key"))));
     let text = example(MACHINE);
-    refused(output_of(tandem_vm().args(["inject", "--secret", "tls", "--in-place", "/dev/stdin"]), text.as_bytes()));
+    let stdin = output_of(tandem_vm().args(["inject", "--secret", "tls", "--in-place", "/dev/stdin"]), text.as_bytes());
+    let whole = "/dev/stdin: is neither a file nor a link to one, and is left alone; name a file, or move it away";
+    assert!(said(&stdin).contains(whole), "{}", said(&stdin));
+    refused(stdin);
     refused(output_of(
         tandem_vm().args(["mongod-conf", "/dev/stdin", "--in-place", "--port", "1"]),
         b"net:\n  port: 2\n",

@@ -131,20 +131,29 @@ fn a_filesystem_follows() {
 
 #[test]
 fn a_filesystem_that_nobody_looks_at_does_not() {
-    let with = |user_data: &str| {
+    let with = |user_data: &str, arrives: &str| {
         let text = certificate("orders", "orders-tls", "elsewhere", "") + &by_filesystem(user_data);
         let plan = planned(&text, &settings(2));
-        plan.certificates[0].divergences.iter().map(|d| (d.from.to_string(), d.why.clone())).collect::<Vec<_>>()
+        let plan = &plan.certificates[0];
+        let change = "let the guest look for a renewed Secret and reload the database; `tandem-vm render` and `tandem-vm inject` \
+                      set that up";
+        assert!(plan.divergences.iter().all(|divergence| divergence.change == change), "{:?}", plan.divergences);
+        assert!(plan.events.iter().any(|event| event.what == arrives), "{arrives}: {:?}", plan.events);
+        plan.divergences.iter().map(|d| (d.from.to_string(), d.why.clone())).collect::<Vec<_>>()
     };
     let why =
         "serves certificate 1, which has ended: its filesystem follows, but nothing in the guest takes what it brings";
     // 90 days.
     let expected = [("2027-02-19T12:00:00Z".to_owned(), why.to_owned())];
-    assert_eq!(with("#cloud-config\nruncmd: [[mount, -t, virtiofs, tls, /tls]]\n"), expected);
-    assert_eq!(with(&guest(Reload::None)), expected);
-    assert_eq!(with(&guest(Reload::Restart)), []);
+    let nothing =
+        "its filesystem has certificate 2, but nothing in its user data looks for it: it goes on serving certificate 1";
+    assert_eq!(with("#cloud-config\nruncmd: [[mount, -t, virtiofs, tls, /tls]]\n", nothing), expected);
+    assert_eq!(with(&guest(Reload::None), nothing), expected);
+    let told = "by now the guest has installed certificate 2 and told the database (restart)";
+    assert_eq!(with(&guest(Reload::Restart), told), []);
     // What a script does is not to be seen.
-    assert_eq!(with("#!/bin/sh\nmount -t virtiofs tls /tls\n"), []);
+    let unknown = "by now its filesystem has certificate 2; what the guest does about it is not to be seen";
+    assert_eq!(with("#!/bin/sh\nmount -t virtiofs tls /tls\n", unknown), []);
 }
 
 #[test]
@@ -175,6 +184,14 @@ fn an_authority_that_changes_its_key_parts_who_has_loaded_it() {
     assert_eq!(found.len(), 1, "{}", plan.text());
     assert!(found[0].why.contains("ends, and the certificate is renewed only at"), "{}", plan.text());
     assert_eq!(found[0].from.to_string(), "2027-05-19T12:00:00Z");
+    let change = "renew the authority's Certificate earlier: its renewBefore must be longer than what it signs lasts";
+    assert_eq!((&*found[0].who, &*found[0].change), ("everybody who has the Secret", change));
+}
+
+#[test]
+fn an_issuer_of_another_kind_is_called_that() {
+    let text = issuer("acme", "{acme: {}}") + &certificate("orders", "orders-tls", "acme", "");
+    assert_eq!(planned(&text, &settings(1)).certificates[0].issuer, "Issuer acme (neither selfSigned nor a CA)");
 }
 
 /// A CronJob that restarts VMs.

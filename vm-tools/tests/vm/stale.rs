@@ -83,8 +83,10 @@ fn what_is_for_none_of_the_secrets_names_is_another_s() {
     let (code, report, _) = stale(server.port, served.path(), &["--server-name", "nope.example"]);
     assert_eq!(code, Some(0), "{report}");
     let help = output(tandem_vm().args(["stale", "--help"]));
-    let help = String::from_utf8_lossy(&help.stdout);
-    assert!(help.contains("The name that is sent as SNI") && !help.contains("must be for"), "{help}");
+    let help = String::from_utf8_lossy(&help.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let sni = "The name that is sent as SNI, by which a server may choose what it serves; the certificate is compared with the \
+               Secret's alone [default: the endpoint's host]";
+    assert!(help.contains(sni) && !help.contains("must be for"), "{help}");
 }
 
 /// Each verdict in the words that people read.
@@ -220,10 +222,20 @@ fn a_restart_that_could_not_work_is_refused() {
             with("  delivery: filesystem\n"),
             "spec.restartStale: is for delivery: disk; a filesystem follows the Secret by itself; leave it out",
         ),
-        (with("  machine: {runStrategy: Manual}\n"), "spec.restartStale: needs spec.machine.runStrategy: Always"),
+        (
+            with("  machine: {runStrategy: Manual}\n"),
+            "spec.restartStale: needs spec.machine.runStrategy: Always, by which KubeVirt makes a new instance for one that is deleted, and it is Manual",
+        ),
         (
             document.replace("30 3 * * *", "at night"),
-            "spec.restartStale.schedule: `at night` is not a schedule: has 2 fields; write minute, hour,",
+            "spec.restartStale.schedule: `at night` is not a schedule: has 2 fields; write minute, hour, day, month and weekday, such as \"30 3 * * *\"",
+        ),
+        (
+            document.replace(
+                "mongodb:\n      version: \"8.0\"\n      clientAuth: Optional",
+                "none: {files: {folder: /etc/ssl}}",
+            ),
+            "spec.restartStale: has nothing to connect to; add spec.database.none.port, or leave it out",
         ),
         (
             document.replace("registry.example/tandem-vm:0.1", "a b"),
@@ -262,12 +274,13 @@ fn a_schedule_that_the_api_server_would_refuse_is_refused() {
         ("0 3 * *", "has 4 fields"),
     ] {
         let done = rendered(schedule);
-        let line = format!("spec.restartStale.schedule: `{schedule}` is not a schedule: {why}; write minute, hour,");
+        let line = format!(
+            "spec.restartStale.schedule: `{schedule}` is not a schedule: {why}; write minute, hour, day, month and weekday, such as \"30 3 * * *\""
+        );
         assert!(done.status.code() == Some(2) && said(&done).contains(&line), "{schedule}: {}", said(&done));
     }
     let done = rendered("0 0 30 2 *");
-    let line =
-        "spec.restartStale.schedule: `0 0 30 2 *` never runs: none of its months has such a day; write minute, hour,";
+    let line = "spec.restartStale.schedule: `0 0 30 2 *` never runs: none of its months has such a day; write minute, hour, day, month and weekday, such as \"30 3 * * *\"";
     assert!(done.status.code() == Some(2) && said(&done).contains(line), "{}", said(&done));
     for schedule in
         ["0 0 1 1 0", "59 23 31 12 6", "*/5 3 ? JAN-Mar mon-fri", "0-30/10,45 3 * * Sun,3", "7/9 * * * *", "@daily"]

@@ -165,31 +165,81 @@ fn a_full_disk() {
     assert_eq!(done.status.code(), Some(2), "{}", said(&done));
 }
 
-#[test]
-fn a_folder_that_cannot_be_written() {
-    // Where those without rights can start it. Copied by another process: a file that this one has open for writing, a
-    // process that another thread starts at that moment has open, too, and the system then refuses to run it.
+/// The command, in a folder of which those without rights can start it. Copied by another process: a file that this one has
+/// open for writing, a process that another thread starts at that moment has open, too, and the system then refuses to run it.
+fn for_others() -> TempDir {
     let program = TempDir::new().unwrap();
     fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copied = output(Command::new("cp").arg(tandem_vm().get_program()).arg(program.path()));
     assert!(copied.status.success(), "{}", said(&copied));
     fs::set_permissions(program.path().join("tandem-vm"), fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+/// Runs that command where `out` has this mode, as somebody who is bound by it: root is not.
+fn run_bound(program: &TempDir, folder: &TempDir, mode: u32, command: &str) -> Output {
+    fs::set_permissions(folder.path().join("out"), fs::Permissions::from_mode(mode)).unwrap();
+    let mut run = Command::new(program.path().join("tandem-vm"));
+    run.args(command.split(' ')).current_dir(folder.path());
+    if is_root() {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        run.uid(65534).gid(65534);
+    }
+    let done = output(&mut run);
+    fs::set_permissions(folder.path().join("out"), fs::Permissions::from_mode(0o755)).unwrap();
+    done
+}
+
+#[test]
+fn a_folder_that_cannot_be_written() {
+    let program = for_others();
     for (name, command, _) in writers() {
         let folder = sandbox();
-        let out = folder.path().join("out");
-        fs::set_permissions(&out, fs::Permissions::from_mode(0o555)).unwrap();
-        let mut run = Command::new(program.path().join("tandem-vm"));
-        run.args(command.split(' ')).current_dir(folder.path());
-        // Root may write anywhere.
-        if is_root() {
-            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-            run.uid(65534).gid(65534);
-        }
         let before = tree(folder.path());
-        let done = output(&mut run);
-        assert!(said(&done).contains("Permission denied") && said(&done).contains("out"), "{name}: {}", said(&done));
+        let done = run_bound(&program, &folder, 0o555, command);
+        let remedy = match name {
+            "render" | "man" => "; give a folder that can be written",
+            "inject" => "; nothing is changed; run this as the file's owner, who may write to its folder",
+            _ => "",
+        };
+        let told = ["Permission denied", "out", remedy].iter().all(|text| said(&done).contains(text));
+        assert!(told, "{name}: {}", said(&done));
         fails(name, &folder, &done, &before);
     }
+}
+
+/// Somebody may look for names in it, and not ask for them.
+#[test]
+fn a_folder_that_cannot_be_read() {
+    let program = for_others();
+    for (command, what) in [
+        ("check out", "out: Permission denied (os error 13); give a folder that can be read"),
+        ("render vm.yaml --output-dir out", "out: Permission denied (os error 13); give a folder that can be read"),
+    ] {
+        let folder = sandbox();
+        let before = tree(folder.path());
+        let done = run_bound(&program, &folder, 0o333, command);
+        assert!(said(&done).contains(what), "{command}: {}", said(&done));
+        fails(command, &folder, &done, &before);
+    }
+}
+
+/// All is written that is to be written, and only then what is of an earlier run goes.
+#[test]
+fn a_file_that_cannot_be_deleted_is_left_to_its_owner() {
+    let (program, folder) = (for_others(), sandbox());
+    let out = folder.path().join("out");
+    fs::remove_dir_all(&out).unwrap();
+    fs::create_dir(&out).unwrap();
+    let rendered = run_bound(&program, &folder, 0o777, "render vm.yaml --output-dir out");
+    assert!(rendered.status.success(), "{}", said(&rendered));
+    let service = fs::read_to_string(out.join("05-service-mongodb.yaml")).unwrap();
+    let old = out.join("05-service-old.yaml");
+    fs::write(&old, service.replacen("name: mongodb\n", "name: old\n", 1)).unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o644)).unwrap();
+    let done = run_bound(&program, &folder, 0o555, "render vm.yaml --output-dir out --prune");
+    let told = "out/05-service-old.yaml: Permission denied (os error 13); all else is written: delete this file\n";
+    assert!(done.status.code() == Some(2) && said(&done).ends_with(told), "{}", said(&done));
 }
 
 #[test]

@@ -17,10 +17,19 @@ fn what_was_typed_nearly_right_is_answered_by_what_to_type() {
     fs::write(at("mongod.conf"), "net:\n  port: 27017\n").unwrap();
     let inject = "or have tandem-vm inject change a VM";
     for (arguments, answer) in [
-        ("render machines", "machines: no .yaml, .yml or .json file is in this folder; name one of the folders in it"),
+        (
+            "render machines",
+            "machines: no .yaml, .yml or .json file is in this folder; name one of the folders in it, which are not looked into",
+        ),
         ("render vm.yaml", inject),
-        ("mongod-conf vm.yaml --port 1", inject),
-        ("mongod-conf mongod.conf", "there is nothing to set; name a setting, such as --mode requireTLS"),
+        (
+            "mongod-conf vm.yaml --port 1",
+            "is a manifest of Kubernetes; give a mongod.conf, or have tandem-vm inject change a VM",
+        ),
+        (
+            "mongod-conf mongod.conf",
+            "there is nothing to set; name a setting, such as --mode requireTLS (--help lists them)",
+        ),
         (
             "verify --endpoint a:1 --secret orders",
             "`orders` is not NAMESPACE/NAME; write both, such as shop/orders-tls",
@@ -32,6 +41,7 @@ fn what_was_typed_nearly_right_is_answered_by_what_to_type() {
             "`today` is not a time; write one such as 2026-11-21T12:00:00Z",
         ),
         ("stale --vm a --secret a/b --restart --wait long", "`long` is not a duration; write one such as 30s"),
+        ("stale --vm a --secret a/b --restart --wait=-1m", "--wait: write a duration such as 15m"),
         ("rotation-plan vm.yaml --now today", "`today` is not a time; write one such as 2026-11-21T12:00:00Z"),
         ("rotation-plan vm.yaml --until 2027", "`2027` is not a time; write one such as 2026-11-21T12:00:00Z"),
         ("rotation-plan vm.yaml --issued a/b=x", "`x` is not a time; write one such as 2026-11-21T12:00:00Z"),
@@ -53,6 +63,9 @@ fn a_rule_is_explained_however_its_letters_are_written() {
 fn the_command_alone_says_where_to_begin() {
     for arguments in [&[][..], &["--help"], &["-h"]] {
         let text = said(&output(tandem_vm().args(arguments)));
-        assert!(text.contains("`tandem-vm render --help` for a new VM"), "{text}");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let begin = "To begin with: `tandem-vm render --help` for a new VM, `tandem-vm inject --help` for one that you have. Every \
+                     command's --help has examples.";
+        assert!(text.contains(begin), "{text}");
     }
 }

@@ -130,6 +130,7 @@ fn what_cannot_be_edited_is_refused_with_the_reason() {
         ("a: [\n", "a"),
         ("a: |\n  one", "b"),
         (&"- ".repeat(200), "a"),
+        ("? a\nx: 1\n", "a.b"),
     ]
     .map(|(text, at)| format!("{at} in {text:?}\n  {}", set(text, at, "1").unwrap_err()))
     .into();
@@ -137,6 +138,10 @@ fn what_cannot_be_edited_is_refused_with_the_reason() {
     assert_eq!(
         remove("- a: 1\n  # why\n  b: 2\n", "[0].a").unwrap_err().to_string(),
         "[0].a: begins its list's entry; move it below the entry's other fields"
+    );
+    assert_eq!(
+        Editor::new("a: 1\n").unwrap().entry_of(&path("a"), "- 1").unwrap_err().to_string(),
+        "not readable as YAML: it is no entry of a mapping"
     );
 }
 

@@ -123,6 +123,16 @@ pub(super) fn cases() -> Vec<Case> {
         ("two ways to reload", none("none: {files: {folder: /etc/ssl}, reload: {command: a, service: Reload}}")),
         ("port 0", none("none: {files: {folder: /etc/ssl}, port: 0}")),
         ("port 65536", none("none: {files: {folder: /etc/ssl}, port: 65536}")),
+        ("a Secret's name of 300 bytes", with("mongodb-cert-tls", &long)),
+        ("a kind of issuer that is none", with("kind: TandemClusterIssuer", "group: x.example\n      kind: my issuer")),
+        ("a duration of minutes", certificate("duration: 30m")),
+        ("a serial that is the data disk's", certificate("serial: data-d0db5477ca604e7")),
+        (
+            "a cluster domain that leaves a name no room",
+            field(&format!("clusterDomain: {}", vec!["n".repeat(60); 4].join("."))),
+        ),
+        ("a command with a bell in it", none("none: {files: {folder: /etc/ssl}, reload: {command: \"a\\a\"}}")),
+        ("cores beyond counting", field("machine: {cores: 99999999999}")),
         ("a field beside spec", format!("{}status: {{}}\n", example("databasevm.yaml"))),
     ]
     .map(|(name, text)| case(name, "render input --output-dir out", text))

@@ -168,9 +168,6 @@ fn why_an_endpoint_is_not_reached_is_said() {
     for (endpoint, timeout, why) in [
         ("a..b:5432", "60s", "a..b:5432: no connection: the name is not known: "),
         ("127.0.0.1:1", "5s", "127.0.0.1:1: no connection: 127.0.0.1:1: Connection refused"),
-        // No resolver and no system is that fast.
-        ("localhost:1", "1ns", "localhost:1: no connection: the name was not resolved within 1ns"),
-        ("127.0.0.1:1", "1ns", "127.0.0.1:1: no connection within 1ns"),
     ] {
         let mut command = tandem_vm();
         command.args(["verify", "--server-name", "orders", "--endpoint", endpoint, "--timeout", timeout, "--folder"]);
