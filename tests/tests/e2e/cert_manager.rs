@@ -11,10 +11,7 @@ use tandem_tests::{
     cluster::{CERTIFICATE, CERTIFICATE_REQUEST, ISSUER, condition, is_ready},
 };
 
-use crate::{
-    environment::{allow_secrets, make_issuer, space, with_issuer},
-    requests::patch_status,
-};
+use crate::environment::{allow_secrets, make_issuer, space, with_issuer};
 
 const SECRET: (&str, &str) = ("v1", "Secret");
 
@@ -78,11 +75,7 @@ async fn a_failed_request_is_replaced() -> Result<()> {
     });
     space.apply(&permissive.to_string()).await?;
     space.wait_ready(ISSUER, "internal-ca").await?;
-    let issuing = json!({
-        "type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "by hand",
-        "observedGeneration": told.metadata.generation, "lastTransitionTime": later(&told)?,
-    });
-    patch_status(&space, CERTIFICATE, "leaf", json!({"conditions": [issuing]})).await?;
+    space.ask_anew(&told, &later(&told)?.to_string()).await?;
     let second = space.wait(CERTIFICATE_REQUEST, "leaf-1", |request| is_ready(request, "True", "Issued")).await?;
     ensure!(first.uid() != second.uid(), "the request that failed was used again");
     space.wait_ready(CERTIFICATE, "leaf").await.map(|_| ())

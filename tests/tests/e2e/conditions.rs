@@ -12,7 +12,7 @@ use tandem_tests::{
 
 use crate::{
     environment::{allow_secrets, make_issuer, with_issuer, without_approver},
-    requests::{ask_plainly, patch_status, pending},
+    requests::{ask_plainly, pending},
 };
 
 /// A condition of somebody else's, with a time that nobody would make up.
@@ -59,10 +59,10 @@ async fn other_owners_conditions_are_left_as_they_are() -> Result<()> {
     make_issuer(&space, "internal-ca").await?;
     ask_plainly(&space, "shared").await?;
     let others = ["Approved", "Audited"];
-    patch_status(&space, CERTIFICATE_REQUEST, "shared", json!({"conditions": others.map(foreign)})).await?;
+    space.patch_status(CERTIFICATE_REQUEST, "shared", json!({"conditions": others.map(foreign)})).await?;
     pending(&space, "shared").await?;
     space.wait(ISSUER, "internal-ca", |issuer| is_ready(issuer, "False", "ErrGetKeyPair")).await?;
-    patch_status(&space, ISSUER, "internal-ca", json!({"conditions": [foreign("Audited")]})).await?;
+    space.patch_status(ISSUER, "internal-ca", json!({"conditions": [foreign("Audited")]})).await?;
     assert_undisturbed(&space.api(CERTIFICATE_REQUEST)?.get("shared").await?, &others)?;
 
     with_issuer(&space).await?;

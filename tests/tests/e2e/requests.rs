@@ -2,10 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::ByteString;
-use kube::{
-    ResourceExt,
-    api::{DynamicObject, Patch, PatchParams},
-};
+use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Value, json};
 use tandem_tests::{
     Space,
@@ -98,14 +95,7 @@ pub(crate) async fn set_conditions(space: &Space, name: &str, types: &[&str]) ->
                "lastTransitionTime": "2026-01-01T00:00:00Z"})
     };
     let conditions: Vec<_> = types.iter().map(condition).collect();
-    patch_status(space, CERTIFICATE_REQUEST, name, json!({"conditions": conditions})).await
-}
-
-/// Writes a part of an object's status by server-side apply.
-pub(crate) async fn patch_status(space: &Space, kind: (&str, &str), name: &str, status: Value) -> Result<()> {
-    let patch = json!({"apiVersion": kind.0, "kind": kind.1, "metadata": {"name": name}, "status": status});
-    space.api(kind)?.patch_status(name, &PatchParams::apply("by-hand").force(), &Patch::Apply(patch)).await?;
-    Ok(())
+    space.patch_status(CERTIFICATE_REQUEST, name, json!({"conditions": conditions})).await
 }
 
 /// Whether the issuer has ever written to an object.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tandem_tests::{
     Space,
     cluster::{CERTIFICATE, PATIENCE},
@@ -22,10 +22,7 @@ use tandem_tests::{
 use tempfile::TempDir;
 
 use self::kubevirt::{KubeVirt, server};
-use crate::{
-    environment::{shared, space_with_issuer},
-    requests::patch_status,
-};
+use crate::environment::{shared, space_with_issuer};
 
 /// A Certificate for Secret `orders-tls`; waits until it is there.
 async fn issue(space: &Space) -> Result<()> {
@@ -47,19 +44,10 @@ spec:
     space.wait_ready(CERTIFICATE, "orders").await.map(|_| ())
 }
 
-/// Renews it by hand, as `cmctl renew` does.
+/// Renews it by hand.
 async fn renew(space: &Space) -> Result<()> {
-    let ready = space.wait_ready(CERTIFICATE, "orders").await?;
-    let revision = ready.data["status"]["revision"].as_i64().context("no revision")?;
     let before = space.secret("orders-tls", "tls.crt").await?;
-    let issuing = json!({
-        "type": "Issuing", "status": "True", "reason": "ManuallyTriggered",
-        "message": "Certificate re-issuance manually triggered", "observedGeneration": ready.metadata.generation,
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    });
-    patch_status(space, CERTIFICATE, "orders", json!({"conditions": [issuing]})).await?;
-    space.wait(CERTIFICATE, "orders", |object| object.data["status"]["revision"].as_i64() > Some(revision)).await?;
-    space.wait_ready(CERTIFICATE, "orders").await?;
+    space.renew("orders").await?;
     ensure!(space.secret("orders-tls", "tls.crt").await? != before, "the Secret is as it was");
     Ok(())
 }
