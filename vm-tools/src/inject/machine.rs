@@ -93,7 +93,10 @@ pub(super) fn refused(bundle: &Bundle, machine: &Object, options: &Options) -> V
     let (volumes, disks) = (field(machine, LISTS[2]), field(machine, LISTS[0]));
     for (index, volume) in entries(bundle, machine, LISTS[2]).iter().enumerate() {
         if volume.get("sysprep").is_some() {
-            refuse(format!("{volumes}[{index}]"), "is a sysprep volume: Windows has neither cloud-init nor systemd");
+            refuse(
+                format!("{volumes}[{index}]"),
+                "is a sysprep volume: Windows has neither cloud-init nor systemd; give that guest the Secret by its own means",
+            );
         }
         let named = volume.get("secret").and_then(|secret| secret.get("secretName")).and_then(Value::as_str);
         if named == Some(options.secret.as_str()) {

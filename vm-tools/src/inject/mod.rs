@@ -117,9 +117,7 @@ fn give(mut bundle: Bundle, name: &str, options: &Options, part: &user_data::Par
     let found = again.machine(Some(name))?;
     strip(&mut again, &found)?;
     if again.files() != before {
-        refuse_mixed(&before, &again.files())?;
-        notes
-            .push("--remove will give back what the manifests say, but not each byte of how it was written".to_owned());
+        return Err(vec![irreversible(&before, &again.files())]);
     }
     if !has_secret(&bundle, &machine, &options.secret) {
         let name = &options.secret;
@@ -143,11 +141,14 @@ fn has_secret(bundle: &Bundle, machine: &Object, secret: &str) -> bool {
     })
 }
 
-/// Lines that do not all end alike are where [`remove`] could not give back each byte, and a second injection not the first one's.
-fn refuse_mixed(before: &[Input], again: &[Input]) -> Result<(), InjectError> {
-    let others = before.iter().zip(again).filter(|(before, again)| before != again);
-    let mut mixed = others.filter_map(|(before, _)| Some((&before.name, mixed_line_ends(&before.text)?)));
-    mixed.next().map_or(Ok(()), |(name, why)| Err(InjectError::in_file(name, why)))
+/// The file of which [`remove`] could not give back each byte, nor a second injection do what the first one did. Lines that do not
+/// all end alike are known to be such a place, and no other.
+fn irreversible(before: &[Input], again: &[Input]) -> InjectError {
+    const OTHERS: &str = "--remove could not give back each byte; write it as `kubectl get --output yaml` does";
+    before.iter().zip(again).find(|(before, again)| before != again).map_or_else(
+        || InjectError::general(OTHERS.to_owned()),
+        |(file, _)| InjectError::in_file(&file.name, mixed_line_ends(&file.text).unwrap_or_else(|| OTHERS.to_owned())),
+    )
 }
 
 /// Where the lines of a text do not all end alike, and the way out.

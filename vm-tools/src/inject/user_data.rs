@@ -109,7 +109,10 @@ fn unknown(text: &str) -> &'static str {
             "{",
             "is JSON, as Ignition reads it; cloud-init reads #cloud-config, and an Ignition guest needs the files in its own config",
         ),
-        ("<powershell>", "is a Windows script; Windows has neither systemd nor what is written here"),
+        (
+            "<powershell>",
+            "is a Windows script; Windows has neither systemd nor what is written here; give that guest the Secret by its own means",
+        ),
     ];
     let why = meant.iter().find(|(beginning, _)| start.starts_with(beginning)).map(|(_, why)| *why);
     why.unwrap_or("does not begin with #cloud-config, so cloud-init passes over it; write that as its first line")

@@ -124,7 +124,9 @@ fn all_that_is_in_the_way_is_told_at_once_and_nothing_is_written() {
         [
             "b.yaml: document 1: VirtualMachine b: spec: is in flow style ({…} or […]); write it in block style, a line for each entry",
             &format!("{a}.volumes[0]: already brings the Secret shop-tls; remove this volume and its disk"),
-            &format!("{a}.volumes[1]: is a sysprep volume: Windows has neither cloud-init nor systemd"),
+            &format!(
+                "{a}.volumes[1]: is a sysprep volume: Windows has neither cloud-init nor systemd; give that guest the Secret by its own means"
+            ),
             &format!("{a}.domain.devices.disks[0].serial: is `tandem-tls` already; choose another with --serial"),
             &format!(
                 "{a}.volumes[2].cloudInitNoCloud.userData: is a script; put it into `runcmd` of a #cloud-config, or into a file that \
