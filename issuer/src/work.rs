@@ -9,7 +9,7 @@ use kube::{
     Resource,
     runtime::reflector::{ObjectRef, Store},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::time::{DelayQueue, delay_queue::Key};
 use tracing::Instrument;
 
@@ -95,7 +95,7 @@ pub(crate) async fn work_off<K, F>(
             }
             Some((result, object, span)) = in_work.next() => {
                 queue.done(&object);
-                if let Some(wait) = span.in_scope(|| when_again(&object, result, &mut failures)) {
+                if let Some(wait) = span.in_scope(|| when_again(&object, result, &mut failures, Instant::now())) {
                     later.schedule(object, wait);
                 }
             }
@@ -111,12 +111,20 @@ pub(crate) async fn work_off<K, F>(
     }
 }
 
+/// How the waits of an object that fails grow, and when the present one ends.
+struct Failing {
+    waits: ExponentialBackoff,
+    until: Instant,
+}
+
 /// When to look again after this result: where it is a failure, exponentially later with each, with jitter, without end;
-/// and not before the API server wants to be asked again.
+/// and not before the API server wants to be asked again. A look before its time, because the object or its issuer has changed,
+/// makes the wait no longer.
 fn when_again<K: Resource<DynamicType: Clone + Eq + Hash>>(
     object: &ObjectRef<K>,
     result: Result<Option<Duration>, Error>,
-    failures: &mut HashMap<ObjectRef<K>, ExponentialBackoff>,
+    failures: &mut HashMap<ObjectRef<K>, Failing>,
+    now: Instant,
 ) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_secs(60);
     match result {
@@ -125,11 +133,15 @@ fn when_again<K: Resource<DynamicType: Clone + Eq + Hash>>(
             again
         }
         Err(error) => {
-            let backoff = failures.entry(object.clone()).or_insert_with(|| {
+            let failing = failures.entry(object.clone()).or_insert_with(|| {
                 let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
-                builder.with_max_delay(LONGEST).with_jitter().without_max_times().build()
+                let waits = builder.with_max_delay(LONGEST).with_jitter().without_max_times().build();
+                Failing { waits, until: now }
             });
-            let wait = backoff.next().unwrap_or(LONGEST).max(error.retry_after());
+            if failing.until <= now {
+                failing.until = now + failing.waits.next().unwrap_or(LONGEST);
+            }
+            let wait = failing.until.duration_since(now).max(error.retry_after());
             METRICS.retry(&K::plural(&object.dyntype), &error);
             match error {
                 // Somebody else has written to it, which is none's fault.
@@ -184,7 +196,7 @@ mod tests {
     use std::{cell::Cell, task::Poll};
 
     use futures::{future, stream};
-    use k8s_openapi::api::core::v1::ConfigMap;
+    use k8s_openapi::api::core::v1::{ConfigMap, Node};
     use kube::runtime::{reflector::store::Writer, watcher::Event};
     use serde_json::json;
     use tokio::{
@@ -268,6 +280,19 @@ mod tests {
         }
     }
 
+    /// Such as those that a list that is read anew brings about while the server comes back.
+    #[test]
+    fn a_failure_before_its_time_makes_the_wait_no_longer() {
+        let object = ObjectRef::<Node>::new("early");
+        let (mut failures, mut now) = (HashMap::new(), Instant::now());
+        let until = now + when_again(&object, Err(failure(0)), &mut failures, now).unwrap();
+        for _ in 0..10 {
+            now += Duration::from_millis(1);
+            assert_eq!(now + when_again(&object, Err(failure(0)), &mut failures, now).unwrap(), until);
+        }
+        assert!(when_again(&object, Err(failure(0)), &mut failures, until).unwrap() >= Duration::from_millis(200));
+    }
+
     fn failure(retry_after_seconds: u32) -> Error {
         let status = json!({"code": 500, "details": {"retryAfterSeconds": retry_after_seconds}});
         Error::Api(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
@@ -278,16 +303,23 @@ mod tests {
     fn failures_are_tried_again_ever_later_in_the_servers_time() {
         let object = ObjectRef::<ConfigMap>::new("a");
         let mut failures = HashMap::new();
-        let mut fail = |seconds| when_again(&object, Err(failure(seconds)), &mut failures).unwrap();
+        let now = Cell::new(Instant::now());
+        let mut fail = |seconds| {
+            let wait = when_again(&object, Err(failure(seconds)), &mut failures, now.get()).unwrap();
+            now.set(now.get() + wait);
+            wait
+        };
         let waits: Vec<_> = (0..40).map(|_| fail(0)).collect();
         assert!((Duration::from_millis(100)..Duration::from_millis(300)).contains(&waits[0]), "{waits:?}");
         assert!(waits[..8].windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
         assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(120)), "{waits:?}");
         assert!(waits[39] >= Duration::from_secs(60), "{waits:?}");
         assert_eq!(fail(1000), Duration::from_secs(1000));
-        assert_eq!(when_again(&object, Ok(None), &mut failures), None);
+        assert_eq!(when_again(&object, Ok(None), &mut failures, now.get()), None);
         assert!(failures.is_empty());
-        let first = |name: &str| when_again(&ObjectRef::<ConfigMap>::new(name), Err(failure(0)), &mut HashMap::new());
+        let first = |name: &str| {
+            when_again(&ObjectRef::<ConfigMap>::new(name), Err(failure(0)), &mut HashMap::new(), now.get())
+        };
         let firsts: std::collections::HashSet<_> = (0..50).map(|index| first(&index.to_string())).collect();
         assert!(firsts.len() > 1, "no jitter");
         // Each is counted.
