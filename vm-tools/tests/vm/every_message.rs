@@ -15,7 +15,7 @@ use crate::check::repository;
 /// Pieces of what no test provokes, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[
     (
-        "--remove will give back what the manifests say, but not each byte of how it was written",
+        "--remove could not give back each byte; write it as `kubectl get --output yaml` does",
         "no such manifest is known",
     ),
     ("cannot be changed without changing something else; write the lines around it plainer", "no such text is known"),
