@@ -1,6 +1,6 @@
 //! A client with the verbs that tests need: apply, get, and wait for a condition.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use futures::{
@@ -38,6 +38,9 @@ const CLUSTER_SCOPED: &[&str] = &[
 pub struct Cluster {
     /// The client beneath.
     pub client: Client,
+    /// Counted by the control plane that it is of, as long as this or a copy of it is there.
+    #[expect(dead_code, reason = "it is counted, and not read")]
+    pub(crate) user: Arc<()>,
 }
 
 impl Cluster {
@@ -48,7 +51,7 @@ impl Cluster {
     pub async fn connect(kubeconfig: &Path) -> Result<Self> {
         let file = Kubeconfig::read_from(kubeconfig)?;
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-        Ok(Self { client: Client::try_from(config)? })
+        Ok(Self { client: Client::try_from(config)?, user: Arc::default() })
     }
 
     /// A namespace of its own for one test, with a name that starts with `purpose`.

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use anyhow::{Context, Result};
@@ -18,6 +19,7 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     arguments: Vec<String>,
     folder: TempDir,
+    users: Arc<()>,
 }
 
 impl ControlPlane {
@@ -38,7 +40,7 @@ impl ControlPlane {
         let folder = tempfile::Builder::new().prefix("tandem-").tempdir()?;
         let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let (process, kubeconfig) = run(folder.path(), &arguments)?;
-        Ok(Self { process, kubeconfig, arguments, folder })
+        Ok(Self { process, kubeconfig, arguments, folder, users: Arc::default() })
     }
 
     /// Starts it again after [`ControlPlane::process`] has ended: at the same address, with the same keys, tokens and data.
@@ -76,7 +78,14 @@ impl ControlPlane {
     /// # Errors
     /// Where the kubeconfig is not what it should be.
     pub async fn cluster(&self) -> Result<Cluster> {
-        Cluster::connect(&self.kubeconfig).await
+        let cluster = Cluster::connect(&self.kubeconfig).await?;
+        Ok(Cluster { user: self.users.clone(), ..cluster })
+    }
+
+    /// How many clients of [`ControlPlane::cluster`] are there, with their copies and the namespaces that were made by them.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        Arc::strong_count(&self.users) - 1
     }
 
     /// A kubectl of the server's version, set up for it.

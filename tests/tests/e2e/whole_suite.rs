@@ -1,16 +1,17 @@
-//! What can be said when all other tests have run, or nearly: tests are started in the order of their names, several at a time.
-//! What the last few of them make the issuer do after this one has read the audit logs is not judged here; nor is what is done
-//! on control planes of their own, which `rights` judges for two of them.
+//! What can be said when all other tests have run: tests are started in the order of their names, several at a time, and this one
+//! waits for those before it. What is done on control planes of their own is not judged here; `rights` does for two of them.
 
 use std::{
     collections::BTreeSet,
     fs::File,
     io::{BufRead, BufReader},
+    time::Duration,
 };
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use tandem_tests::issuer::NAMESPACE;
+use tokio::time::{interval, timeout};
 
 use crate::{
     environment::{AUDIT_LOG, Environment, shared, space_with_issuer, without_approver},
@@ -22,6 +23,21 @@ use crate::{
 /// Whether all tests run, and not those alone that somebody has chosen.
 fn all_run() -> bool {
     std::env::args().skip(1).all(|argument| argument.starts_with("--") && !argument.starts_with("--skip"))
+}
+
+/// Waits until no other test uses the control planes that tests share; none is begun after this one. Not for ever, lest a client that
+/// is kept somewhere stops all: then what was done so far is judged. How many clients of others are still there.
+async fn others_are_through(own: usize) -> Result<usize> {
+    let users = || anyhow::Ok(shared()?.control_plane.users() + without_approver()?.control_plane.users());
+    let mut look = interval(Duration::from_millis(200));
+    let through = async {
+        while users()? > own {
+            look.tick().await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(Duration::from_secs(600), through).await.unwrap_or(Ok(()))?;
+    Ok(users()?.saturating_sub(own))
 }
 
 /// What the issuer of an environment was allowed, by the audit log up to now. Nothing was denied to it, but Secrets in
@@ -51,6 +67,7 @@ async fn what_the_chart_grants_is_what_the_tests_needed_together() -> Result<()>
     let (space, _) = space_with_issuer("whole-suite").await?;
     ask_plainly(&space, "leaf").await?;
     issued(&space, "leaf").await?;
+    let others = others_are_through(1).await?;
     // One right is a follower's alone.
     let _second = follower(&shared()?.control_plane, "second", &[], None).await?;
     let watches = |call: &Value| about_lease(call) && call["verb"] == "watch";
@@ -65,6 +82,6 @@ async fn what_the_chart_grants_is_what_the_tests_needed_together() -> Result<()>
     let unused = granted.iter().filter(|right| !allowed.iter().any(|call| covers(right, call)));
     let unused: Vec<_> = unused.map(ToString::to_string).collect();
     ensure!(unused.is_empty() || !all_run(), "granted, and not used by any test: {unused:#?}");
-    println!("of {} rights these were not used: {unused:?}", granted.len());
+    println!("of {} rights these were not used: {unused:?}; {others} clients of others were left", granted.len());
     Ok(())
 }
