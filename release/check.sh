@@ -7,9 +7,11 @@ set -eu
 . "$(dirname "$0")/version.sh"
 image=$1 scratch=$2
 shift 2
+[ -f "$image" ] || { echo "$image: there is no such image" >&2; exit 1; }
 rm -rf "$scratch"
 work=$scratch/another-one/somewhere/else
 mkdir -p "$work"
+work=$(cd "$work" && pwd)
 tar --create --directory "$root" --exclude ./target --exclude ./.git . | tar --extract --directory "$work"
 umask 077
 export TZ=Pacific/Auckland CARGO_BUILD_JOBS=3 CARGO_INCREMENTAL=0

@@ -141,7 +141,8 @@ fn when_again<K: Resource<DynamicType: Clone + Eq + Hash>>(
             if failing.until <= now {
                 failing.until = now + failing.waits.next().unwrap_or(LONGEST);
             }
-            let wait = failing.until.duration_since(now).max(error.retry_after());
+            failing.until = failing.until.max(now + error.retry_after());
+            let wait = failing.until.duration_since(now);
             METRICS.retry(&K::plural(&object.dyntype), &error);
             match error {
                 // Somebody else has written to it, which is none's fault.
@@ -291,6 +292,12 @@ mod tests {
             assert_eq!(now + when_again(&object, Err(failure(0)), &mut failures, now).unwrap(), until);
         }
         assert!(when_again(&object, Err(failure(0)), &mut failures, until).unwrap() >= Duration::from_millis(200));
+        // Nor where the server has said when.
+        let until = now + when_again(&object, Err(failure(30)), &mut failures, now).unwrap();
+        for _ in 0..10 {
+            now += Duration::from_secs(1);
+            assert_eq!(now + when_again(&object, Err(failure(0)), &mut failures, now).unwrap(), until);
+        }
     }
 
     fn failure(retry_after_seconds: u32) -> Error {

@@ -8,6 +8,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 folder=tests/planted
 logs=${CARGO_TARGET_DIR:-target}/planted
+command -v git >/dev/null || { echo 'git is missing: install it' >&2; exit 1; }
 # A test that is skipped for want of a tool would not be red.
 export TANDEM_REQUIRE_TOOLS=1
 

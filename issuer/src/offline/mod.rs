@@ -21,6 +21,7 @@ mod sign;
 use std::{collections::HashMap, io::Write, process::ExitCode};
 
 use jiff::Timestamp;
+use tandem_cli::printable;
 
 use crate::{api::IssuerId, issuers::Observed};
 use objects::{Objects, Wanted};
@@ -60,7 +61,7 @@ impl End {
 pub(crate) fn note(lines: &[String]) {
     for line in lines {
         // Nothing is left to do where even this cannot be written.
-        let _ = writeln!(std::io::stderr(), "{}: {line}", env!("CARGO_PKG_NAME"));
+        let _ = writeln!(std::io::stderr(), "{}: {}", env!("CARGO_PKG_NAME"), printable(line));
     }
 }
 

@@ -128,6 +128,12 @@ pub(crate) fn write_files(outputs: &[Output], format: Format, folder: &Path, rep
     let file =
         |output: &Output| Ok(File { name: output.file_name(format), content: output.text(format)?, mode: 0o600 });
     let files = outputs.iter().map(file).collect::<Result<Vec<_>, String>>().map_err(End::bad)?;
+    // Of two that run at once, one sees what the other has written. Where there are no locks, as on some network file systems, it goes
+    // on without.
+    let _lock = std::fs::create_dir_all(folder).and_then(|()| std::fs::File::open(folder)).and_then(|folder| {
+        folder.lock()?;
+        Ok(folder)
+    });
     let paths = files.iter().map(|file| folder.join(&file.name));
     let lost = paths.zip(outputs).filter(|(path, output)| !replace && output.takes_a_key_away(path));
     let lost: Vec<_> = lost

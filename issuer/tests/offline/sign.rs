@@ -361,6 +361,20 @@ fn a_private_key_that_is_there_is_replaced_only_where_that_is_asked_for() {
     written(&all[2..], &replace);
 }
 
+/// Neither takes away the key that the other has just written.
+#[test]
+fn of_two_at_once_one_has_the_key() {
+    let folder = folder(&[]);
+    let all = [certificate(json!({}))];
+    for turn in 0..5 {
+        let to = folder.path().join(turn.to_string());
+        let run = || sign(&all, &["--output-dir", to.to_str().unwrap()]).status.code();
+        let mut codes = std::thread::scope(|scope| [scope.spawn(run), scope.spawn(run)].map(|run| run.join().unwrap()));
+        codes.sort_unstable();
+        assert_eq!(codes, [Some(0), Some(2)]);
+    }
+}
+
 /// Fact 3: offline as well.
 #[test]
 fn what_is_final_is_never_signed_again() {

@@ -253,10 +253,11 @@ fn named(machines: &[String], all: usize) -> String {
 }
 
 fn strip(bundle: &mut Bundle, machine: &Object) -> Result<secret::Kept, InjectError> {
+    let injected = machine::is_injected(bundle, machine);
     // In the reverse order.
     machine::unwrite_implicit(bundle, machine)?;
     machine::remove(bundle, machine, VOLUME)?;
-    let kept = secret::take(bundle, machine)?;
+    let kept = secret::take(bundle, machine, injected)?;
     machine::remove(bundle, machine, CLOUD_INIT)?;
     secret::discard(bundle, &kept)?;
     Ok(kept)

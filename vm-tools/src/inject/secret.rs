@@ -63,14 +63,7 @@ fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Pa
     let field = field(machine, &path);
     let name = bundle.editor(machine).get(&path).and_then(Value::as_str).unwrap_or_default().to_owned();
     let Some(secret) = find(bundle, machine, &name) else {
-        return Err(InjectError::new(
-            machine,
-            &field,
-            format!(
-                "the Secret {0} is not in the input; add it, as by `kubectl get secret {0} --output yaml`",
-                shown(&name)
-            ),
-        ));
+        return Err(missing(machine, &field, &name));
     };
     not_shared(bundle, machine, &name, &field)?;
     if bundle.get(&secret, &["immutable"]).and_then(Value::as_bool) == Some(true) {
@@ -98,6 +91,13 @@ fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Pa
     within_limit(values(bundle, &secret)).map_err(|why| InjectError::new(&secret, &field, why))
 }
 
+/// The machine's user data is in a Secret that is somewhere else.
+fn missing(machine: &Object, field: &str, name: &str) -> InjectError {
+    let name = shown(name);
+    let why = format!("the Secret {name} is not in the input; add it, as by `kubectl get secret {name} --output yaml`");
+    InjectError::new(machine, field, why)
+}
+
 /// Most bytes of a Secret's values together, as they are once decoded:
 /// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size>.
 const MAX_VALUES: usize = 1024 * 1024;
@@ -108,7 +108,7 @@ fn within_limit(bytes: usize) -> Result<(), String> {
     }
     Err(format!(
         "with it and what the guest needs the Secret's values have {bytes} bytes, of which Kubernetes takes at most {MAX_VALUES}; \
-         shorten it: what is long belongs into the guest's image, or where the guest fetches it from"
+         shorten it: what is long belongs in the guest's image, or where the guest fetches it from"
     ))
 }
 
@@ -145,13 +145,17 @@ fn not_shared(bundle: &Bundle, machine: &Object, name: &str, field: &str) -> Res
 }
 
 /// Takes the part out of the user data, and puts back what stood in the machine before it moved.
-pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, InjectError> {
+pub(super) fn take(bundle: &mut Bundle, machine: &Object, injected: bool) -> Result<Kept, InjectError> {
     let mut kept = Kept { notes: Vec::new(), made: None };
     let Some(source) = machine::cloud_init(bundle, machine)? else { return Ok(kept) };
     let reference = [source.as_slice(), &["secretRef".into()]].concat();
     let name_path = [reference.as_slice(), &["name".into()]].concat();
     let name = bundle.editor(machine).get(&name_path).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let Some(secret) = find(bundle, machine, &name) else { return Ok(kept) };
+    let Some(secret) = find(bundle, machine, &name) else {
+        // Half of an injection would stay where nobody sees it.
+        let field = field(machine, &name_path);
+        return if injected && !name.is_empty() { Err(missing(machine, &field, &name)) } else { Ok(kept) };
+    };
     // The user's own Secret may have nothing that could be read: then there is nothing of ours in it.
     let Ok((map, key, text)) = stored(bundle, &secret) else { return Ok(kept) };
     let rest = user_data::without(&text).map_err(|why| InjectError::new(&secret, &format!("{map}.{key}"), why))?;

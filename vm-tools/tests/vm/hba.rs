@@ -42,7 +42,7 @@ const GOOD: [&str; 26] = [
 ];
 
 /// Lines that neither takes.
-const BAD: [&str; 49] = [
+const BAD: [&str; 56] = [
     "local",
     "local all",
     "local all all",
@@ -88,6 +88,13 @@ const BAD: [&str; 49] = [
     "hostssl all all all ldap ldapprefix=a ldapbasedn=b",
     "hostssl all all all ldap ldapbasedn=b ldapsearchattribute=c ldapsearchfilter=d",
     "hostssl all all all ldap ldapurl=https://192.0.2.1/dc=example",
+    "hostssl all all all ldap ldapurl=ldap://192.0.2.1",
+    "hostssl all all all ldap ldapurl=ldaps://",
+    "hostssl all all all ldap \"ldapurl=ldaps://192.0.2.1/dc=x?uid?sub?(a=b)\"",
+    "hostssl all all all ldap \"ldapurl=ldap://192.0.2.1/dc=x?uid\" ldapsearchfilter=(a=b)",
+    "hostssl all all all ldap ldapurl=ldaps://192.0.2.1:abc/dc=x",
+    "hostssl all all all ldap \"ldapurl=ldaps://192.0.2.1/dc=x?uid?bogus\"",
+    "hostssl all all all ldap ldapurl=ldap://u:p@192.0.2.1/dc=x",
     "hostssl all all all radius radiusservers=192.0.2.1",
     "hostssl all all all radius radiusservers=192.0.2.1 radiussecrets=a radiusports=b",
     "hostssl all all all radius radiusservers=\"192.0.2.1,192.0.2.2,192.0.2.3\" radiussecrets=\"a,b\"",
@@ -375,6 +382,14 @@ fn a_password_in_a_line_is_in_no_message() {
         "hostssl all all 10.0.0.1 ldap ldapbasedn=b ldapbindpasswd=hunter2",
         "hostssl all all all ldap ldapbasedn=b ldapbindpasswd=hun hunter2",
         "hostssl all all all ldap ldapbasedn=b ldapbindpassword=hunter2",
+        "hostssl all all all ldap ldapbasedn=b ldapbindpaswd=hunter2",
+        "hostssl all all all ldap ldapbindpassword = hunter2",
+        "hostssl all all all ldap ldapbindpw:hunter2",
+        "hostssl all all all ldap ldapurl=ldap://u:hunter2@h/ ldapprefix=x",
+        "hostssl all all all ldap ldapbindpa\"\"sswd=hunter2 foo",
+        "hostssl all all all radius radiussec\"ret\"s=hunter2 foo",
+        "hostssl all all all ldap ldapbindpa\u{17f}\u{17f}wd=hunter2",
+        "hostssl all all all scram-sha-256 BEGIN PRIVATE\tKEY hunter2",
         "hostssl all all all ldap ldapbasedn=b ldapport=hunter2 ldapbindpasswd=",
         "hostssl all all all radius radiussecrets=hunter2",
         "hostssl all all all radius radiusservers=192.0.2.1 radiussecrets=\"hunter2",
@@ -386,6 +401,9 @@ fn a_password_in_a_line_is_in_no_message() {
             "{line}: {error}"
         );
     }
+    let long = format!("hostssl all {} all scram-sha-256", "u".repeat(11_000));
+    let error = parse(&with(&[long], "15")).unwrap_err().to_string();
+    assert!(error.contains("has 11030 bytes, which is more than PostgreSQL reads; write at most 4096"), "{error}");
 }
 
 #[test]

@@ -86,6 +86,20 @@ fn removing_says_what_is_left_to_delete() {
     assert_eq!(fs::read_to_string(folder.path().join("secret.yaml")).unwrap(), "");
 }
 
+/// With half of the injection taken out, the VM would wait for a disk that it has not, and nobody would say so.
+#[test]
+fn nothing_is_removed_without_the_secret_that_has_the_user_data() {
+    let injected = injected(&manifest("inline.yaml"), &options("orders"));
+    let (_, vm) = injected.split_once("---\n").unwrap();
+    let folder = folder(&[("vm.yaml", vm)]);
+    let refused = run(folder.path(), &["--remove", "--in-place", "vm.yaml"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    let why = "secretRef.name: the Secret orders-userdata is not in the input; add it, as by `kubectl get secret orders-userdata --output \
+               yaml`";
+    assert!(said(&refused).contains(why), "{}", said(&refused));
+    assert_eq!(fs::read_to_string(folder.path().join("vm.yaml")).unwrap(), vm);
+}
+
 #[test]
 fn what_else_is_to_be_done_is_said() {
     let vm = manifest("inline.yaml");

@@ -80,7 +80,7 @@ fn user_data_is_injected_into_up_to_what_kubernetes_takes_of_a_secret() {
         let found = short + (most + 1) * copies;
         let end = format!(
             "{field}: with it and what the guest needs the Secret's values have {found} bytes, of which Kubernetes takes at most \
-             1048576; shorten it: what is long belongs into the guest's image, or where the guest fetches it from"
+             1048576; shorten it: what is long belongs in the guest's image, or where the guest fetches it from"
         );
         assert!(found > LIMIT && found - LIMIT <= copies && error.ends_with(&end), "{error}");
         let object = if field.starts_with("spec") { "VirtualMachine db" } else { "Secret init" };

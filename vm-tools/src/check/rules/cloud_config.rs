@@ -110,35 +110,56 @@ fn unknown_key(stream: &Stream, found: &mut Findings) {
 }
 
 /// Keys at the top that are lists, and such as are mappings, by cloud-init's schema (`schema-cloud-config-v1.json`). `groups` may
-/// also be a mapping, or names with commas between them.
-const LISTS: [&str; 9] = [
+/// also be a mapping, or names with commas between them; `rsyslog`, still, a list.
+const LISTS: [&str; 11] = [
     "bootcmd",
     "runcmd",
     "write_files",
     "packages",
     "mounts",
+    "mount_default_fields",
     "fs_setup",
     "ssh_authorized_keys",
     "ssh_import_id",
+    "ssh_genkeytypes",
     "groups",
 ];
-const MAPPINGS: [&str; 18] = [
+const MAPPINGS: [&str; 37] = [
     "ansible",
+    "apk_repos",
     "apt",
+    "autoinstall",
+    "ca_certs",
+    "chef",
     "chpasswd",
     "device_aliases",
     "disk_setup",
+    "drivers",
+    "fan",
     "growpart",
+    "grub_dpkg",
     "keyboard",
+    "landscape",
+    "lxd",
+    "mcollective",
     "ntp",
     "phone_home",
     "power_state",
+    "puppet",
     "random_seed",
     "resolv_conf",
-    "rsyslog",
+    "rh_subscription",
+    "salt_minion",
     "snap",
+    "spacewalk",
+    "ssh",
     "ssh_keys",
+    "ssh_publish_hostkeys",
     "swap",
+    "ubuntu_advantage",
+    "updates",
+    "vendor_data",
+    "wireguard",
     "yum_repos",
     "zypper",
 ];

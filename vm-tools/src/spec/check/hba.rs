@@ -68,8 +68,14 @@ pub(crate) fn rule(text: &str, version: Option<u8>) -> Result<Rule, String> {
     if text.ends_with('\\') {
         return Err("ends with a backslash, and so would go on with the next line; leave it out".to_owned());
     }
-    // A password in it is for no message. One that is misspelt is one as well.
-    let secret = ["passwd", "password=", "secret"].iter().any(|word| text.to_lowercase().contains(word));
+    const LONGEST: usize = 4096;
+    if text.len() > LONGEST {
+        return Err(format!("has {} bytes, which is more than PostgreSQL reads; write at most {LONGEST}", text.len()));
+    }
+    // A password in it is for no message, however its option is written; so nothing of a line is shown that might have one.
+    let plain = text.replace('"', "").to_lowercase();
+    let words = ["pass", "pw", "secret", "key", "ldap", "radius"];
+    let secret = !text.is_ascii() || words.iter().any(|word| plain.contains(word));
     let told = |why: String| if secret { why } else { format!("in `{}` {why}", shown(text)) };
     let mut fields = fields(text).map_err(told)?.into_iter();
     let remote = match fields.next().as_deref() {
@@ -264,7 +270,7 @@ impl Line {
             "clientcert" => (["verify-ca", "verify-full"].contains(&value), "verify-ca or verify-full"),
             "clientname" => (["CN", "DN"].contains(&value), "CN or DN"),
             "ldapscheme" => (["ldap", "ldaps"].contains(&value), "ldap or ldaps"),
-            "ldapurl" => (value.starts_with("ldap://") || value.starts_with("ldaps://"), "ldaps://HOST/BASEDN"),
+            "ldapurl" => (LdapUrl::read(value).is_some(), "ldaps://HOST/BASEDN, and behind it ?ATTRIBUTE?SCOPE?FILTER"),
             "ldapport" => (port(value), "a port"),
             "radiusports" => (value.split(',').all(port), "a port, or as many as there are servers"),
             // Whatever is not 1 is 0 there.
@@ -275,6 +281,9 @@ impl Line {
         };
         if good {
             return Ok((name.to_owned(), value.to_owned()));
+        }
+        if self.secret {
+            return Err(format!("{name} does not take what is there; write {values}"));
         }
         Err(format!("{name} is {}; write {values}", self.shown(value)))
     }
@@ -291,6 +300,35 @@ fn host(text: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(number)
 }
 
+/// What PostgreSQL takes from an LDAP URL (RFC 4516): `SCHEME://HOST:PORT/BASEDN?ATTRIBUTE?SCOPE?FILTER`.
+#[derive(Default)]
+struct LdapUrl<'a> {
+    base: &'a str,
+    attribute: &'a str,
+    filter: &'a str,
+}
+
+impl<'a> LdapUrl<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix("ldap://").or_else(|| text.strip_prefix("ldaps://"))?;
+        let (server, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        // An IPv6 address stands in brackets.
+        let (name, port) = match server.rsplit_once(':') {
+            Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
+            _ => (server, None),
+        };
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        let mut parts = rest.split('?');
+        let (base, attribute) = (parts.next()?, parts.next().unwrap_or_default());
+        let (scope, filter) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let good = (name.is_empty() || host(name) || address.parse::<IpAddr>().is_ok())
+            && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+            && ["", "base", "one", "sub"].contains(&scope)
+            && parts.next().is_none();
+        good.then_some(Self { base, attribute, filter })
+    }
+}
+
 struct Options(Vec<(String, String)>);
 
 impl Options {
@@ -302,6 +340,7 @@ impl Options {
     /// Whether what the method needs is there, and nothing that contradicts.
     fn together(&self, method: &str) -> Result<(), String> {
         let has = |names: &[&str]| names.iter().any(|name| self.last(name).is_some());
+        let url = self.last("ldapurl").and_then(LdapUrl::read).unwrap_or_default();
         let needs = |name: &str| match self.last(name) {
             Some(value) if !value.is_empty() => Ok(value.split(',').count()),
             _ => Err(format!("{method} has no {name}; add {name}=")),
@@ -323,12 +362,15 @@ impl Options {
                     None => Ok(()),
                 }
             }
-            "ldap" if !has(&["ldapbasedn", "ldapurl"]) => {
+            "ldap" if !has(&["ldapbasedn"]) && url.base.is_empty() => {
                 Err("ldap has nothing to look for users in; add ldapurl=, ldapbasedn=, ldapprefix= or ldapsuffix="
                     .to_owned())
             }
-            "ldap" if has(&["ldapsearchattribute"]) && has(&["ldapsearchfilter"]) => {
-                Err("ldapsearchattribute and ldapsearchfilter are both there; leave one out".to_owned())
+            "ldap"
+                if (has(&["ldapsearchattribute"]) || !url.attribute.is_empty())
+                    && (has(&["ldapsearchfilter"]) || !url.filter.is_empty()) =>
+            {
+                Err("an attribute to search for and a filter are both there; leave one out".to_owned())
             }
             "radius" => {
                 let servers = needs("radiusservers")?;

@@ -97,12 +97,12 @@ fn what_is_done_within_tls_is_told() {
         }
     };
     let silent = tls(at, false, &version::TLS13, waits);
-    told(silent.port, at, "--timeout 1s").expect(
+    told(silent.port, at, "--timeout 3s").expect(
         "anonymous",
         "told",
         "accepted without a client certificate: it waits for the client to speak",
     );
-    let done = told(tls(at, false, &version::TLS12, waits).port, at, "--timeout 1s");
+    let done = told(tls(at, false, &version::TLS12, waits).port, at, "--timeout 3s");
     done.expect("anonymous", "told", "accepted without a client certificate: the handshake is done");
 
     let done = told(tls(at, false, &version::TLS13, says(b"220 welcome\r\n")).port, at, "--protocol redis");
