@@ -162,7 +162,7 @@ pub(crate) fn has_key(text: &str) -> bool {
 pub fn printable(text: &str) -> String {
     let moves = |c: char| {
         c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{feff}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if moves(c) { '\u{fffd}' } else { c }).collect()
 }

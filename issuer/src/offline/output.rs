@@ -77,9 +77,10 @@ const MAX_SECRET: usize = 4 * 1024 * 1024;
 
 /// The public half of a Secret's key (DER), however it is encoded.
 fn public_key(secret: Value) -> Option<Vec<u8>> {
-    let secret: Secret = serde_yaml::from_value(secret).ok()?;
-    let pem = secret.data?.remove("tls.key")?;
-    LocalKey::from_pem(&pem.0).ok()?.public_key_info().ok()
+    let Secret { data, string_data, .. } = serde_yaml::from_value(secret).ok()?;
+    let text = string_data.and_then(|mut data| data.remove("tls.key")).map(String::into_bytes);
+    let pem = text.or_else(|| Some(data?.remove("tls.key")?.0))?;
+    LocalKey::from_pem(&pem).ok()?.public_key_info().ok()
 }
 
 /// As server-side apply does: a condition replaces the one of its type, other fields replace those of their name.
@@ -134,8 +135,10 @@ pub(crate) fn write_files(outputs: &[Output], format: Format, folder: &Path, rep
         folder.lock()?;
         Ok(folder)
     });
-    let paths = files.iter().map(|file| folder.join(&file.name));
-    let lost = paths.zip(outputs).filter(|(path, output)| !replace && output.takes_a_key_away(path));
+    // Whoever applies the folder applies what was written in another format as well.
+    let both =
+        |output| [Format::Yaml, Format::Json].map(|format| (folder.join(Output::file_name(output, format)), output));
+    let lost = outputs.iter().flat_map(both).filter(|(path, output)| !replace && output.takes_a_key_away(path));
     let lost: Vec<_> = lost
         .map(|(path, _)| {
             format!(

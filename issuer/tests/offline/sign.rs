@@ -335,6 +335,13 @@ fn a_private_key_that_is_there_is_replaced_only_where_that_is_asked_for() {
     let expected = line("secret-shop_a.yaml") + &line("secret-shop_b.yaml");
     assert_eq!((refused.status.code(), stdout(&refused), stderr(&refused)), (Some(2), String::new(), expected));
     assert_eq!(state(folder.path()), before);
+    // Nor is it written beside it in another format.
+    let beside = sign(&all, &[&to[..], &["-o", "json"]].concat());
+    assert_eq!(
+        (beside.status.code(), stderr(&beside)),
+        (Some(2), line("secret-shop_a.yaml") + &line("secret-shop_b.yaml"))
+    );
+    assert_eq!(state(folder.path()), before);
     // A request's key is elsewhere.
     written(&all[..1], &to);
     assert_ne!(state(folder.path()), before);

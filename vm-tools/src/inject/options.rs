@@ -148,7 +148,9 @@ fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Stri
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(Vec::new()),
         Value::String(one) => Ok(vec![one]),
-        several @ Value::Sequence(_) => serde_yaml::from_value(several).map_err(D::Error::custom),
+        Value::Sequence(several) if !several.is_empty() => {
+            serde_yaml::from_value(several.into()).map_err(D::Error::custom)
+        }
         _ => Err(D::Error::custom("expected a name or a list of names")),
     }
 }

@@ -78,6 +78,7 @@ fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
         ("{secret: tls, database: mongodb}", vm.clone()),
         ("{secret: tls, vm: other}", vm.clone()),
         ("{secret: tls, vm: 5}", vm.clone()),
+        ("{secret: tls, vm: []}", vm.clone()),
         ("{secret: tls, vm: [orders, other, another]}", vm.clone()),
         ("{secret: TLS, folder: relative}", vm.clone()),
         ("{secret: tls}", "kind: ConfigMap\nmetadata: {name: x}\n".to_owned()),
