@@ -199,8 +199,9 @@ fn approvers_rest(request: &impl SigningRequest, now: Timestamp) -> Option<Durat
     APPROVERS_TIME.checked_sub(waited).filter(|rest| !rest.is_zero())
 }
 
-/// Tells of an outcome that has not been told; `by` is the CA's subject key identifier. A write is conditional on the version that was observed: of two that would
-/// sign the same request only one succeeds, and a request that has changed meanwhile is looked at again.
+/// Tells of an outcome that has not been told; `by` is the CA's subject key identifier. A write is conditional on the version
+/// that was observed: of two that would sign the same request only one succeeds, and a request that has changed meanwhile is
+/// looked at again.
 async fn publish<R: SigningRequest>(
     request: &R,
     outcome: &Outcome,

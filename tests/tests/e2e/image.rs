@@ -246,7 +246,8 @@ fn the_image_holds_one_static_program_and_says_what_it_is() -> Result<()> {
 }
 
 /// The same commit gives the same image wherever and whenever it is built: `make image-check` shows that by building all of it
-/// again. What would break it is looked for here, for every architecture: a path of this machine in a program, a time or an order in the archive.
+/// again. What would break it is looked for here, for every architecture: a path of this machine in a program, a time or an
+/// order in the archive.
 #[test]
 fn the_image_and_the_programs_know_nothing_of_where_and_when_they_were_built() -> Result<()> {
     if !possible()? {

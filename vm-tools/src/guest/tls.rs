@@ -31,7 +31,8 @@ pub struct GuestTls {
     pub source: Source,
     /// The files that are made of it.
     pub files: Vec<InstalledFile>,
-    /// Services that start after the files are there, and that [`Reload::Restart`] and [`Reload::PostgreSql`] concern. A template (`postgresql@.service`) stands for its instances. There may be none.
+    /// Services that start after the files are there, and that [`Reload::Restart`] and [`Reload::PostgreSql`] concern. A
+    /// template (`postgresql@.service`) stands for its instances. There may be none.
     pub before: Vec<String>,
     /// How a running service takes a renewed Secret, where the source can bring one.
     pub reload: Reload,

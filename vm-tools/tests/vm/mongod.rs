@@ -1,6 +1,7 @@
-//! A stand-in for mongod, alone or as the members of a replica set: TLS, and as much of MongoDB's wire protocol as mongosh needs
-//! to ask for their state, to initiate the set, and to have certificates rotated. It knows no user. No package registry offers mongod; what is asked of it here is asked by the real
-//! mongosh. <https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>
+//! A stand-in for mongod, alone or as the members of a replica set: TLS, and as much of MongoDB's wire protocol as mongosh
+//! needs to ask for their state, to initiate the set, and to have certificates rotated. It knows no user. No package registry
+//! offers mongod; what is asked of it here is asked by the real mongosh.
+//! <https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
