@@ -47,7 +47,7 @@ fn labels(metrics: &str) -> BTreeSet<(String, String)> {
 
 /// Whether series are no more than the issuers are: a namespace is in no other label than that of its issuers.
 async fn assert_bounded(admin: &Admin, served: &[&str]) -> Result<()> {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "approval",
         "code",
         "issuer_kind",
@@ -58,6 +58,7 @@ async fn assert_bounded(admin: &Admin, served: &[&str]) -> Result<()> {
         "outcome",
         "reason",
         "resource",
+        "subject_key_id",
         "verb",
         "version",
     ];
@@ -68,11 +69,12 @@ async fn assert_bounded(admin: &Admin, served: &[&str]) -> Result<()> {
     ensure!(unknown.is_none(), "{unknown:?}");
     let of = |name: &str| -> Vec<_> { labels.iter().filter(|l| l.0 == name).map(|l| l.1.as_str()).collect() };
     ensure!(of("issuer_namespace") == served, "{:?}", of("issuer_namespace"));
+    ensure!(of("subject_key_id").len() <= served.len(), "{:?}", of("subject_key_id"));
     ensure!(of("resource").iter().all(|resource| RESOURCES.contains(resource)), "{:?}", of("resource"));
     for namespace in ["shop", "billing", "closed"] {
         let mentions = metrics.matches(&format!("\"{namespace}\"")).count();
         let of_issuers = metrics.matches(&format!("issuer_namespace=\"{namespace}\"")).count();
-        ensure!(mentions == of_issuers && (of_issuers == 4) == served.contains(&namespace), "{namespace}: {metrics}");
+        ensure!(mentions == of_issuers && (of_issuers == 6) == served.contains(&namespace), "{namespace}: {metrics}");
     }
     Ok(())
 }
