@@ -69,7 +69,7 @@ async fn a_follower_only_watches_and_takes_over_at_once_when_the_leader_is_told_
     };
     until(|| Ok(asked(&environment.control_plane, "second")?.iter().any(knows_ca))).await?;
 
-    let names = names(300);
+    let names = names(800);
     let mut progress = Progress::follow(&cluster)?;
     let by_it = reference();
     let load = ask_for_many(&space, &names, &by_it);
