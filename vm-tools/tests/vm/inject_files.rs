@@ -13,7 +13,7 @@ use crate::inject::{injected, manifest, objects, options, user_data};
 use crate::support::{example, output, said};
 
 /// A folder with files of these names and contents.
-fn folder(files: &[(&str, &str)]) -> TempDir {
+pub(crate) fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = TempDir::new().unwrap();
     for (name, text) in files {
         fs::write(folder.path().join(name), text).unwrap();
@@ -21,7 +21,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-fn run(folder: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, args: &[&str]) -> Output {
     output(tandem_vm().arg("inject").args(args).current_dir(folder))
 }
 

@@ -2,16 +2,13 @@
 //! told in one run.
 
 use std::fs;
-use std::path::Path;
-use std::process::Output;
 
 use proptest::prelude::*;
 use tandem_vm::inject::{self, Input, Options};
-use tempfile::TempDir;
 
-use crate::command::tandem_vm;
 use crate::inject::{MANIFESTS, every_delivery, manifest};
-use crate::support::{example, output, said};
+use crate::inject_files::{folder, run};
+use crate::support::{example, said};
 
 /// The manifests with these VMs, each in its file.
 fn files(vms: &[String]) -> Vec<Input> {
@@ -54,18 +51,6 @@ proptest! {
         prop_assert!(removed(&once, some) == each, "{:?}", some);
         prop_assert!(removed(&once, &vms) == files, "{:?}", vms);
     }
-}
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = TempDir::new().unwrap();
-    for (name, text) in files {
-        fs::write(folder.path().join(name), text).unwrap();
-    }
-    folder
-}
-
-fn run(folder: &Path, args: &[&str]) -> Output {
-    output(tandem_vm().arg("inject").args(args).current_dir(folder))
 }
 
 #[test]

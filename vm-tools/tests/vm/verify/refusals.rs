@@ -1,52 +1,31 @@
 //! What a server does once the handshake is done, and whether that refuses anybody.
 
-use std::{io::Write, net::TcpStream, sync::Arc};
+use std::io::Write;
 
-use rustls::ServerConnection;
+use rustls::version::TLS13;
 
 use super::{
-    servers::{Spoken, ca, client, drain, leaf, secret, server_config},
+    servers::{Spoken, ca, client, drain, leaf, secret, tls},
     verify,
 };
 
 const NOW: [&str; 2] = ["--now", "2026-06-01T00:00:00Z"];
 
-/// TLS 1.3 without session tickets, with which a server would have said that it goes on.
-fn server(
-    secret: &std::path::Path,
-    required: bool,
-    then: impl Fn(ServerConnection, TcpStream) + Send + Sync + 'static,
-) -> Spoken {
-    let mut config = server_config(secret, required, &[&rustls::version::TLS13]);
-    config.send_tls13_tickets = 0;
-    let config = Arc::new(config);
-    Spoken::start(move |mut stream| {
-        let mut tls = ServerConnection::new(config.clone()).unwrap();
-        while tls.is_handshaking() {
-            // Of a peer that is refused an alert has been sent.
-            if tls.complete_io(&mut stream).is_err() {
-                return;
-            }
-        }
-        then(tls, stream);
-    })
-}
-
 #[test]
 fn only_an_alert_refuses_whoever_has_no_certificate() {
     let ca = ca("internal-ca");
     let (secret, app) = (secret(&ca, &leaf()), client(&ca, "app"));
-    let closes = server(secret.path(), false, |_, _| {});
-    let bids_farewell = server(secret.path(), false, |mut tls, mut stream| {
+    let closes = tls(secret.path(), false, &TLS13, |_, _| {});
+    let bids_farewell = tls(secret.path(), false, &TLS13, |mut tls, mut stream| {
         tls.send_close_notify();
         let _ = tls.complete_io(&mut stream);
     });
-    let greets = server(secret.path(), false, |mut tls, mut stream| {
+    let greets = tls(secret.path(), false, &TLS13, |mut tls, mut stream| {
         let _ = tls.writer().write_all(b"220 mail.example\r\n");
         let _ = tls.complete_io(&mut stream);
         drain(&mut stream);
     });
-    let refuses = server(secret.path(), true, |_, mut stream| drain(&mut stream));
+    let refuses = tls(secret.path(), true, &TLS13, |_, mut stream| drain(&mut stream));
     let run = |server: &Spoken, more: &[&str]| {
         let app = ["--client", app.path().to_str().unwrap(), "--timeout", "5s"];
         verify(server.port, secret.path(), &[&NOW[..], &app, more].concat())
@@ -81,7 +60,7 @@ fn what_answers_otherwise_than_the_database_does_is_not_it() {
         ("redis", "HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak Redis' protocol"),
         ("mongodb", "-ERR unknown command\r\n", "it does not speak MongoDB's protocol"),
     ] {
-        let another = server(secret.path(), false, move |mut tls, mut stream| {
+        let another = tls(secret.path(), false, &TLS13, move |mut tls, mut stream| {
             let _ = tls.writer().write_all(words.as_bytes());
             let _ = tls.complete_io(&mut stream);
             drain(&mut stream);

@@ -21,7 +21,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, server::WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion, server::WebPkiClientVerifier};
 use tempfile::TempDir;
 
 use crate::support::{LIMIT, end, output, said};
@@ -330,4 +330,27 @@ pub(crate) fn pass_on(client: TcpStream, server: TcpStream, limit: u64) {
     let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     std::thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
     let _ = std::io::copy(&mut server.take(limit), &mut { client });
+}
+
+/// A server that answers TLS of this version, and then does as it is told. With session tickets it would have said that it goes on:
+/// it sends none.
+pub(crate) fn tls(
+    secret: &Path,
+    required: bool,
+    version: &'static SupportedProtocolVersion,
+    then: impl Fn(ServerConnection, TcpStream) + Send + Sync + 'static,
+) -> Spoken {
+    let mut config = server_config(secret, required, &[version]);
+    config.send_tls13_tickets = 0;
+    let config = Arc::new(config);
+    Spoken::start(move |mut stream| {
+        let mut tls = ServerConnection::new(config.clone()).unwrap();
+        while tls.is_handshaking() {
+            // Of a peer that is refused an alert has been sent.
+            if tls.complete_io(&mut stream).is_err() {
+                return;
+            }
+        }
+        then(tls, stream);
+    })
 }

@@ -4,14 +4,13 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    sync::Arc,
 };
 
-use rustls::{ServerConnection, SupportedProtocolVersion, version};
+use rustls::{ServerConnection, version};
 
 use super::{
     Done,
-    servers::{Spoken, ca, drain, flood, leaf, secret, server_config},
+    servers::{Spoken, ca, drain, flood, leaf, secret, tls},
     verify,
 };
 
@@ -61,27 +60,6 @@ fn what_is_said_before_tls_and_without_it_is_told() {
     });
     let done = told(endless.port, secret.path(), "--protocol postgresql --timeout 60s");
     done.expect("plaintext", "failed", "not known to be refused: it sent more than 524288 bytes");
-}
-
-/// A server that answers TLS of this version, without session tickets, and then does as it is told.
-fn tls(
-    secret: &Path,
-    required: bool,
-    version: &'static SupportedProtocolVersion,
-    then: impl Fn(ServerConnection, TcpStream) + Send + Sync + 'static,
-) -> Spoken {
-    let mut config = server_config(secret, required, &[version]);
-    config.send_tls13_tickets = 0;
-    let config = Arc::new(config);
-    Spoken::start(move |mut stream| {
-        let mut tls = ServerConnection::new(config.clone()).unwrap();
-        while tls.is_handshaking() {
-            if tls.complete_io(&mut stream).is_err() {
-                return;
-            }
-        }
-        then(tls, stream);
-    })
 }
 
 #[test]
