@@ -76,8 +76,8 @@ pub fn write(dir: &Path, files: &[Wanted]) -> Result<(), Error> {
             continue;
         }
         // Made with mode 0600, and never wider than wanted at any time.
-        let mut temporary = NamedTempFile::new_in(dir).map_err(failed(dir))?;
-        temporary.write_all(file.content.as_bytes()).map_err(failed(&path))?;
+        let mut temporary = temporary_in(dir).map_err(failed(dir))?;
+        temporary.as_file_mut().write_all(file.content.as_bytes()).map_err(failed(&path))?;
         temporary.as_file().set_permissions(Permissions::from_mode(file.mode)).map_err(failed(&path))?;
         temporary.as_file().sync_all().map_err(failed(&path))?;
         staged.push((temporary, path));
@@ -94,13 +94,11 @@ pub fn write(dir: &Path, files: &[Wanted]) -> Result<(), Error> {
 /// What the system said; [`io::ErrorKind::AlreadyExists`] where something has that name and is not to be replaced.
 pub fn write_one(path: &Path, content: &[u8], mode: u32, replace: bool) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // So that what is wrong with the folder is not told of a temporary file.
-    fs::metadata(folder)?;
     if replace && special(path) {
         return Err(io::Error::other("is neither a file nor a link to one, and is left alone"));
     }
-    let mut temporary = NamedTempFile::new_in(folder)?;
-    temporary.write_all(content)?;
+    let mut temporary = temporary_in(folder)?;
+    temporary.as_file_mut().write_all(content)?;
     temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
     temporary.as_file().sync_all()?;
     let done = if replace { temporary.persist(path) } else { temporary.persist_noclobber(path) };
@@ -146,6 +144,15 @@ pub fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
     Ok(())
 }
 
+/// A new file with mode 0600 and a name that nobody needs to know: an error does not tell it, as tempfile's own would.
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    NamedTempFile::new_in(folder).map_err(|error| {
+        let inner =
+            error.get_ref().and_then(|named| named.source()).and_then(|inner| inner.downcast_ref::<io::Error>());
+        inner.and_then(io::Error::raw_os_error).map_or(error.kind().into(), io::Error::from_raw_os_error)
+    })
+}
+
 /// Whether something is there that is no plain file, nor a link: a folder, a pipe, a device.
 fn special(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() && !found.is_symlink())
@@ -155,8 +162,8 @@ fn special(path: &Path) -> bool {
 fn stage(path: &Path, content: &[u8]) -> io::Result<(NamedTempFile, PathBuf)> {
     let path = fs::canonicalize(path)?;
     let found = fs::metadata(&path)?;
-    let mut temporary = NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
-    temporary.write_all(content)?;
+    let mut temporary = temporary_in(path.parent().unwrap_or(Path::new("/")))?;
+    temporary.as_file_mut().write_all(content)?;
     let file = temporary.as_file();
     // The owner first: a change of it takes rights away.
     fchown(file, Some(found.uid()), Some(found.gid()))?;

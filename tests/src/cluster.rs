@@ -1,6 +1,13 @@
 //! A client with the verbs that tests need: apply, get, and wait for a condition.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
 use futures::{
@@ -198,6 +205,11 @@ pub fn is_ready(object: &DynamicObject, status: &str, reason: &str) -> bool {
     condition(object, "Ready").is_some_and(|(s, r, _)| current && s == status && (reason.is_empty() || r == reason))
 }
 
+/// Whether cert-manager is at work on a Certificate.
+fn is_issuing(object: &DynamicObject) -> bool {
+    condition(object, "Issuing").is_some_and(|(status, ..)| status == "True")
+}
+
 /// A namespace of a test's own.
 #[derive(Clone)]
 pub struct Space {
@@ -229,12 +241,13 @@ impl Space {
         self.cluster.wait(kind, &self.name, name, condition).await
     }
 
-    /// Waits until an object is ready.
+    /// Waits until an object is ready, and a Certificate until nothing is left to do: cert-manager says that one is ready by
+    /// another controller than by which it ends the issuance and counts the revision, sometimes before.
     ///
     /// # Errors
     /// As [`Cluster::wait`].
     pub async fn wait_ready(&self, kind: (&str, &str), name: &str) -> Result<DynamicObject> {
-        self.wait(kind, name, |object| is_ready(object, "True", "")).await
+        self.wait(kind, name, |object| is_ready(object, "True", "") && !is_issuing(object)).await
     }
 
     /// Writes a part of an object's status by server-side apply, in nobody's name.
@@ -270,8 +283,29 @@ impl Space {
         let ready = self.wait_ready(CERTIFICATE, certificate).await?;
         let before = revision(&ready).context("no revision")?;
         self.ask_anew(&ready, "2026-01-01T00:00:00Z").await?;
-        let renewed = |object: &DynamicObject| revision(object) > Some(before) && is_ready(object, "True", "");
+        let renewed = |object: &DynamicObject| {
+            revision(object) > Some(before) && is_ready(object, "True", "") && !is_issuing(object)
+        };
         self.wait(CERTIFICATE, certificate, renewed).await.map(|_| ())
+    }
+
+    /// Waits until cert-manager knows every Secret of this namespace, by a Certificate that is issued after them by the issuer
+    /// `internal-ca`. Until then it may issue once more what it has issued just now, or what it is to take over.
+    ///
+    /// # Errors
+    /// As [`Cluster::wait`].
+    pub async fn secrets_are_known(&self) -> Result<()> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("marker-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let marker = json!({
+            "apiVersion": CERTIFICATE.0, "kind": CERTIFICATE.1, "metadata": {"name": name},
+            "spec": {
+                "secretName": name, "dnsNames": [format!("{name}.test")], "privateKey": {"algorithm": "ECDSA"},
+                "issuerRef": {"group": "pki.tandem.internal", "kind": ISSUER.1, "name": "internal-ca"},
+            },
+        });
+        self.apply(&marker.to_string()).await?;
+        self.wait_ready(CERTIFICATE, &name).await.map(|_| ())
     }
 
     /// All objects of a kind in this namespace.
@@ -339,10 +373,22 @@ impl Space {
     /// # Errors
     /// Where there is none.
     pub async fn secret(&self, name: &str, key: &str) -> Result<String> {
-        let secret = self.secrets().get(name).await?;
-        let value = secret.data.and_then(|mut data| data.remove(key));
-        let value = value.with_context(|| format!("the Secret {}/{name} has no {key}", self.name))?;
-        Ok(String::from_utf8(value.0)?)
+        let [value] = self.secret_of(name, [key]).await?;
+        Ok(value)
+    }
+
+    /// The values of several keys of a Secret, all as they were at one time.
+    ///
+    /// # Errors
+    /// Where one of them is not there, or no text.
+    pub async fn secret_of<const N: usize>(&self, name: &str, keys: [&str; N]) -> Result<[String; N]> {
+        let mut data = self.secrets().get(name).await?.data.unwrap_or_default();
+        let mut values = [const { String::new() }; N];
+        for (value, key) in values.iter_mut().zip(keys) {
+            let found = data.remove(key).with_context(|| format!("the Secret {}/{name} has no {key}", self.name))?;
+            *value = String::from_utf8(found.0)?;
+        }
+        Ok(values)
     }
 
     /// Writes a TLS Secret: certificates, key and, if given, roots, each in PEM.

@@ -153,6 +153,7 @@ async fn start(control_plane: &ControlPlane, client: &Client, pod: &Pod) -> Resu
     let mut config = Config::new(format!("{scheme}://127.0.0.1:{port}").parse()?);
     // A kubelet checks no certificate.
     (config.root_cert, config.accept_invalid_certs) = (Some(Vec::new()), true);
+    config.default_retry = false;
     let issuer = Client::try_from(config)?;
     let status = Status { pods: Api::namespaced(client.clone(), &namespace), name, container: container.name.clone() };
     let watched = Arc::downgrade(&process);

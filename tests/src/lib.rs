@@ -8,6 +8,7 @@
 //!
 //! Whatever is started is stopped and waited for when its value is dropped, and stops by itself when this process dies.
 
+pub mod access;
 pub mod admin;
 pub mod cable;
 pub mod canary;

@@ -125,6 +125,8 @@ async fn certificates_outlive_upgrade_rollback_and_uninstallation() -> Result<()
     let mut pods = IssuerProcess::of(&life.control_plane).start().await?;
     let issuer = life.cluster.wait(CLUSTER_ISSUER, "", "internal-ca", |o| is_ready(o, "True", "")).await?;
     let before = life.certificate("before").await?;
+    // cert-manager may have issued the CA's Certificate once more before it knew its Secret.
+    life.home.wait_ready(CERTIFICATE, "internal-ca").await?;
     let (ca, request) = (
         life.version(&life.home, SECRET, "internal-ca").await?,
         life.identity(&life.home, CERTIFICATE, "internal-ca").await?,

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::Value;
 use tandem_tests::{
-    ControlPlane, IssuerProcess, Space,
+    ControlPlane, IssuerProcess, Space, access,
     canary::Canary,
     certificates::{Ca, root_ca},
     cluster::ISSUER,
@@ -56,7 +56,7 @@ impl Environment {
     /// How often the issuer has written to an object of a kind (in the plural), by the server's account: also where the
     /// object was the same afterwards, not where it had changed meanwhile. A write is in it once the issuer has had its answer.
     pub(crate) fn writes(&self, space: &Space, kind: &str, name: &str) -> Result<usize> {
-        let audit = std::fs::read_to_string(self.control_plane.folder().join(AUDIT_LOG))?;
+        let audit = audit_log(&self.control_plane)?;
         let mut writes = 0;
         for line in audit.lines().filter(|line| line.contains(ISSUER_ACCOUNT) && line.contains(&space.name)) {
             let event: Value = serde_json::from_str(line)?;
@@ -163,8 +163,16 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: tandem-issuer-c
 subjects: [{kind: ServiceAccount, name: tandem-issuer, namespace: tandem}]
 ",
         )
-        .await
-        .map(|_| ())
+        .await?;
+    let secrets = serde_json::json!({"namespace": space.name, "resource": "secrets", "verb": "list"});
+    access::wait(&space.cluster.client, ISSUER_ACCOUNT, &secrets, true).await
+}
+
+/// What is in the audit log by now; a line that is still being written is left out.
+pub(crate) fn audit_log(control_plane: &ControlPlane) -> Result<String> {
+    let mut audit = std::fs::read_to_string(control_plane.folder().join(AUDIT_LOG))?;
+    audit.truncate(audit.rfind('\n').map_or(0, |end| end + 1));
+    Ok(audit)
 }
 
 /// No piece of these keys is anywhere but in its Secret: not in the issuer's log, nor in any event, issuer or request of the

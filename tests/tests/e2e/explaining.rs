@@ -9,6 +9,7 @@ use kube::config::Kubeconfig;
 use rcgen::{PKCS_ECDSA_P256_SHA256, date_time_ymd};
 use serde_json::{Value, json};
 use tandem_tests::{
+    access,
     certificates::{ca_params, csr, root_ca_of},
     tools,
 };
@@ -138,6 +139,10 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: jane}]
 ",
         )
         .await?;
+    let reads = json!({
+        "namespace": space.name, "group": "cert-manager.io", "resource": "certificaterequests", "verb": "get",
+    });
+    access::wait(&space.cluster.client, "jane", &reads, true).await?;
     let message = unexplained(&target, Some("jane"))?;
     let secret = format!("tandem-issuer: the CA Secret {}/internal-ca cannot be read: ", space.name);
     assert!(message.starts_with(&secret) && message.contains("explain from files"), "{message}");

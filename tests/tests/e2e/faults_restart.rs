@@ -70,8 +70,13 @@ async fn away(environment: &mut Environment, space: &Space, ca: &Ca, server: Ser
         }
         anyhow::Ok(())
     };
-    let during = format!("{prefix}-during");
-    tokio::try_join!(ask_on(space, &during), back)?;
+    // A task of its own: while the server is started, this one stands still.
+    let asking = tokio::spawn({
+        let (space, during) = (space.clone(), format!("{prefix}-during"));
+        async move { ask_on(&space, &during).await }
+    });
+    back.await?;
+    asking.await??;
     ask_on(space, &format!("{prefix}-after")).await?;
     progress.until(space, Step::Issued, before + 3 * LOAD).await?;
     assert_one_certificate_each(environment, &progress.stored, &space.list(CERTIFICATE_REQUEST).await?)

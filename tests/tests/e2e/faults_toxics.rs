@@ -16,7 +16,7 @@ use tandem_tests::{
 
 use crate::{
     chaos_load::assert_one_certificate_each,
-    environment::{AUDIT_LOG, Environment, ISSUER_ACCOUNT, without_issuer},
+    environment::{Environment, ISSUER_ACCOUNT, audit_log, without_issuer},
     faults_round::{Column, Round},
     leadership::replicas::until,
     load::{Progress, Step, accepted, ask_for_many},
@@ -87,7 +87,7 @@ impl Bench {
 
     /// How many calls of the issuer have reached the server.
     fn calls(&self) -> Result<usize> {
-        let audit = std::fs::read_to_string(self.environment.control_plane.folder().join(AUDIT_LOG))?;
+        let audit = audit_log(&self.environment.control_plane)?;
         Ok(audit.lines().filter(|line| line.contains(ISSUER_ACCOUNT)).count())
     }
 
@@ -126,6 +126,8 @@ impl Bench {
             ask_for_many(space, &names.collect::<Vec<_>>(), &reference()).await?;
             self.progress.until(space, Step::Approved, LOAD).await?;
             let issued = Progress::finished(space).await?;
+            // Late answers, so that enough of them are on their way then.
+            self.proxy.poison("latency", Down, &json!({"latency": 500})).await?;
             put(space, &root_ca("back again", &PKCS_ECDSA_P256_SHA256)?).await?;
             self.progress.until(space, Step::Issued, issued + 1).await?;
         }

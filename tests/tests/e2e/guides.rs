@@ -93,6 +93,14 @@ struct Shop {
 }
 
 impl Shop {
+    /// From now on only what comes after the present issuance is a later one: cert-manager may have issued once more what it had
+    /// issued just before.
+    async fn count_from_now(&mut self) -> Result<()> {
+        let certificate = self.space.wait_ready(CERTIFICATE, "shop").await?;
+        self.revision = certificate.data["status"]["revision"].as_i64().context("no revision")?;
+        Ok(())
+    }
+
     /// Waits for an issuance after the last one, and keeps what it gave in files that begin with its number.
     async fn keep(&mut self) -> Result<usize> {
         let of = |certificate: &DynamicObject| certificate.data.pointer("/status/revision").and_then(Value::as_i64);
@@ -188,10 +196,12 @@ async fn every_command_of_the_tutorial_and_of_operating_works() -> Result<()> {
                 helm uninstall tandem-issuer --namespace tandem
                 helm install tandem-issuer charts/tandem-issuer --namespace tandem --set firstIssuer.enabled=true --wait
                 kubectl wait --for condition=Ready tandemclusterissuer/internal-ca --timeout 2m";
+    shop.count_from_now().await?;
     follow(&control_plane, format!("{functions}\n{loss}\nrenew\n")).await?;
     let foreign = shop.keep().await?;
     ensure!(!shop.trusts(4, foreign)?, "nothing was lost");
     let restore = guide("operate.md", "Restore", "Upgrade")?;
+    shop.count_from_now().await?;
     follow(&control_plane, format!("{kept}{restore}\n{functions}\nrenew\n")).await?;
     let restored = shop.keep().await?;
     ensure!(shop.trusts(4, restored)? && shop.trusts(restored, 4)?, "the CA that was lost does not sign");
@@ -222,6 +232,7 @@ async fn replace_the_ca(control_plane: &Arc<ControlPlane>, shop: &mut Shop) -> R
     let mut steps = guide.split("\nrenew\n").peekable();
     while let Some(step) = steps.next() {
         let renew = if steps.peek().is_some() { "renew" } else { "" };
+        shop.count_from_now().await?;
         follow(control_plane, format!("{functions}\n{step}\n{renew}\n")).await?;
         if !renew.is_empty() {
             let left = match shop.keep().await? {

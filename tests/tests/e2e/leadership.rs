@@ -36,7 +36,7 @@ use tokio::{
 use self::{
     clocks::{Clock, skipped},
     replicas::{
-        BUSY, DEADLINE, LASTS, TIMES, accepted, acts, asked, assert_all_served, environment, environment_with,
+        DEADLINE, LASTS, SOON, TIMES, accepted, acts, asked, assert_all_served, environment, environment_with,
         follower, leader, received, renewed, says, told, until,
     },
 };
@@ -87,7 +87,8 @@ async fn a_follower_only_watches_and_takes_over_at_once_when_the_leader_is_told_
     names.push("after".to_owned());
     let (_, since) = leader(&cluster, Some(&first)).await?;
     println!("taken over after {}", since.duration_since(asked_to_stop));
-    ensure!(since.duration_since(asked_to_stop) < SignedDuration::from_secs(5), "not at once: {since}");
+    // It ends what it has in hand first, for five seconds at most; the lease would last for 15.
+    ensure!(since.duration_since(asked_to_stop) < SignedDuration::from_secs(10), "not at once: {since}");
     says(&environment.issuer, "the lease is released").await?;
     assert_all_served(&environment, &space, &names, progress).await?;
     ensure!(
@@ -111,6 +112,8 @@ async fn a_follower_only_watches_and_takes_over_at_once_when_the_leader_is_told_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_killed_under_load_is_followed_within_the_duration_of_its_lease() -> Result<()> {
     const LASTS: SignedDuration = SignedDuration::from_secs(20);
+    /// When it is halfway between two renewals, and that with time to spare.
+    const QUARTER: SignedDuration = SignedDuration::from_secs(2);
     const TIMES: [&str; 3] = [
         "--leader-election-lease-duration=20s",
         "--leader-election-renew-deadline=17s",
@@ -128,12 +131,16 @@ async fn a_leader_killed_under_load_is_followed_within_the_duration_of_its_lease
     let mut names = names(800);
     let mut progress = Progress::follow(&cluster)?;
     let by_it = reference();
-    let age = || anyhow::Ok(Timestamp::now().duration_since(renewed(&environment.control_plane, "first")?));
-    until(|| Ok((BUSY / 2..BUSY).contains(&age()?))).await?;
+    let age = || {
+        // It takes a while to find it in the log.
+        let renewed = renewed(&environment.control_plane, "first")?;
+        anyhow::Ok(Timestamp::now().duration_since(renewed))
+    };
+    until(|| Ok((QUARTER..QUARTER * 2).contains(&age()?))).await?;
     let load = ask_for_many(&space, &names, &by_it);
     let kill = async {
         progress.until(&space, Step::Issued, 50).await?;
-        until(|| Ok((BUSY..BUSY * 3 / 2).contains(&age()?))).await?;
+        until(|| Ok((QUARTER * 2..QUARTER * 3).contains(&age()?))).await?;
         environment.issuer.process().kill()?;
         let killed = Timestamp::now();
         // If it has been that fast, something is left for the others.
@@ -147,7 +154,7 @@ async fn a_leader_killed_under_load_is_followed_within_the_duration_of_its_lease
     let (after, ended) = (since.duration_since(killed), since.duration_since(renewed + LASTS));
     println!("taken over {after} after the kill, {ended} after the end of the lease");
     ensure!(after < LASTS, "{after} after the kill");
-    ensure!(ended < BUSY, "{ended} after the end of the lease");
+    ensure!(ended < SOON, "{ended} after the end of the lease");
     ensure!(!ended.is_negative(), "{ended} after the end of the lease");
     assert_all_served(&environment, &space, &names, progress).await?;
 
@@ -220,7 +227,7 @@ async fn cannot_renew(clock: &[(&str, &str)], deadline: SignedDuration) -> Resul
     ensure!(last > silenced, "it had nothing to do while it could not renew");
     ensure!(last.duration_since(renewed) < deadline + SignedDuration::from_secs(1), "it acted for too long: {last}");
     ensure!(since.duration_since(renewed) >= LASTS, "the other did not wait for the lease's end: {since}");
-    ensure!(since.duration_since(renewed) < LASTS + BUSY, "too late: {since}");
+    ensure!(since.duration_since(renewed) < LASTS + SOON, "too late: {since}");
 
     // It follows, and leads again when the other hands over.
     says(&environment.issuer, "no renewal was confirmed").await?;
@@ -276,13 +283,15 @@ async fn silent(
     };
     let (_, (silenced, stopped)) = tokio::try_join!(load, fall_silent)?;
     let (_, since) = leader(&cluster, Some(&first)).await?;
-    ensure!(since.duration_since(silenced) < LASTS + BUSY, "too late: {since}");
+    ensure!(since.duration_since(silenced) < LASTS + SOON, "too late: {since}");
     if let (Some(admin), Some((before, stopped))) = (admin, stopped) {
         ensure!(stopped < since, "it led until {stopped}, and the other one since {since}");
         let after = signed(&admin.settle(&idle()).await?)?;
         ensure!(before == after, "{} signatures after its deadline", after - before);
     }
 
+    // Whatever it had in hand, the other has done before it is back.
+    progress.until(&space, Step::Issued, names.len()).await?;
     silence(&mut environment.issuer, false).await?;
     says(&environment.issuer, "following").await?;
     assert_all_served(environment, &space, &names, progress).await?;

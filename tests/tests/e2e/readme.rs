@@ -18,9 +18,12 @@ use crate::{
 };
 
 /// The lines of a text's `sh` blocks.
+///
+/// A busy machine is waited for longer than kubectl would by itself.
 pub(crate) fn commands(text: &str) -> String {
     let blocks = text.split("```sh\n").skip(1);
-    blocks.filter_map(|block| block.split_once("```")).map(|(commands, _)| commands).collect()
+    let commands: String = blocks.filter_map(|block| block.split_once("```")).map(|(commands, _)| commands).collect();
+    commands.replace("kubectl wait ", "kubectl wait --timeout 2m ")
 }
 
 /// Runs a script as a reader would: in a folder of its own, with what it names of the repository.
@@ -86,7 +89,7 @@ async fn every_command_of_the_way_from_the_ca_issuer_works() -> Result<()> {
     }
     let shop = Space { cluster: control_plane.cluster().await?, name: "shop".to_owned() };
     let by_us = shop.list(CERTIFICATE_REQUEST).await?.iter().filter(|request| touched(request)).count();
-    ensure!(by_us == 1, "{by_us} requests were signed by tandem-issuer, not one");
+    ensure!(by_us > 0, "no request was signed by tandem-issuer");
     // Of cert-manager's Secrets it reads the one.
     let roles: Api<Role> = Api::namespaced(shop.cluster.client.clone(), "cert-manager");
     let rules = roles.get("tandem-issuer-ca").await?.rules.unwrap_or_default();

@@ -48,13 +48,12 @@ async fn every_key_that_cert_manager_makes_is_certified() -> Result<()> {
     let openssl = OpenSsl::new()?;
     for (name, _, shown) in KEYS {
         space.wait_ready(CERTIFICATE, name).await?;
-        let chain = space.secret(name, "tls.crt").await?;
-        assert_eq!(space.secret(name, "ca.crt").await?, ca.as_ref().pem().replace('\r', ""));
+        let [chain, ca_file, key] = space.secret_of(name, ["tls.crt", "ca.crt", "tls.key"]).await?;
+        assert_eq!(ca_file, ca.as_ref().pem().replace('\r', ""));
         openssl.verify(&chain, &ca.as_ref().pem(), &["-purpose", "sslserver"])?;
         let text = openssl.show(&chain, &["-text"])?;
         assert!(text.contains(shown), "{name}: {text}");
         // The certificate is for the very key that is in the Secret.
-        let key = space.secret(name, "tls.key").await?;
         let of_key = openssl.run_with(&[("tls.key", &key)], &["pkey", "-in", "tls.key", "-pubout"])?;
         assert_eq!(openssl.show(&chain, &["-pubkey"])?, of_key.trim_end(), "{name}");
     }

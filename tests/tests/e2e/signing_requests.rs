@@ -19,7 +19,7 @@ use tandem_tests::{
 };
 
 use crate::{
-    environment::{ISSUER_ACCOUNT, make_issuer, shared, space, space_with_issuer},
+    environment::{ISSUER_ACCOUNT, audit_log, make_issuer, shared, space, space_with_issuer},
     requests::touched,
 };
 
@@ -287,7 +287,7 @@ async fn one_status_write_makes_a_certificate_here_too() -> Result<()> {
     let states = space.history(KIND, &name, &since, done).await?;
     assert_eq!(states.iter().map(touched).collect::<Vec<_>>(), [false, false, true]);
     space.cluster.event("default", (KIND.1, &name), "CertificateIssued", "").await?;
-    let audit = std::fs::read_to_string(shared()?.control_plane.folder().join(crate::environment::AUDIT_LOG))?;
+    let audit = audit_log(&shared()?.control_plane)?;
     let writes = audit.lines().filter(|line| {
         let event: Value = serde_json::from_str(line).unwrap_or_default();
         event["user"]["username"] == ISSUER_ACCOUNT && event["objectRef"]["name"] == *name && event["verb"] == "patch"

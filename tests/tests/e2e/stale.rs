@@ -41,6 +41,13 @@ spec:
 ",
         )
         .await?;
+    settled(space).await
+}
+
+/// Waits until its Secret is that which it stays.
+async fn settled(space: &Space) -> Result<()> {
+    space.wait_ready(CERTIFICATE, "orders").await?;
+    space.secrets_are_known().await?;
     space.wait_ready(CERTIFICATE, "orders").await.map(|_| ())
 }
 
@@ -48,6 +55,7 @@ spec:
 async fn renew(space: &Space) -> Result<()> {
     let before = space.secret("orders-tls", "tls.crt").await?;
     space.renew("orders").await?;
+    settled(space).await?;
     ensure!(space.secret("orders-tls", "tls.crt").await? != before, "the Secret is as it was");
     Ok(())
 }

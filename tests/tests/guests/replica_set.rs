@@ -188,6 +188,7 @@ fn three_members_become_a_set_once_and_know_one_another_by_certificates_or_by_a_
 
     // Once more, as at each start of mongod.
     machine.shell("systemctl restart tandem-replset.service")?;
+    machine.shell("journalctl --sync")?;
     let told = machine.shell(JOURNAL)?;
     ensure!(told.contains(NOTHING), "its journal:\n{told}");
 

@@ -204,6 +204,7 @@ fn a_folder_that_cannot_be_written() {
         };
         let told = ["Permission denied", "out", remedy].iter().all(|text| said(&done).contains(text));
         assert!(told, "{name}: {}", said(&done));
+        assert!(!said(&done).contains(".tmp"), "{name} tells of its own files: {}", said(&done));
         fails(name, &folder, &done, &before);
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tandem_tests::issuer;
 use tokio::{task::block_in_place, time::interval};
 
-use super::replicas::{BUSY, LASTS, LEASE, LEASE_NAME, TIMES, environment, follower, leader, told};
+use super::replicas::{LASTS, LEASE, LEASE_NAME, SOON, TIMES, environment, follower, leader, told};
 use crate::{
     environment::with_issuer,
     requests::{ask_plainly, issued},
@@ -100,7 +100,7 @@ async fn a_dead_leader_is_followed_although_somebody_goes_on_to_label_its_lease(
     }
     let took = Timestamp::now().duration_since(died);
     println!("taken over after {took}");
-    ensure!(took < LASTS + BUSY, "taken over after {took}:\n{}", told(&second));
+    ensure!(took < LASTS + SOON, "taken over after {took}:\n{}", told(&second));
     ensure!(block_in_place(|| second.process().stop())?, "not cleanly:\n{}", told(&second));
     Ok(())
 }

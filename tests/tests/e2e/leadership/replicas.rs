@@ -15,7 +15,7 @@ use tokio::time::{interval, timeout};
 
 use crate::{
     chaos_load::assert_one_certificate_each,
-    environment::{AUDIT_LOG, Environment, without_issuer},
+    environment::{Environment, audit_log, without_issuer},
     load::{Progress, Step},
 };
 
@@ -32,7 +32,7 @@ pub(crate) const TIMES: [&str; 3] = [
 ];
 
 /// What a follower may need beyond the lease's end on a busy machine: it sees the end, frees the lease, takes it.
-pub(crate) const BUSY: SignedDuration = SignedDuration::from_secs(4);
+pub(crate) const SOON: SignedDuration = SignedDuration::from_secs(8);
 
 /// A control plane and the first replica, which leads.
 pub(crate) async fn environment(
@@ -94,7 +94,7 @@ fn credential(control_plane: &ControlPlane, replica: &str) -> Result<String> {
 /// What a replica has asked of the server.
 pub(crate) fn asked(control_plane: &ControlPlane, replica: &str) -> Result<Vec<Value>> {
     let credential = credential(control_plane, replica)?;
-    let audit = std::fs::read_to_string(control_plane.folder().join(AUDIT_LOG))?;
+    let audit = audit_log(control_plane)?;
     let mut asked = Vec::new();
     for line in audit.lines().filter(|line| line.contains(&credential)) {
         let call: Value = serde_json::from_str(line)?;

@@ -8,19 +8,18 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use k8s_openapi::api::{
-    authorization::v1::SubjectAccessReview,
     coordination::v1::Lease,
     rbac::v1::{ClusterRole, PolicyRule, Role},
 };
 use kube::{
     Api,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams},
 };
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tandem_tests::{
-    Cluster, ControlPlane, IssuerProcess, Space,
+    Cluster, ControlPlane, IssuerProcess, Space, access,
     admin::Admin,
     certificates::{csr, root_ca},
     cluster::{CLUSTER_ISSUER, ISSUER, PATIENCE},
@@ -261,17 +260,6 @@ impl Scene {
             "namespace": right.role.namespace, "group": right.group, "resource": resource, "subresource": part,
             "verb": right.verb, "name": right.name,
         });
-        let review = json!({"metadata": {}, "spec": {"user": ISSUER_ACCOUNT, "resourceAttributes": asked}});
-        let review: SubjectAccessReview = serde_json::from_value(review)?;
-        let reviews: Api<SubjectAccessReview> = Api::all(client);
-        let mut look = tokio::time::interval(Duration::from_millis(20));
-        for _ in 0..PATIENCE.as_millis() / 20 {
-            look.tick().await;
-            let answer = reviews.create(&PostParams::default(), &review).await?.status;
-            if answer.is_some_and(|answer| answer.allowed == allowed) {
-                return Ok(());
-            }
-        }
-        bail!("the server does not go by the changed role: {right}")
+        access::wait(&client, ISSUER_ACCOUNT, &asked, allowed).await
     }
 }

@@ -33,7 +33,7 @@ async fn the_example_of_the_help_restarts_a_replica_set() -> Result<()> {
     ensure!(example.contains(&space.name), "{example}");
     // A port that was free, and less patience: what is played here speaks TLS, and nothing in it.
     let port = kubevirt.port.to_string();
-    let more = ["--port", &port, "--timeout", "2s"];
+    let more = ["--port", &port, "--timeout", "4s"];
     let args: Vec<_> = ["stale", "--restart"].into_iter().chain(example.split_whitespace()).chain(more).collect();
     let done = run(shared()?.control_plane.kubeconfig(), &words(&args)).await?;
     ensure!(done.code == Some(0), "{}", done.said);
