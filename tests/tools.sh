@@ -24,6 +24,9 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 fi
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-# shellcheck disable=SC2086 # a list of package names
-apt-get install -qq -y --no-install-recommends $missing >/dev/null
+# Another one of the system's may be at work, and a connection may end early.
+patient='-o DPkg::Lock::Timeout=300 -o Acquire::Retries=5'
+# shellcheck disable=SC2086 # options
+apt-get $patient update -qq
+# shellcheck disable=SC2086 # options, and a list of package names
+apt-get $patient install -qq -y --no-install-recommends $missing >/dev/null

@@ -24,7 +24,7 @@ pub struct Canary {
 
 impl Canary {
     /// Looks for these private keys, in PEM; not for what is public: what stands in these documents as well (certificates in
-    /// PEM, one or several each), and what all keys of their kind begin with.
+    /// PEM, one or several each), and pieces of which most is what all keys of their kind begin with.
     ///
     /// # Errors
     /// Where one is none.
@@ -38,7 +38,11 @@ impl Canary {
         }
         for key in keys {
             let kind = KeyPair::from_pem(key).context("a key that cannot be read")?;
-            canary.forgive(&KeyPair::generate_for(kind.algorithm())?.serialize_pem())?;
+            let mut another = Self::default();
+            another.add_key(&KeyPair::generate_for(kind.algorithm())?.serialize_pem())?;
+            let begins = |piece: &[u8]| piece.get(..PIECE - PART).unwrap_or_default().to_vec();
+            let common: HashSet<_> = another.pieces.iter().map(|piece| begins(piece)).collect();
+            canary.pieces.retain(|piece| !common.contains(&begins(piece)));
         }
         Ok(canary)
     }

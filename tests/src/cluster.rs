@@ -27,7 +27,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// How long a condition may take. Generous: nothing waits for it to pass where all is well.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Kinds without a namespace, among those that tests use.
 const CLUSTER_SCOPED: &[&str] = &[

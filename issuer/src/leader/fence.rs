@@ -149,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_leads_from_when_a_confirmed_renewal_was_sent() {
-        const TAKES: Duration = Duration::from_millis(50);
+        const TAKES: Duration = Duration::from_millis(500);
         let fence = fence(TAKES, 200, json!({"holderIdentity": "own"}));
         ask(&fence, Method::GET).await.unwrap();
         assert!(!fence.leading(), "nothing was renewed");

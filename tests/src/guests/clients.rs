@@ -113,7 +113,14 @@ impl MongoClient {
     /// # Errors
     /// Where it is not.
     pub fn refused(&self, parts: &Parts, port: u16) -> Result<String> {
-        let answer = self.trying_for(PERSISTENCE, parts, port)?.ask("ping")?;
+        let mut answer = self.trying_for(PERSISTENCE, parts, port)?.ask("ping")?;
+        // Without a reason of the server's, it has had no answer yet: a guest takes its time on a busy machine.
+        if ["timed out", "No servers found yet"]
+            .iter()
+            .any(|late| answer["error"].as_str().unwrap_or_default().contains(late))
+        {
+            answer = self.trying_for(TRIES, parts, port)?.ask("ping")?;
+        }
         let why = answer["error"].as_str().with_context(|| format!("{self:?} was let in: {answer}"))?;
         Ok(why.to_owned())
     }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long a guest may take for one step, such as a boot: under emulation, with other tests beside it.
-pub const PATIENCE: Duration = Duration::from_secs(600);
+pub const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// How often all tests of a process may boot a guest: a boot takes a minute or more.
 const BOOTS: usize = 6;
@@ -145,8 +145,10 @@ impl Machine {
     }
 
     fn forwarded(&mut self, ports: &[u64]) -> Result<Vec<u16>> {
-        let monitor = self.until("the monitor answers", |machine| Line::monitor(&machine.folder.join("monitor")));
-        let told = monitor?.call("human-monitor-command", json!({"command-line": "info usernet"}))?;
+        let told = self.until("the monitor answers", |machine| {
+            let mut monitor = Line::monitor(&machine.folder.join("monitor"))?;
+            monitor.call("human-monitor-command", json!({"command-line": "info usernet"}))
+        })?;
         let told = told.as_str().unwrap_or_default();
         // Protocol[State] FD Source-Address Port Dest-Address Port …
         let rows = told.lines().filter(|line| line.contains("TCP[HOST_FORWARD]"));
@@ -191,11 +193,6 @@ impl Machine {
 
     fn agent(&self) -> Result<Line> {
         Line::agent(&self.folder.join("agent"))
-    }
-
-    /// Tells the agent, after which it may be gone.
-    fn tell(&mut self, command: &str, arguments: &Value) -> Result<()> {
-        self.until("the guest agent answers", |machine| machine.agent())?.tell(command, arguments.clone())
     }
 
     /// Waits until the guest has booted and cloud-init has done all that the user data asks for.
@@ -258,7 +255,9 @@ impl Machine {
     /// # Errors
     /// Where it does not end.
     pub fn stop(mut self) -> Result<()> {
-        self.tell("guest-shutdown", &json!({"mode": "powerdown"}))?;
+        // Kept open until the end: QEMU may pass over what is on a connection that was closed.
+        let mut agent = self.until("the guest agent answers", |machine| machine.agent())?;
+        agent.tell("guest-shutdown", json!({"mode": "powerdown"}))?;
         let begun = Instant::now();
         while self.qemu.is_running()? {
             if begun.elapsed() > PATIENCE {

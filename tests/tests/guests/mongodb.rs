@@ -23,7 +23,7 @@ use crate::scenario::{Scenario, entry, example, leaf};
 const SECRET: &str = "mongodb-cert-tls";
 
 /// Of this boot alone.
-const JOURNAL: &str = "journalctl --boot --no-pager --output cat --unit tandem-tls.service";
+const JOURNAL: &str = "journalctl --sync && journalctl --boot --no-pager --output cat --unit tandem-tls.service";
 
 /// Who knows too little, and what pymongo says of it.
 fn assert_strangers_are_refused(parts: &Parts, port: u16, friend: &MongoClient, strange_ca: PathBuf) -> Result<()> {

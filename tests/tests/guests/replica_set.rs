@@ -25,7 +25,7 @@ use crate::scenario::{Guest, Scenario, example, leaf, lend};
 
 const MEMBERS: usize = 3;
 const SECRET: &str = "mongodb-cert-tls";
-const JOURNAL: &str = "journalctl --no-pager --output cat --unit tandem-replset";
+const JOURNAL: &str = "journalctl --sync && journalctl --no-pager --output cat --unit tandem-replset";
 /// What it says where the set has been initiated.
 const NOTHING: &str = "nothing to initiate";
 
@@ -141,7 +141,7 @@ fn assert_taken_by_key_file(
     machine.take_user_data(vm, secrets)?;
     let rights = machine.shell("stat -c '%a %U' /etc/ssl/mongodb.keyfile")?;
     ensure!(rights == "400 mongodb", "the keyFile is {rights}");
-    let told = machine.shell("journalctl --no-pager --output cat --unit tandem-data.service")?;
+    let told = machine.shell("journalctl --sync && journalctl --no-pager --output cat --unit tandem-data.service")?;
     ensure!(told.contains("has its filesystem already"), "its journal:\n{told}");
     check(machine)?;
     machine.until("it finds its set", |machine| {
@@ -188,7 +188,6 @@ fn three_members_become_a_set_once_and_know_one_another_by_certificates_or_by_a_
 
     // Once more, as at each start of mongod.
     machine.shell("systemctl restart tandem-replset.service")?;
-    machine.shell("journalctl --sync")?;
     let told = machine.shell(JOURNAL)?;
     ensure!(told.contains(NOTHING), "its journal:\n{told}");
 

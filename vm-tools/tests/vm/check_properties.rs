@@ -129,5 +129,5 @@ fn a_hundred_machines_take_no_time_worth_mentioning() {
     let (errors, _) = all_forms(&many).unwrap();
     let (one, _) = all_forms(&before).unwrap();
     assert_eq!(errors, 100 * one);
-    assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < std::time::Duration::from_secs(60), "{:?}", start.elapsed());
 }

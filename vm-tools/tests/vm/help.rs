@@ -7,14 +7,13 @@
 
 use std::any::Any;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::command::tandem_vm;
-use crate::support::{example, example_path, output, renamed, render, said};
+use crate::support::{example, example_path, output, program, renamed, render, said};
 use crate::verify::{
     mongodb::mongod,
     secrets::manifest,
@@ -73,13 +72,8 @@ fn sandbox() -> TempDir {
     // Without a cluster: what would be applied is looked at afterwards, and what it gets a test has put there.
     let kubectl =
         "case $* in 'apply -f -' | 'create -f -') cat > applied.yaml ;; *' get '*) cat got.yaml ;; *) exit 1 ;; esac";
-    program(&at("bin/kubectl"), kubectl);
+    program(&at("bin/kubectl"), &format!("set -eu\n{kubectl}"));
     folder
-}
-
-fn program(path: &Path, script: &str) {
-    fs::write(path, format!("#!/bin/sh\nset -eu\n{script}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// The examples of a help text: paragraphs without their indentation.
@@ -151,7 +145,7 @@ fn attempt(name: &str, example: &str, way: Way) -> Result<(), String> {
         Way::Parse => {
             let recorder = folder.path().join("bin/tandem-vm");
             fs::remove_file(&recorder).unwrap();
-            program(&recorder, "for word; do printf '%s\\0' \"$word\"; done > \"$ARGUMENTS\"");
+            program(&recorder, "set -eu\nfor word; do printf '%s\\0' \"$word\"; done > \"$ARGUMENTS\"");
             0
         }
     };

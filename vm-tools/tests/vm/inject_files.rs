@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::command::tandem_vm;
 use crate::inject::{injected, manifest, objects, options, user_data};
-use crate::support::{example, output, said};
+use crate::support::{example, output, program, said};
 
 /// A folder with files of these names and contents.
 pub(crate) fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -194,8 +194,7 @@ fn the_examples_readme_does_what_it_says() {
     assert!(output(Command::new("cp").arg("-a").arg(example.join(".")).arg(folder.path())).status.success());
     fs::create_dir(at("bin")).unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tandem-vm"), at("bin/tandem-vm")).unwrap();
-    fs::write(at("bin/kubectl"), "#!/bin/sh\nexec cp \"$3\" applied.yaml\n").unwrap();
-    fs::set_permissions(at("bin/kubectl"), fs::Permissions::from_mode(0o755)).unwrap();
+    program(&at("bin/kubectl"), "exec cp \"$3\" applied.yaml");
     let kustomize = crate::krm::kustomize();
     if let Some(kustomize) = &kustomize {
         std::os::unix::fs::symlink(kustomize, at("bin/kustomize")).unwrap();

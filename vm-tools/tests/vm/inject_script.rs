@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::inject_mongod::{injected_for, run};
 use crate::secret::{authority, lay_out, secret};
-use crate::support::{guest_files, output, output_of, said, tool};
+use crate::support::{guest_files, output, output_of, program, said, tool};
 
 /// For each database and delivery, and a command in which the script's own marks stand.
 const OPTIONS: [&[&str]; 4] = [
@@ -44,8 +44,7 @@ fn run_beneath(root: &Path, script: &str) -> Output {
         ("systemctl", "echo \"$*\" >>\"$CALLS\""),
         ("id", "case $* in -u) echo 0 ;; *) exec /usr/bin/id \"$@\" ;; esac"),
     ] {
-        fs::write(bin.join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        program(&bin.join(name), text);
     }
     let at = root.display();
     let program = format!("\n{at}/usr/local/sbin/tandem-tls --root '{at}' --source '{at}/secret' ||\n");

@@ -8,7 +8,7 @@ use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use tandem_vm::guest::{Reload, StartTls};
 
 use crate::inject_mongod::injected_for;
-use crate::live::{Live, Server, as_server, free_port, same_certificate, served, server_user};
+use crate::live::{Live, Server, as_server, free_port, same_certificate, served, server_user, takes_clients};
 use crate::script_postgresql::systemctl;
 use crate::secret::{Secret, authority, secret, secret_with};
 use crate::support::{guest_files, output, said, tool};
@@ -66,6 +66,7 @@ fn postgresql_serves_the_secret_whatever_its_configuration_says_and_takes_those_
         command.env("PGDATA", &data);
         command
     });
+    takes_clients(&live.path("log"));
     assert!(same_certificate(&served(server.port, StartTls::PostgreSql), &old.chain));
     let query = |mode: &str| {
         let parameters = format!("host=127.0.0.1 port={} user=test dbname=postgres sslmode={mode}", server.port);

@@ -1,7 +1,6 @@
 //! The KRM function, alone and under the real kustomize.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::command::tandem_vm;
 use crate::inject::{check_injected, injected, manifest, objects, options};
-use crate::support::{output, output_of, said, skipped};
+use crate::support::{output, output_of, program, said, skipped};
 
 /// A ResourceList of the objects of a stream, as their authors wrote them, with a functionConfig.
 pub(crate) fn list(stream: &str, spec: &str) -> String {
@@ -130,8 +129,7 @@ fn kustomization(text: &str, spec: &str) -> TempDir {
              config.kubernetes.io/function: |\n      exec: {{path: ./tandem-vm-krm}}\nspec: {spec}\n"
         ),
     );
-    write("tandem-vm-krm", &format!("#!/bin/sh\nexec '{}' krm\n", env!("CARGO_BIN_EXE_tandem-vm")));
-    fs::set_permissions(folder.path().join("tandem-vm-krm"), fs::Permissions::from_mode(0o755)).unwrap();
+    program(&folder.path().join("tandem-vm-krm"), &format!("exec '{}' krm", env!("CARGO_BIN_EXE_tandem-vm")));
     folder
 }
 

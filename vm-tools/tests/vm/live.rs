@@ -197,6 +197,12 @@ impl Server {
     }
 }
 
+/// PostgreSQL listens for a while before it takes anybody in.
+pub(crate) fn takes_clients(log: &Path) {
+    let said = || fs::read_to_string(log).unwrap().contains("ready to accept connections");
+    eventually("a PostgreSQL that takes clients in", || said().then_some(()));
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         end(&mut self.child);

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use tandem_vm::guest::{Reload, StartTls};
 
-use crate::live::{Lines, Live, Server, as_server, same_certificate, served, server_user};
+use crate::live::{Lines, Live, Server, as_server, same_certificate, served, server_user, takes_clients};
 use crate::secret::{Secret, authority, secret, tells_no_secret};
 use crate::support::{output, said, tool};
 use crate::verify::servers::postgresql_programs;
@@ -67,6 +67,7 @@ impl Database {
             command.args(["-D", &data, "-p", &port.to_string()]);
             command
         });
+        takes_clients(&live.path("log"));
         configure(server.port);
         systemctl(&live, "active", "");
         // The server has read them as it started.

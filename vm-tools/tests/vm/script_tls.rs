@@ -9,7 +9,7 @@ use rcgen::{CertifiedIssuer, KeyPair};
 use tempfile::TempDir;
 
 use crate::secret::{SH, Secret, Shell, authority, lay_out, secret, secret_with, tells_no_secret, with_each_shell};
-use crate::support::{example, output, output_of, render, said, tool, write_guest};
+use crate::support::{example, output, output_of, program, render, said, tool, write_guest};
 
 /// A guest in a folder, and a Secret beside it.
 pub(crate) struct Guest {
@@ -242,15 +242,13 @@ fn a_volume_that_switches_while_it_is_read_gives_one_generation() {
     let (old, new) = (secret(&authority), secret(&authority));
     let volume = guest.source();
     let programs = guest.folder.path().join("bin");
-    fs::create_dir(&programs).unwrap();
     let cat = format!(
-        "#!/bin/sh\n{cat} \"$@\" || exit\n[ -e {volume}/..new ] || exit 0\nmv -T {volume}/..new {volume}/..2026_02_01\n\
-         ln -s ..2026_02_01 {volume}/..data_tmp && mv -T {volume}/..data_tmp {volume}/..data\nrm -r {volume}/..2026_01_01\n",
+        "{cat} \"$@\" || exit\n[ -e {volume}/..new ] || exit 0\nmv -T {volume}/..new {volume}/..2026_02_01\n\
+         ln -s ..2026_02_01 {volume}/..data_tmp && mv -T {volume}/..data_tmp {volume}/..data\nrm -r {volume}/..2026_01_01",
         cat = tool("cat").unwrap().display(),
         volume = volume.display(),
     );
-    fs::write(programs.join("cat"), cat).unwrap();
-    fs::set_permissions(programs.join("cat"), fs::Permissions::from_mode(0o755)).unwrap();
+    program(&programs.join("cat"), &cat);
     guest.lay_out(&new, "..2026_01_01");
     fs::rename(volume.join("..2026_01_01"), volume.join("..new")).unwrap();
     fs::remove_file(volume.join("..data")).unwrap();
@@ -278,15 +276,13 @@ fn a_volume_that_never_stands_still_is_refused() {
         output(Command::new("cp").arg("-a").args([volume.join("..first"), volume.join("..other")])).status.success()
     );
     let programs = guest.folder.path().join("bin");
-    fs::create_dir(&programs).unwrap();
     let cat = format!(
-        "#!/bin/sh\n{cat} \"$@\" || exit\ncase $1 in {at}/*/tls.key) ;; *) exit 0 ;; esac\n\
+        "{cat} \"$@\" || exit\ncase $1 in {at}/*/tls.key) ;; *) exit 0 ;; esac\n\
          other=..first\n[ \"$(readlink {at}/..data)\" != ..first ] || other=..other\n\
-         ln -s \"$other\" {at}/..data_tmp && mv -T {at}/..data_tmp {at}/..data\n",
+         ln -s \"$other\" {at}/..data_tmp && mv -T {at}/..data_tmp {at}/..data",
         cat = tool("cat").unwrap().display(),
     );
-    fs::write(programs.join("cat"), cat).unwrap();
-    fs::set_permissions(programs.join("cat"), fs::Permissions::from_mode(0o755)).unwrap();
+    program(&programs.join("cat"), &cat);
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     let mut command = guest.command();
     command.env("PATH", path).arg("--source").arg(&volume).arg("--root").arg(guest.root());

@@ -132,11 +132,14 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Writes a program of a test's own.
+/// Writes a program of a test's own. Another process does: a file that this one has open for writing, a process that another
+/// thread starts at that moment has open, too, and the system then refuses to run it.
 pub(crate) fn program(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut write = Command::new("sh");
+    write.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path);
+    let done = output_of(&mut write, format!("#!/bin/sh\n{text}\n").as_bytes());
+    assert!(done.status.success(), "{}", said(&done));
 }
 
 pub(crate) fn skipped(why: &str) {

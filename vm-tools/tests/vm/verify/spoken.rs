@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use rustix::net::{Shutdown, shutdown};
 use rustls::{ServerConnection, version};
 
 use super::{
@@ -116,8 +117,9 @@ fn an_endpoint_that_goes_away_meanwhile_is_told_of() {
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
             let taken: Vec<_> = listener.incoming().take(connections).map(Result::unwrap).collect();
-            drop(listener);
-            drop(taken);
+            // Also for a process that another thread is starting, which has it open, too.
+            shutdown(&listener, Shutdown::Both).unwrap();
+            drop((listener, taken));
         });
         told(port, secret.path(), "--protocol tls").expect(check, "failed", text);
         server.join().unwrap();
