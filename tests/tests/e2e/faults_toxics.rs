@@ -67,8 +67,8 @@ const MOST_CALLS: usize = 250;
 const MOST_CALLS_EACH: usize = 10;
 const MOST_MEMORY: u64 = 24 << 20;
 
-/// How many requests are on their way when answers are lost.
-const LOAD: usize = 60;
+/// How many requests are on their way when answers are lost: more than are done before a busy machine gets to it.
+const LOAD: usize = 150;
 
 struct Bench {
     environment: Environment,
@@ -126,8 +126,6 @@ impl Bench {
             ask_for_many(space, &names.collect::<Vec<_>>(), &reference()).await?;
             self.progress.until(space, Step::Approved, LOAD).await?;
             let issued = Progress::finished(space).await?;
-            // Late answers, so that enough of them are on their way then.
-            self.proxy.poison("latency", Down, &json!({"latency": 500})).await?;
             put(space, &root_ca("back again", &PKCS_ECDSA_P256_SHA256)?).await?;
             self.progress.until(space, Step::Issued, issued + 1).await?;
         }
