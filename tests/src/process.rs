@@ -76,10 +76,12 @@ impl Process {
         let output: ChildStdout = self.child.stdout.take().context("its standard output was read before")?;
         let (send, first) = channel();
         std::thread::spawn(move || {
-            let mut line = String::new();
+            let (mut line, mut output) = (String::new(), BufReader::new(output));
             // Nothing was read where it could not be, and nothing is done where nobody waits any more.
-            let _ = BufReader::new(output).read_line(&mut line);
+            let _ = output.read_line(&mut line);
             let _ = send.send(line);
+            // What comes after it must go somewhere.
+            let _ = std::io::copy(&mut output, &mut std::io::sink());
         });
         let Ok(line) = first.recv_timeout(READY) else {
             bail!("it was not ready within {READY:?}:\n{}", self.log_tail())
