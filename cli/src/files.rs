@@ -1,11 +1,11 @@
 //! Files that are either whole or not there.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 
 /// A file to write.
 #[derive(Clone)]
@@ -144,13 +144,10 @@ pub fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A new file with mode 0600 and a name that nobody needs to know: an error does not tell it, as tempfile's own would.
+/// A new file with mode 0600 and a name that nobody needs to know: opened here, since tempfile's own errors tell it.
 fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
-    NamedTempFile::new_in(folder).map_err(|error| {
-        let inner =
-            error.get_ref().and_then(|named| named.source()).and_then(|inner| inner.downcast_ref::<io::Error>());
-        inner.and_then(io::Error::raw_os_error).map_or(error.kind().into(), io::Error::from_raw_os_error)
-    })
+    Builder::new()
+        .make_in(folder, |path| File::options().read(true).write(true).create_new(true).mode(0o600).open(path))
 }
 
 /// Whether something is there that is no plain file, nor a link: a folder, a pipe, a device.
