@@ -1,13 +1,6 @@
 //! A client with the verbs that tests need: apply, get, and wait for a condition.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use futures::{
@@ -25,6 +18,8 @@ use kube::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::issuance::is_issuing;
 
 /// How long a condition may take. Generous: nothing waits for it to pass where all is well.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -205,11 +200,6 @@ pub fn is_ready(object: &DynamicObject, status: &str, reason: &str) -> bool {
     condition(object, "Ready").is_some_and(|(s, r, _)| current && s == status && (reason.is_empty() || r == reason))
 }
 
-/// Whether cert-manager is at work on a Certificate.
-fn is_issuing(object: &DynamicObject) -> bool {
-    condition(object, "Issuing").is_some_and(|(status, ..)| status == "True")
-}
-
 /// A namespace of a test's own.
 #[derive(Clone)]
 pub struct Space {
@@ -258,54 +248,6 @@ impl Space {
         let patch = json!({"apiVersion": kind.0, "kind": kind.1, "metadata": {"name": name}, "status": status});
         let params = PatchParams::apply("by-hand").force();
         self.api(kind)?.patch_status(name, &params, &Patch::Apply(patch)).await.map(|_| ()).map_err(Into::into)
-    }
-
-    /// Asks cert-manager to issue a Certificate anew, as `cmctl renew` does. `at` is when that is said to have been asked, a time of
-    /// the API.
-    ///
-    /// # Errors
-    /// What the server said.
-    pub async fn ask_anew(&self, certificate: &DynamicObject, at: &str) -> Result<()> {
-        let issuing = json!({
-            "type": "Issuing", "status": "True", "reason": "ManuallyTriggered",
-            "message": "Certificate re-issuance manually triggered",
-            "observedGeneration": certificate.metadata.generation, "lastTransitionTime": at,
-        });
-        self.patch_status(CERTIFICATE, &certificate.name_any(), json!({"conditions": [issuing]})).await
-    }
-
-    /// Has cert-manager issue anew a Certificate that is ready, or will be, and waits until its Secret is the new one.
-    ///
-    /// # Errors
-    /// As [`Cluster::wait`].
-    pub async fn renew(&self, certificate: &str) -> Result<()> {
-        let revision = |object: &DynamicObject| object.data["status"]["revision"].as_u64();
-        let ready = self.wait_ready(CERTIFICATE, certificate).await?;
-        let before = revision(&ready).context("no revision")?;
-        self.ask_anew(&ready, "2026-01-01T00:00:00Z").await?;
-        let renewed = |object: &DynamicObject| {
-            revision(object) > Some(before) && is_ready(object, "True", "") && !is_issuing(object)
-        };
-        self.wait(CERTIFICATE, certificate, renewed).await.map(|_| ())
-    }
-
-    /// Waits until cert-manager knows every Secret of this namespace, by a Certificate that is issued after them by the issuer
-    /// `internal-ca`. Until then it may issue once more what it has issued just now, or what it is to take over.
-    ///
-    /// # Errors
-    /// As [`Cluster::wait`].
-    pub async fn secrets_are_known(&self) -> Result<()> {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("marker-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let marker = json!({
-            "apiVersion": CERTIFICATE.0, "kind": CERTIFICATE.1, "metadata": {"name": name},
-            "spec": {
-                "secretName": name, "dnsNames": [format!("{name}.test")], "privateKey": {"algorithm": "ECDSA"},
-                "issuerRef": {"group": "pki.tandem.internal", "kind": ISSUER.1, "name": "internal-ca"},
-            },
-        });
-        self.apply(&marker.to_string()).await?;
-        self.wait_ready(CERTIFICATE, &name).await.map(|_| ())
     }
 
     /// All objects of a kind in this namespace.

@@ -20,6 +20,7 @@ pub mod facts;
 pub mod faults;
 pub mod guests;
 pub mod helm;
+mod issuance;
 pub mod issuer;
 pub mod judges;
 pub mod kubelet;
