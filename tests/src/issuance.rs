@@ -31,7 +31,7 @@ impl Space {
     /// Has cert-manager issue anew a Certificate that is ready, or will be, and waits until its Secret is the new one.
     ///
     /// # Errors
-    /// As [`Cluster::wait`].
+    /// As [`Space::wait`].
     pub async fn renew(&self, certificate: &str) -> Result<()> {
         let revision = |object: &DynamicObject| object.data["status"]["revision"].as_u64();
         let ready = self.wait_ready(CERTIFICATE, certificate).await?;
@@ -47,7 +47,7 @@ impl Space {
     /// `internal-ca`. Until then it may issue once more what it has issued just now, or what it is to take over.
     ///
     /// # Errors
-    /// As [`Cluster::wait`].
+    /// As [`Space::wait`].
     pub async fn secrets_are_known(&self) -> Result<()> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("marker-{}", COUNT.fetch_add(1, Ordering::Relaxed));
