@@ -9,6 +9,8 @@ export CARGO_TERM_COLOR ?= auto
 # Servers that tests start refuse a locale that the machine does not have.
 export LC_ALL := C.UTF-8
 CARGO ?= cargo
+# All that is built of Go is built alike, so that what it has in common is compiled once.
+export GOFLAGS += -trimpath
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_CYCLONEDX := $(TOOLS)/bin/cargo-cyclonedx
@@ -34,18 +36,22 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@$(CARGO) build --locked --workspace --all-targets
 	@exec target/debug/demo
 
+# Those that need no cluster; the end-to-end tests wait for servers more than they work, and so more of them run at once.
+QUICK := --lib --bins --test core --test offline --test vm
+AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 .PHONY: test
 test: tools lint release go-tests guest-tools $(KUSTOMIZE) $(TOXIPROXY) $(HELM) $(HELM_DOCS) $(PROMTOOL) $(MONITORING) $(ACTIONLINT) ## All tests, with what they need installed
 	shellcheck --external-sources tests/*.sh tests/guest/*.sh tests/planted/run.sh deploy/*.sh release/*.sh .ci/run
 	$(ACTIONLINT)
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
-	@$(MAKE) --no-print-directory image-check ARCHES=amd64 IMAGE=$(TARGET)/image/amd64.oci.tar
-	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
+	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace $(QUICK)
+	TANDEM_REQUIRE_TOOLS=1 RUST_TEST_THREADS=$(AT_ONCE) $(CARGO) test --locked --workspace --test e2e
+	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace --test guests
 	@$(MAKE) --no-print-directory demo
 
 .PHONY: check
 check: lint ## The quick part: format, lints, docs, unit and property tests; no cluster
-	$(CARGO) test --locked --workspace --lib --bins --test core --test offline --test vm
+	$(CARGO) test --locked --workspace $(QUICK)
 
 .PHONY: lint
 lint: cargo ## Format, lints and docs alone
@@ -204,7 +210,7 @@ $(MONGOSH): tests/mongosh/package.json tests/mongosh/package-lock.json
 
 $(CARGO_DENY): | cargo
 	@echo 'building cargo-deny (some minutes, once)'
-	@$(CARGO) install --quiet --locked --version 0.20.2 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny
+	@$(CARGO) install --quiet --debug --locked --version 0.20.2 --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny
 
 $(CARGO_CYCLONEDX): | cargo
 	@echo 'building cargo-cyclonedx (a minute or two, once)'
@@ -259,7 +265,7 @@ $(MONITORING):
 
 $(VIRTIOFSD): | cargo
 	@echo 'building virtiofsd (some minutes, once)'
-	@$(CARGO) install --quiet --locked --version 1.13.2 --root $(TOOLS) --target-dir $(TOOLS)/build virtiofsd
+	@$(CARGO) install --quiet --debug --locked --version 1.13.2 --root $(TOOLS) --target-dir $(TOOLS)/build virtiofsd
 
 $(PYMONGO):
 	@echo 'installing pymongo $(@F)'
