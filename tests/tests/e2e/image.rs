@@ -2,7 +2,7 @@
 //! gives to a pod and nothing else.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
@@ -58,9 +58,12 @@ const ARM64: Architecture = Architecture {
 };
 
 impl Architecture {
-    /// Those that are built for and can be run here.
+    /// Those that are built for, as the Makefile has it: the `ARCHES` of the environment, or what can be built and run here.
     pub(crate) fn all() -> Result<Vec<Self>> {
-        let arm64 = available("aarch64-linux-gnu-gcc")? && available("qemu-aarch64-static")?;
+        let arm64 = match env::var("ARCHES") {
+            Ok(asked) => asked.split_whitespace().any(|name| name == ARM64.name),
+            Err(_) => available("aarch64-linux-gnu-gcc")? && available("qemu-aarch64-static")?,
+        };
         Ok([Some(AMD64), arm64.then_some(ARM64)].into_iter().flatten().collect())
     }
 
@@ -254,8 +257,8 @@ fn the_image_and_the_programs_know_nothing_of_where_and_when_they_were_built() -
         return Ok(());
     }
     let archive = image()?;
-    let home = std::env::var("HOME")?;
-    let cargo = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
+    let home = env::var("HOME")?;
+    let cargo = env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
     let target = target();
     let architectures = Architecture::all()?;
     for program in architectures.iter().flat_map(|one| ["tandem-issuer", "tandem-vm"].map(|name| one.program(name))) {
