@@ -28,6 +28,8 @@ mod text;
 mod tree;
 mod value;
 
+use std::sync::{Arc, OnceLock};
+
 use serde_yaml::Value;
 use tandem_cli::{problem::reason, yaml};
 
@@ -45,6 +47,8 @@ const BUDGET: usize = 32 * 1024 * 1024;
 pub struct Editor {
     text: String,
     value: Value,
+    /// The nodes of the text, once they have been asked for: of most documents they never are.
+    root: OnceLock<Arc<Node>>,
     mark: Option<String>,
     /// Columns by which what is made stands further in than what it is made in.
     indentation: usize,
@@ -69,7 +73,7 @@ impl Editor {
         let text = text.into();
         let value = read(&text)?;
         root(&text)?;
-        Ok(Self { text, value, mark: None, indentation: 2 })
+        Ok(Self { text, value, root: OnceLock::new(), mark: None, indentation: 2 })
     }
 
     /// With a comment behind what is made from now on; without `#` and line breaks.
@@ -109,7 +113,7 @@ impl Editor {
     /// # Errors
     /// Where the path is not there or cannot be followed.
     pub fn source(&self, path: &[Step]) -> Result<&str, EditError> {
-        let root = root(&self.text)?;
+        let root = self.root()?;
         let found = self.existing(&root, path)?;
         let start = found.key.unwrap_or(found.node).start;
         Ok(&self.text[start..line_end(&self.text, found.node.end.max(start))])
@@ -128,7 +132,7 @@ impl Editor {
     /// # Errors
     /// [`EditError`].
     pub fn set(&mut self, path: &[Step], new: &Value) -> Result<(), EditError> {
-        let root = root(&self.text)?;
+        let root = self.root()?;
         let found = self.find_to_edit(&root, path)?;
         let text = if found.depth < path.len() || found.node.is_empty(&self.text) && is_collection(new) {
             self.added(&found, path, new)?
@@ -145,7 +149,7 @@ impl Editor {
     /// # Errors
     /// [`EditError`].
     pub fn insert(&mut self, list: &[Step], index: usize, new: &Value) -> Result<(), EditError> {
-        let root = root(&self.text)?;
+        let root = self.root()?;
         let found = self.find_to_edit(&root, list)?;
         if found.depth < list.len() || found.node.is_empty(&self.text) {
             return self.set(list, &Value::Sequence(vec![new.clone()]));
@@ -181,7 +185,7 @@ impl Editor {
     /// [`EditError`].
     pub fn exchange(&mut self, path: &[Step], key: &str, new: &Value) -> Result<(), EditError> {
         let lines = text::entry_lines(&text::key_text(key)?, new)?;
-        let root = root(&self.text)?;
+        let root = self.root()?;
         let column = self.existing(&root, path)?.key.map_or(0, |key| column(&self.text, key.start));
         self.put(path, &text::indented(&lines, column, text::line_break(&self.text)), key, new.clone())
     }
@@ -206,7 +210,7 @@ impl Editor {
     /// # Errors
     /// As [`Self::put_back`].
     pub fn entry_of(&self, path: &[Step], source: &str) -> Result<(String, Value), EditError> {
-        let root = root(&self.text)?;
+        let root = self.root()?;
         let column = self.existing(&root, path)?.key.map_or(0, |key| column(&self.text, key.start));
         let entry = read(&format!("{}{source}", " ".repeat(column)))?;
         let entry = entry.as_mapping().and_then(|entries| entries.iter().next());
@@ -216,7 +220,7 @@ impl Editor {
 
     /// Whole lines, the first without its indentation, in the place of an entry's.
     fn put(&mut self, path: &[Step], lines: &str, key: &str, new: Value) -> Result<(), EditError> {
-        let root = root(&self.text)?;
+        let root = self.root()?;
         let found = self.existing(&root, path)?;
         let place = found.key.ok_or_else(|| EditError::Unusual(At::new(path)))?;
         let end = line_end(&self.text, found.node.end.max(place.end));
@@ -232,7 +236,7 @@ impl Editor {
     /// # Errors
     /// [`EditError`].
     pub fn remove(&mut self, path: &[Step]) -> Result<(), EditError> {
-        let root = root(&self.text)?;
+        let root = self.root()?;
         let mut gone = path;
         self.existing(&root, gone)?;
         let mut wanted = self.value.clone();
@@ -265,10 +269,19 @@ impl Editor {
     fn accept(&mut self, text: String, wanted: Value, path: &[Step]) -> Result<(), EditError> {
         let at = At::new(path);
         let different = || if self.text.ends_with('\n') { EditError::Different(at) } else { EditError::Unended(at) };
-        let value = read(&text).ok().filter(|value| *value == wanted && root(&text).is_ok());
-        let value = value.ok_or_else(different)?;
-        (self.text, self.value) = (text, value);
+        let value = read(&text).ok().filter(|value| *value == wanted);
+        let (value, root) = value.zip(root(&text).ok()).ok_or_else(different)?;
+        (self.text, self.value, self.root) = (text, value, OnceLock::from(Arc::new(root)));
         Ok(())
+    }
+
+    /// The nodes of the text.
+    fn root(&self) -> Result<Arc<Node>, EditError> {
+        if let Some(root) = self.root.get() {
+            return Ok(Arc::clone(root));
+        }
+        let root = Arc::new(root(&self.text)?);
+        Ok(Arc::clone(self.root.get_or_init(|| root)))
     }
 
     /// Follows a path as far as it exists, and refuses what it cannot go through.
@@ -331,7 +344,9 @@ impl Editor {
     /// Whether a key, as it is written, is this one.
     fn is_key(&self, key: &Node, name: &str) -> bool {
         let source = &self.text[key.start..key.end];
-        source == name || yaml::document(source, BUDGET).is_ok_and(|value| value == name)
+        // What is written so says itself and nothing else.
+        let plain = source.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+        source == name || !plain && yaml::document(source, BUDGET).is_ok_and(|value| value == name)
     }
 }
 
