@@ -36,7 +36,7 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@$(CARGO) build --locked --workspace --all-targets
 	@exec target/debug/demo
 
-# Those that need no cluster; the end-to-end tests wait for servers more than they work, and so more of them run at once.
+# Those that need no cluster. End-to-end tests wait as well as work: two of them for each processor keep it busy.
 QUICK := --lib --bins --test core --test offline --test vm
 AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 .PHONY: test

@@ -87,11 +87,9 @@ impl Machine {
         for device in ["virtio-blk", "virtio-net", "virtio-rng", "virtio-scsi", "virtio-serial"] {
             qemu.arg("-global").arg(format!("{device}-pci.vectors=0"));
         }
-        // An emulated timer may come too late for the kernel's check, which then gives up. What guards against faults of real
-        // processors makes emulated ones slower.
+        // An emulated timer may come too late for the kernel's check, which then gives up.
         let mut kernel =
-            "root=LABEL=rootfs rw console=ttyS0 no_timer_check mitigations=off systemd.journald.forward_to_console=1"
-                .to_owned();
+            "root=LABEL=rootfs rw console=ttyS0 no_timer_check systemd.journald.forward_to_console=1".to_owned();
         if extras.selinux {
             kernel += " security=selinux";
         }
