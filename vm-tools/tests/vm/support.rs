@@ -213,12 +213,14 @@ pub(crate) fn kill(pid: u32) {
     let _ = Command::new("sh").args(["-c", ALL, "kill", &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
-/// Ends a server by SIGINT, which takes along PostgreSQL's processes and its shared memory. What does not end is killed.
+/// Ends a server: PostgreSQL by SIGINT, which takes along its processes and its shared memory, and by SIGTERM whatever ignores
+/// SIGINT, as all does that a shell has started in the background. What does not end is killed.
 pub(crate) fn end(server: &mut Child) {
     let asked = Instant::now();
-    let interrupt = ["-INT".to_owned(), server.id().to_string()];
+    let both = r#"kill -INT "$1"; kill -TERM "$1""#;
+    let both = ["-c", both, "end", &server.id().to_string()];
     while asked.elapsed() < Duration::from_secs(20) && matches!(server.try_wait(), Ok(None)) {
-        let _ = Command::new("kill").args(&interrupt).status();
+        let _ = Command::new("sh").args(both).stderr(Stdio::null()).status();
         std::thread::sleep(Duration::from_millis(50));
     }
     let _ = server.kill();
