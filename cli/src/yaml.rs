@@ -13,7 +13,7 @@ use serde_yaml::{Mapping, Value};
 /// # Errors
 /// Where it is not YAML, holds several documents, or exceeds the budget.
 pub fn document(text: &str, budget: usize) -> Result<Value, serde_yaml::Error> {
-    Budget(&Cell::new(Left::of(budget))).deserialize(serde_yaml::Deserializer::from_str(unmarked(text)))
+    Budget::of(&Cell::new(Left::of(budget))).deserialize(serde_yaml::Deserializer::from_str(unmarked(text)))
 }
 
 /// Without the byte order mark that a stream may begin with (YAML 1.2.2, clause 5.2): the library counts it as a column, and what
@@ -38,7 +38,7 @@ pub fn documents(text: &str, budget: usize) -> impl Iterator<Item = Result<Value
     serde_yaml::Deserializer::from_str(if excess.is_some() { "" } else { unmarked(text) }).map_while(move |document| {
         let read = (!failed).then(|| match excess {
             Some(why) => Err(serde_yaml::Error::custom(why)),
-            None => Budget(&left).deserialize(document),
+            None => Budget::of(&left).deserialize(document),
         })?;
         failed = read.is_err();
         Some(read)
@@ -89,12 +89,21 @@ impl Left {
 }
 
 #[derive(Clone, Copy)]
-struct Budget<'a>(&'a Cell<Left>);
+struct Budget<'a> {
+    left: &'a Cell<Left>,
+    /// Where the name of a field is read: the fields before it. The library says of an error where the value began that was being
+    /// read, so one in a name has to be found while that is.
+    before: Option<&'a Mapping>,
+}
 
-impl Budget<'_> {
+impl<'a> Budget<'a> {
+    fn of(left: &'a Cell<Left>) -> Self {
+        Self { left, before: None }
+    }
+
     fn spend<E: Error>(self, values: usize, bytes: usize) -> Result<(), E> {
         let too_much = || E::custom("its aliases stand for too much; write the values out");
-        self.0.set(self.0.get().without(values, bytes).ok_or_else(too_much)?);
+        self.left.set(self.left.get().without(values, bytes).ok_or_else(too_much)?);
         Ok(())
     }
 }
@@ -133,6 +142,9 @@ impl<'de> Visitor<'de> for Budget<'_> {
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
         self.spend(0, value.len())?;
+        if self.before.is_some_and(|fields| fields.contains_key(value)) {
+            return Err(E::custom(format_args!("the field `{value}` is there twice")));
+        }
         Ok(value.into())
     }
 
@@ -147,7 +159,7 @@ impl<'de> Visitor<'de> for Budget<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(item) = items.next_element_seed(self)? {
+        while let Some(item) = items.next_element_seed(Self::of(self.left))? {
             all.push(item);
         }
         Ok(all.into())
@@ -155,20 +167,18 @@ impl<'de> Visitor<'de> for Budget<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut all = Mapping::new();
-        while let Some((key, value)) = entries.next_entry_seed(self, self)? {
-            let name = match &key {
-                Value::String(name) => name,
+        let value = Self::of(self.left);
+        while let Some((key, value)) = entries.next_entry_seed(Budget { before: Some(&all), ..value }, value)? {
+            match &key {
+                Value::String(_) => {}
                 // As `{{ .Values.name }}` is read.
                 Value::Mapping(_) => {
                     let found = "a field's name is a mapping; where this is a template, render it first";
                     return Err(A::Error::custom(found));
                 }
                 _ => return Err(A::Error::custom("a field's name is not a string")),
-            };
-            let twice = A::Error::custom(format_args!("the field `{name}` is there twice"));
-            if all.insert(key, value).is_some() {
-                return Err(twice);
             }
+            all.insert(key, value);
         }
         Ok(all.into())
     }

@@ -220,7 +220,7 @@ fn texts_that_are_no_manifests() {
     refused(issuer(), &[NOTHING]);
     refused(
         "a: 1\na: 2\n",
-        &["standard input: document 1: not readable as YAML or JSON: the field `a` is there twice"],
+        &["standard input: document 1: not readable as YAML or JSON: the field `a` is there twice at line 2 column 1"],
     );
 }
 
