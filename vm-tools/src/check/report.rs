@@ -196,8 +196,8 @@ rendered from it, as the finding does.
 `item` (from 1, where the document is a List), `line` (of the file, from 1, where it is known), `object` (`apiVersion`, `kind`,
 `namespace`, `name`, and `rendered`: it is made from a DatabaseVM), `field`, `message` and `remedy`; and the numbers of `errors`,
 `warnings`, `notes`, `ignored` findings and `objects`. A field within user data is written `FIELD > FIELD`. `-o sarif` writes SARIF
-2.1.0. A line is that of the field, or of what a missing one is missing from; of the user data's beginning; of what is rendered, that
-of the DatabaseVM.
+2.1.0, where standard input is the file `stdin`. A line is that of the field, or of what a missing one is missing from; of the user
+data's beginning; of what is rendered, that of the DatabaseVM.
 
 ## Rules
 

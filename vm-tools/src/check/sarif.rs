@@ -70,8 +70,7 @@ struct ResultItem<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Location {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    physical_location: Option<PhysicalLocation>,
+    physical_location: PhysicalLocation,
     logical_locations: [LogicalLocation; 1],
 }
 
@@ -146,7 +145,8 @@ fn result(finding: &Finding, index: usize) -> ResultItem<'_> {
     let Finding { rule, object, field, message, line, .. } = finding;
     let place = &object.place;
     let item = place.item().map(|item| format!("/{item}")).unwrap_or_default();
-    let from_stdin = place.file() == "standard input";
+    // Whoever reads the log takes it for a file, and GitHub shows no result without one.
+    let file = if place.file() == "standard input" { "stdin" } else { place.file() };
     let colon = if field.is_empty() { "" } else { ": " };
     ResultItem {
         rule_id: rule.id,
@@ -154,10 +154,10 @@ fn result(finding: &Finding, index: usize) -> ResultItem<'_> {
         level: level(rule.severity),
         message: Message { text: format!("{object}: {field}{colon}{message}. {}", rule.remedy).into() },
         locations: [Location {
-            physical_location: (!from_stdin).then(|| PhysicalLocation {
-                artifact_location: ArtifactLocation { uri: uri(place.file()) },
+            physical_location: PhysicalLocation {
+                artifact_location: ArtifactLocation { uri: uri(file) },
                 region: line.map(|start_line| Region { start_line }),
-            }),
+            },
             logical_locations: [LogicalLocation {
                 name: if field.is_empty() { object.name.clone() } else { field.clone() },
                 fully_qualified_name: format!(

@@ -105,10 +105,12 @@ fn files_in_sarif_are_uris() {
     let uri = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
     let uri = uri.as_str().unwrap();
     assert!(uri.starts_with("file:///") && uri.ends_with("/a%20b%25.yaml"), "{uri}");
-    // Standard input has no file to point at.
+    // Standard input is a file of that name.
     let done = run_stdin(&fs::read_to_string(&file).unwrap(), &["-o", "sarif"]);
     let log: Value = serde_json::from_slice(&done.stdout).unwrap();
-    assert!(log["runs"][0]["results"][0]["locations"][0].get("physicalLocation").is_none());
+    let place = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "stdin");
+    assert!(place["region"]["startLine"].is_u64(), "{place}");
 }
 
 /// What a line of a file says that a finding in SARIF points at.
