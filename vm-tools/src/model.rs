@@ -14,6 +14,7 @@
 mod certificate;
 mod cloud_config;
 pub mod fields;
+mod labels;
 mod machine;
 mod network;
 mod node;
@@ -31,6 +32,7 @@ use tandem_cli::manifests::{self, Document, Found, Place};
 pub use crate::user_data::KNOWN_KEYS;
 pub use certificate::{Certificate, Issuer, IssuerRef, IssuerSource, Subject};
 pub use cloud_config::{CloudConfig, WrittenFile};
+pub use labels::PodLabels;
 pub use machine::{CloudInit, Disk, Filesystem, Machine, Target, Volume, VolumeSource};
 pub use network::{NetworkPolicy, Peer, PolicyRule, Selector, Service, ServicePort};
 pub(crate) use node::join;
@@ -207,9 +209,9 @@ impl Stream {
 
     /// The machines whose pods a Service selects.
     pub fn machines_behind<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s Machine> {
-        self.machines.iter().filter(|machine| {
-            machine.meta.namespace == service.meta.namespace && service.selects(&machine.template_labels)
-        })
+        self.machines
+            .iter()
+            .filter(|machine| machine.meta.namespace == service.meta.namespace && service.selects(&machine.pod_labels))
     }
 
     /// The workloads whose pods a Service selects.

@@ -1,13 +1,13 @@
 //! Virtual machines, and what makes them: <https://kubevirt.io/api-reference/main/definitions.html#_v1_virtualmachineinstancespec>.
 
-use super::{At, Map, Meta, Node, Secret, UserData, fields, user_data};
+use super::{At, Meta, Node, PodLabels, Secret, UserData, fields, user_data};
 
 /// A VirtualMachine, VirtualMachineInstance, VirtualMachineInstanceReplicaSet or VirtualMachinePool.
 pub struct Machine {
     /// The object.
     pub meta: Meta,
-    /// Labels of its instances, and so of the virt-launcher pods in which they run.
-    pub template_labels: Map,
+    /// Labels of the virt-launcher pods in which its instances run.
+    pub pod_labels: PodLabels,
     /// Path of the instance's spec: that of domain and volumes.
     pub spec_path: String,
     /// `running`, deprecated.
@@ -158,7 +158,7 @@ impl Machine {
             domain.get("resources").get("requests").get("memory"),
         ];
         Some(Self {
-            template_labels: template.get("metadata").get("labels").texts(),
+            pod_labels: PodLabels::of_launchers(root, &template),
             spec_path: instance.path().to_owned(),
             running: running.flag().map(|flag| running.place(flag)),
             run_strategy: outer.get("runStrategy").at(),

@@ -1,6 +1,6 @@
 //! Services, NetworkPolicies, and what they select.
 
-use super::{At, Map, Meta, Node};
+use super::{At, Map, Meta, Node, PodLabels};
 
 /// A Service.
 pub struct Service {
@@ -33,9 +33,9 @@ impl Service {
         let external = spec.get("type").text() == Some("ExternalName");
         let port = |item: Node<'_>| {
             let port = item.get("port").number()?;
-            let target = item.get("targetPort");
-            let target = target.text().map(str::to_owned).or(target.number().map(|number| number.to_string()));
-            Some(ServicePort { path: item.path().to_owned(), port, target: target.unwrap_or_else(|| port.to_string()) })
+            let target = item.get("targetPort").scalar();
+            let target = target.map_or_else(|| port.to_string(), |target| target.value);
+            Some(ServicePort { path: item.path().to_owned(), port, target })
         };
         Self {
             meta,
@@ -45,9 +45,9 @@ impl Service {
         }
     }
 
-    /// Whether it sends to pods with these labels.
+    /// Whether it sends to pods with these labels, as far as they are known.
     #[must_use]
-    pub fn selects(&self, labels: &Map) -> bool {
+    pub fn selects(&self, labels: &PodLabels) -> bool {
         self.selector.as_ref().is_some_and(|selector| subset(&selector.value, labels))
     }
 }
@@ -109,10 +109,9 @@ fn rule(node: &Node<'_>, peers: &str) -> PolicyRule {
     };
     let peers: Vec<_> = entries.iter().filter_map(by_labels).collect();
     let port = |entry: Node<'_>| {
-        let port = entry.get("port");
         // A range is not looked into.
-        let text = port.text().map(str::to_owned).or(port.number().map(|number| number.to_string()));
-        text.filter(|_| !entry.get("endPort").is_there())
+        let port = entry.get("port").scalar().filter(|_| !entry.get("endPort").is_there());
+        port.map(|port| port.value)
     };
     let ports: Vec<_> = node.get("ports").items().map(port).collect();
     PolicyRule {
@@ -154,24 +153,21 @@ impl Selector {
         self.labels.is_empty() && self.expressions.is_empty()
     }
 
-    /// Whether it selects these labels.
+    /// Whether it selects these labels, as far as they are known.
     #[must_use]
-    pub fn selects(&self, labels: &Map) -> bool {
+    pub fn selects(&self, labels: &PodLabels) -> bool {
         subset(&self.labels, labels)
-            && self.expressions.iter().all(|(key, operator, values)| {
-                let found = labels.get(key);
-                match operator.as_str() {
-                    "In" => found.is_some_and(|value| values.contains(value)),
-                    "NotIn" => found.is_none_or(|value| !values.contains(value)),
-                    "Exists" => found.is_some(),
-                    "DoesNotExist" => found.is_none(),
-                    // Of an operator that Kubernetes does not know nothing can be said.
-                    _ => true,
-                }
+            && self.expressions.iter().all(|(key, operator, values)| match operator.as_str() {
+                "In" => values.iter().any(|value| labels.may_be(key, value)),
+                "NotIn" => labels.known.get(key).is_none_or(|value| !values.contains(value)),
+                "Exists" => labels.has(key),
+                "DoesNotExist" => !labels.has(key),
+                // Of an operator that Kubernetes does not know nothing can be said.
+                _ => true,
             })
     }
 }
 
-fn subset(wanted: &Map, labels: &Map) -> bool {
-    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+fn subset(wanted: &Map, labels: &PodLabels) -> bool {
+    wanted.iter().all(|(key, value)| labels.may_be(key, value))
 }

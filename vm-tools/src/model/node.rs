@@ -94,6 +94,15 @@ impl<'v> Node<'v> {
         self.text().map(|text| self.place(text.to_owned()))
     }
 
+    /// A string, or a number as it is written, with its path.
+    #[must_use]
+    pub fn scalar(&self) -> Option<At<String>> {
+        match self.value? {
+            Value::Number(number) => Some(self.place(number.to_string())),
+            _ => self.at(),
+        }
+    }
+
     /// A truth value.
     #[must_use]
     pub fn flag(&self) -> Option<bool> {

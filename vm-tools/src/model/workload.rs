@@ -1,13 +1,13 @@
 //! Pods, and what makes pods.
 
-use super::{At, Map, Meta, Node, Selector};
+use super::{At, Meta, Node, PodLabels, Selector};
 
 /// A Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob.
 pub struct Workload {
     /// The object.
     pub meta: Meta,
     /// Labels of its pods.
-    pub labels: Map,
+    pub labels: PodLabels,
     /// `spec.selector` of what has one.
     pub selector: Option<Selector>,
     /// `spec.serviceName` of a StatefulSet.
@@ -131,7 +131,7 @@ impl Workload {
         Some(Self {
             meta,
             cron,
-            labels: template.get("metadata").get("labels").texts(),
+            labels: template.get("metadata").get("labels").texts().into(),
             selector: selector.is_there().then(|| Selector::read(&selector)),
             service_name: spec.get("serviceName").at(),
             containers: containers("initContainers", true).into_iter().chain(containers("containers", false)).collect(),

@@ -13,7 +13,7 @@ fn stream(text: &str) -> Stream {
 }
 
 /// `RULE FIELD` of what is found.
-fn found(text: &str) -> Vec<String> {
+pub(crate) fn found(text: &str) -> Vec<String> {
     let report = check(&stream(text), &[]);
     report.findings.iter().map(|finding| format!("{} {}", finding.rule.id, finding.field)).collect()
 }
@@ -32,7 +32,7 @@ fn vm_with(cloud_init: &str) -> String {
 }
 
 /// The same with this user data.
-fn vm(user_data: &str) -> String {
+pub(crate) fn vm(user_data: &str) -> String {
     vm_with(&format!("userData: {}", serde_json::to_string(user_data).unwrap()))
 }
 

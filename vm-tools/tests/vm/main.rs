@@ -12,6 +12,7 @@ mod arguments;
 mod bad_input;
 mod check;
 mod check_answers;
+mod check_labels;
 mod check_missing;
 mod check_properties;
 mod check_published;

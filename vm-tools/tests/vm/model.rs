@@ -121,7 +121,7 @@ fn what_makes_machines_is_read_as_a_machine() {
     ] {
         let stream = stream(&format!("{{apiVersion: {kind}, {spec}}}"));
         let machine = &stream.machines[0];
-        assert_eq!((&*machine.spec_path, &*machine.template_labels["app"]), (path, "orders"));
+        assert_eq!((&*machine.spec_path, &*machine.pod_labels.known["app"]), (path, "orders"));
         let serial = machine.disks[0].serial.as_ref().unwrap();
         assert_eq!(serial.path, format!("{path}.domain.devices.disks[0].serial"));
     }

@@ -2,7 +2,7 @@
 
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
-use crate::model::{Map, Meta, NetworkPolicy, Selector, Stream};
+use crate::model::{Map, Meta, NetworkPolicy, PodLabels, Selector, Stream};
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -10,7 +10,8 @@ pub(in crate::check) const RULES: &[Rule] = &[
         name: "service-selects-nothing",
         severity: Severity::Error,
         summary: "a Service selects no machine and no pod of its namespace",
-        why: "It has no endpoints: whoever dials it waits in vain. A VM's pod has the labels of the VM's template, not the VM's own.",
+        why: "It has no endpoints: whoever dials it waits in vain. A VM's pod has the labels of the VM's template, and \
+              KubeVirt's such as `vm.kubevirt.io/name`, not the VM's own.",
         remedy: "Write a selector of labels in spec.template.metadata.labels of the VirtualMachine, or add them there.",
         check: service,
     },
@@ -44,8 +45,8 @@ pub(in crate::check) const RULES: &[Rule] = &[
 ];
 
 /// Labels of everything that a selector may select.
-fn pods(stream: &Stream) -> impl Iterator<Item = (&Meta, &Map)> {
-    let machines = stream.machines.iter().map(|machine| (&machine.meta, &machine.template_labels));
+fn pods(stream: &Stream) -> impl Iterator<Item = (&Meta, &PodLabels)> {
+    let machines = stream.machines.iter().map(|machine| (&machine.meta, &machine.pod_labels));
     let workloads = stream.workloads.iter().map(|workload| (&workload.meta, &workload.labels));
     machines.chain(workloads)
 }
@@ -55,9 +56,9 @@ fn pods(stream: &Stream) -> impl Iterator<Item = (&Meta, &Map)> {
 fn nothing(
     stream: &Stream,
     namespace: &str,
-    selects: impl Fn(&Map) -> bool,
+    selects: impl Fn(&PodLabels) -> bool,
     wanted: &Map,
-    counts: impl Fn(&Map) -> bool,
+    counts: impl Fn(&PodLabels) -> bool,
 ) -> Option<String> {
     let here = |meta: &Meta| meta.namespace == namespace;
     if pods(stream).any(|(meta, labels)| here(meta) && selects(labels)) {
@@ -68,10 +69,10 @@ fn nothing(
     }
     pods(stream).find(|(meta, labels)| here(meta) && counts(labels))?;
     let near = pods(stream).filter(|(meta, _)| here(meta)).find_map(|(meta, labels)| {
-        if !wanted.is_empty() && selects(&meta.labels) {
+        if !wanted.is_empty() && selects(&meta.labels.clone().into()) {
             return Some(format!("; {meta} has on itself, but not in its template"));
         }
-        let (key, value) = wanted.keys().find_map(|key| labels.get_key_value(key))?;
+        let (key, value) = wanted.keys().find_map(|key| labels.known.get_key_value(key))?;
         Some(format!("; {meta} has {}", quoted(&format!("{key}={value}"))))
     });
     Some(near.unwrap_or_default())
@@ -85,7 +86,7 @@ fn shown(labels: &Map) -> String {
 fn service(stream: &Stream, found: &mut Findings) {
     for service in &stream.services {
         let Some(selector) = &service.selector else { continue };
-        let selects = |labels: &Map| service.selects(labels);
+        let selects = |labels: &PodLabels| service.selects(labels);
         if let Some(near) = nothing(stream, &service.meta.namespace, selects, &selector.value, |_| true) {
             found.add(&service.meta, &selector.path, format!("nothing has {}{near}", shown(&selector.value)));
         }
@@ -97,10 +98,10 @@ fn look(
     stream: &Stream,
     policy: &NetworkPolicy,
     selector: &Selector,
-    counts: impl Fn(&Map) -> bool,
+    counts: impl Fn(&PodLabels) -> bool,
     found: &mut Findings,
 ) {
-    let selects = |labels: &Map| selector.selects(labels);
+    let selects = |labels: &PodLabels| selector.selects(labels);
     let near =
         nothing(stream, &policy.meta.namespace, selects, &selector.labels, counts).filter(|_| !selector.is_empty());
     if let Some(near) = near {
@@ -117,7 +118,7 @@ fn peers(stream: &Stream, found: &mut Findings) {
     for policy in &stream.policies {
         let named = policy.ingress.iter().chain(&policy.egress).flat_map(|rule| &rule.peers);
         // Where the stream has nothing but what is protected, its clients are elsewhere.
-        let other = |labels: &Map| !policy.pods.selects(labels);
+        let other = |labels: &PodLabels| !policy.pods.selects(labels);
         named.filter(|peer| peer.own_namespace).for_each(|peer| look(stream, policy, &peer.pods, other, found));
     }
 }

@@ -36,7 +36,7 @@ fn protecting<'s>(stream: &'s Stream, machine: &'s Machine) -> impl Iterator<Ite
     stream.policies.iter().filter(|policy| {
         policy.governs_ingress
             && policy.meta.namespace == machine.meta.namespace
-            && policy.pods.selects(&machine.template_labels)
+            && policy.pods.selects(&machine.pod_labels)
     })
 }
 
