@@ -1,5 +1,7 @@
 //! Certificates, and the issuers that sign them.
 
+use tandem_cli::problem::nearest;
+
 use super::{At, Meta, Node};
 
 /// A Certificate of cert-manager: <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.CertificateSpec>.
@@ -8,6 +10,8 @@ pub struct Certificate {
     pub meta: Meta,
     /// The Secret that cert-manager writes.
     pub secret_name: Option<At<String>>,
+    /// The field that is nearly called `secretName`, or that itself.
+    pub near_secret_name: Option<String>,
     /// Who signs.
     pub issuer: IssuerRef,
     /// `commonName`.
@@ -25,9 +29,9 @@ pub struct Certificate {
     pub usages: Option<Vec<At<String>>>,
     /// `isCA`.
     pub is_ca: bool,
-    /// `duration`, a Go duration.
+    /// `duration`, as it is written: a Go duration.
     pub duration: Option<At<String>>,
-    /// `renewBefore`, a Go duration.
+    /// `renewBefore`, the same.
     pub renew_before: Option<At<String>>,
     /// `renewBeforePercentage`.
     pub renew_before_percentage: Option<At<u64>>,
@@ -55,11 +59,11 @@ pub struct Subject {
 /// A reference to an issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerRef {
-    /// API group; `cert-manager.io` where the field is not there.
+    /// API group; `cert-manager.io` where the field is not there or empty.
     pub group: String,
-    /// Kind; `Issuer` where the field is not there.
+    /// Kind; `Issuer` where the field is not there or empty.
     pub kind: String,
-    /// Name.
+    /// Name; empty where the field is not there.
     pub name: At<String>,
 }
 
@@ -67,12 +71,15 @@ impl Certificate {
     pub(super) fn read(meta: Meta, root: &Node<'_>) -> Self {
         let spec = root.get("spec");
         let issuer = spec.get("issuerRef");
-        let or = |key: &str, default: &str| issuer.get(key).text().unwrap_or(default).to_owned();
+        let or = |key: &str, default: &str| {
+            issuer.get(key).text().filter(|text| !text.is_empty()).unwrap_or(default).to_owned()
+        };
         let (subject, key) = (spec.get("subject"), spec.get("privateKey"));
         let usages = spec.get("usages").list();
         Self {
             meta,
             secret_name: spec.get("secretName").at(),
+            near_secret_name: nearest("secretName", spec.fields().map(|(name, _)| name)).map(str::to_owned),
             issuer: IssuerRef {
                 group: or("group", "cert-manager.io"),
                 kind: or("kind", "Issuer"),
@@ -89,8 +96,8 @@ impl Certificate {
             },
             usages: (!usages.is_empty()).then_some(usages),
             is_ca: spec.get("isCA").flag().unwrap_or(false),
-            duration: spec.get("duration").at(),
-            renew_before: spec.get("renewBefore").at(),
+            duration: spec.get("duration").scalar(),
+            renew_before: spec.get("renewBefore").scalar(),
             renew_before_percentage: {
                 let node = spec.get("renewBeforePercentage");
                 node.number().map(|number| node.place(number))

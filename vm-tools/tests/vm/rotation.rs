@@ -264,6 +264,11 @@ fn what_cannot_be_computed_is_said() {
             format!("{place}: spec.duration: `90d` is not a duration; write one such as 2160h\n"),
         ),
         (
+            certificate("orders", "s", "i", ", duration: 2160"),
+            &[],
+            format!("{place}: spec.duration: `2160` is not a duration; write one such as 2160h\n"),
+        ),
+        (
             certificate("orders", "s", "i", ", renewBefore: soon"),
             &[],
             format!("{place}: spec.renewBefore: `soon` is not a duration; write one such as 2160h\n"),

@@ -71,8 +71,8 @@ pub(in crate::check) const RULES: &[Rule] = &[
         name: "lifetime",
         severity: Severity::Error,
         summary: "a certificate's lifetime and renewal do not fit each other",
-        why: "cert-manager's webhook refuses durations under an hour, a renewBefore under five minutes, and one that is as long as the \
-              duration or more.",
+        why: "cert-manager takes Go's durations, which have the units h, m and s, and none for days. Its webhook refuses durations under \
+              an hour, a renewBefore under five minutes, and one that is as long as the duration or more.",
         remedy: "Write for example duration: 2160h and renewBefore: 720h, or only the former.",
         check: lifetime,
     },
@@ -85,6 +85,15 @@ pub(in crate::check) const RULES: &[Rule] = &[
               now one certificate, now the other.",
         remedy: "Give each Certificate a secretName of its own.",
         check: written_twice,
+    },
+    Rule {
+        id: "TVM209",
+        name: "certificate-refused",
+        severity: Severity::Error,
+        summary: "a Certificate names no Secret or no issuer, or a kind of issuer that is not cert-manager's",
+        why: "The API server or cert-manager's webhook refuses it: nobody writes the Secret that machines and pods wait for.",
+        remedy: "Write secretName and issuerRef.name, and in issuerRef.kind Issuer or ClusterIssuer, or in issuerRef.group whose kind it is.",
+        check: refused,
     },
 ];
 
@@ -181,23 +190,32 @@ fn never_rotated(stream: &Stream, found: &mut Findings) {
 }
 
 fn lifetime(stream: &Stream, found: &mut Findings) {
-    let seconds = |text: &Option<At<String>>| text.as_ref().and_then(|text| go_duration(&text.value));
     for certificate in &stream.certificates {
-        let given = seconds(&certificate.duration);
-        let whole = given.unwrap_or(DEFAULT_DURATION);
         let mut add = |path: &str, message: String| found.add(&certificate.meta, path, message);
-        if given.is_some_and(|given| given < 3600) {
+        let mut seconds = |text: &At<String>| {
+            let seconds = go_duration(&text.value);
+            if seconds.is_none() {
+                add(&text.path, format!("{} is not a duration of Go's", quoted(&text.value)));
+            }
+            seconds
+        };
+        // What cannot be read is compared with nothing.
+        let whole = certificate.duration.as_ref().map_or(Some(DEFAULT_DURATION), &mut seconds);
+        let before = certificate.renew_before.as_ref().and_then(seconds);
+        if let Some(whole) = whole.filter(|whole| *whole < 3600) {
             add("spec.duration", format!("is {whole} seconds"));
         }
-        if let Some(before) = seconds(&certificate.renew_before) {
-            if before < 300 {
-                add("spec.renewBefore", format!("is {before} seconds"));
-            } else if before >= whole {
-                add("spec.renewBefore", format!("is {before} seconds of {whole}: it would be renewed for ever"));
+        match (before, whole) {
+            (Some(before), _) if before < 300 => add("spec.renewBefore", format!("is {before} seconds")),
+            (Some(before), Some(whole)) if before >= whole => {
+                let message =
+                    format!("is {before} seconds, and the duration {whole}: cert-manager's webhook refuses it");
+                add("spec.renewBefore", message);
             }
-            if certificate.renew_before_percentage.is_some() {
-                add("spec.renewBeforePercentage", "stands beside renewBefore, which excludes it".to_owned());
-            }
+            _ => {}
+        }
+        if certificate.renew_before.is_some() && certificate.renew_before_percentage.is_some() {
+            add("spec.renewBeforePercentage", "stands beside renewBefore, which excludes it".to_owned());
         }
         if let Some(percentage) = certificate.renew_before_percentage.as_ref().filter(|p| !(1..100).contains(&p.value))
         {
@@ -215,6 +233,24 @@ fn written_twice(stream: &Stream, found: &mut Findings) {
         if first.meta.name != certificate.meta.name {
             let message = format!("{} is also that of Certificate {}", quoted(&secret.value), quoted(&first.meta.name));
             found.add(&certificate.meta, &secret.path, message);
+        }
+    }
+}
+
+fn refused(stream: &Stream, found: &mut Findings) {
+    for certificate in &stream.certificates {
+        let mut add = |path: &str, message: String| found.add(&certificate.meta, path, message);
+        if certificate.secret_name.as_ref().is_none_or(|name| name.value.is_empty()) {
+            let near = certificate.near_secret_name.as_ref().filter(|near| *near != "secretName");
+            let near = near.map(|near| format!("; there is {}", quoted(near))).unwrap_or_default();
+            add("spec.secretName", format!("names no Secret{near}"));
+        }
+        let issuer = &certificate.issuer;
+        if issuer.name.value.is_empty() {
+            add(&issuer.name.path, "names no issuer".to_owned());
+        }
+        if issuer.group == "cert-manager.io" && !["Issuer", "ClusterIssuer"].contains(&&*issuer.kind) {
+            add("spec.issuerRef.kind", format!("{} is no kind of cert-manager.io", quoted(&issuer.kind)));
         }
     }
 }
