@@ -1,9 +1,13 @@
 //! A KRM function: a ResourceList in, the same with its VMs edited out, and what is to be said in its `results`.
 //! <https://github.com/kubernetes-sigs/kustomize/blob/master/cmd/config/docs/api-conventions/functions-spec.md>
 
+use std::cmp::Reverse;
+
+use clap::Args as _;
 use serde::Deserialize;
 use serde_json::json;
 use serde_yaml::Value;
+use tandem_cli::Problem;
 
 use super::{InjectError, Input, Options, inject};
 use crate::yaml_edit::{Editor, keys};
@@ -47,19 +51,43 @@ pub fn function(text: &str) -> Result<(String, Result<(), Vec<InjectError>>), St
     }
     let done = configured(&list).map_err(Vec::from).and_then(|options| {
         let input = Input { name: "ResourceList".to_owned(), text: text.to_owned() };
-        inject(&[input], &options)
+        inject(&[input], &options).map_err(|errors| errors.into_iter().map(in_fields).collect())
     });
     let (text, severity, messages, done) = match done {
         Ok(output) => (output.texts.concat(), "info", [output.notes, output.advice].concat(), Ok(())),
         Err(errors) => (text.to_owned(), "error", errors.iter().map(InjectError::to_string).collect(), Err(errors)),
     };
     let mut list = Editor::new(text).map_err(told)?;
-    for message in messages {
-        let result = serde_yaml::to_value(json!({"message": message, "severity": severity}));
-        let result = result.map_err(|error| error.to_string())?;
-        list.append(&keys(&["results"]), &result).map_err(told)?;
-    }
+    let results: Vec<_> = messages.iter().map(|message| json!({"message": message, "severity": severity})).collect();
+    let results = serde_yaml::to_value(results).map_err(|error| error.to_string())?;
+    list.set(&keys(&["results"]), &results).map_err(told)?;
     Ok((list.text().to_owned(), done))
+}
+
+/// An error that names the fields of the functionConfig, where it named options of `inject`.
+fn in_fields(InjectError { object, problem }: InjectError) -> InjectError {
+    let options = Options::augment_args(clap::Command::new("inject"));
+    let mut names: Vec<_> = options.get_arguments().filter_map(clap::Arg::get_long).collect();
+    // One begins as another does.
+    names.sort_by_key(|name| Reverse(name.len()));
+    let within = if object.is_empty() { "" } else { "functionConfig." };
+    let repeated = problem.message.replace("which may be repeated", "which may be a list");
+    let message = names
+        .iter()
+        .fold(repeated, |text, name| text.replace(&format!("--{name}"), &format!("{within}spec.{}", field(name))));
+    let named = object.is_empty() && message != problem.message;
+    let object = if named { "functionConfig".to_owned() } else { object };
+    InjectError { object, problem: Problem { message, ..problem } }
+}
+
+/// The field of an option: `tlsMode` for `tls-mode`.
+fn field(option: &str) -> String {
+    let mut words = option.split('-');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |field, word| {
+        let mut letters = word.chars();
+        field + &letters.by_ref().take(1).flat_map(char::to_uppercase).collect::<String>() + letters.as_str()
+    })
 }
 
 fn configured(list: &Editor) -> Result<Options, InjectError> {

@@ -66,6 +66,26 @@ fn several_vms_are_a_list() {
     assert_eq!(format!("{before}\n"), each);
 }
 
+/// As with kyaml, whose functions write their own results in place of any that came in.
+#[test]
+fn results_are_those_of_the_last_run() {
+    let list = list(&manifest("inline.yaml"), "{secret: shop-tls, vm: orders, serial: tandem-tls}");
+    let once = function(&list);
+    assert!(once.status.success(), "{}", said(&once));
+    let once = String::from_utf8(once.stdout).unwrap();
+    for before in [
+        once.clone(),
+        format!("{list}results: []\n"),
+        format!("{list}results:\n- {{message: of another function, severity: error}}\n"),
+        // As in the first version of the specification.
+        format!("{list}results:\n  name: foo\n  results:\n  - message: of another function\n"),
+    ] {
+        let again = function(&before);
+        assert!(again.status.success(), "{}", said(&again));
+        assert_eq!(String::from_utf8(again.stdout).unwrap(), once);
+    }
+}
+
 #[test]
 fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
     let vm = manifest("inline.yaml");
@@ -79,6 +99,8 @@ fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
         ("{secret: tls, vm: 5}", vm.clone()),
         ("{secret: tls, vm: []}", vm.clone()),
         ("{secret: tls, vm: [orders, other, another]}", vm.clone()),
+        ("{secret: tls}", [vm.clone(), manifest("secret-string.yaml")].join("---\n")),
+        ("{secret: tls, reload: restart, os: debian, tlsMode: allowTLS}", vm.clone()),
         ("{secret: TLS, folder: relative}", vm.clone()),
         ("{secret: tls}", "kind: ConfigMap\nmetadata: {name: x}\n".to_owned()),
     ]
@@ -98,6 +120,9 @@ fn what_cannot_be_done_is_in_the_results_and_on_standard_error() {
     })
     .into();
     insta::assert_snapshot!(told.concat());
+    // Named as an option before it is named as a field; of `inject` clap asks for it.
+    let options: Options = serde_json::from_value(json!({"secret": "tls", "database": "mongodb"})).unwrap();
+    assert_eq!(options.problems(), ["--os: is missing; the database's user and service depend on it"]);
     let none = function("kind: List\nitems: []\n");
     assert!(none.stdout.is_empty() && !none.status.success());
     let why = "standard input: is no ResourceList; run this as a KRM function, or use `tandem-vm inject`";
