@@ -30,6 +30,7 @@ use serde_yaml::Value;
 use tandem_cli::manifests::{self, Document, Found, Place};
 
 pub use crate::user_data::KNOWN_KEYS;
+pub(crate) use certificate::DEFAULT_DURATION;
 pub use certificate::{Certificate, Issuer, IssuerRef, IssuerSource, Subject};
 pub use cloud_config::{CloudConfig, WrittenFile};
 pub use labels::PodLabels;

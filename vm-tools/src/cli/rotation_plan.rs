@@ -10,7 +10,7 @@ use tandem_cli::{json, stdio};
 use super::endpoint::ReportFormat;
 use super::{Done, NO, Streams, notes, one, time};
 use crate::model::Stream;
-use crate::rotation::{Issued, Settings, plan};
+use crate::rotation::{Issued, Settings, plan, whole};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -81,9 +81,11 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Done {
         }
     }
     let stream = Stream::read(&args.files, streams.stdin, &args.namespace)?;
-    let now = args.now.unwrap_or_else(Timestamp::now);
+    let now = args.now.unwrap_or_else(|| whole(Timestamp::now()));
     if let Some(until) = args.until.filter(|until| *until < now) {
-        return Err(one(format!("--until: {until} is before {now}, from which on is looked; give a later time")));
+        return Err(one(format!(
+            "--until: {until} is before {now}, the time of --now, or else the present; give a later time"
+        )));
     }
     let plan = plan(&stream, &Settings { now, issued, count: args.count, until: args.until })?;
     let text = match args.output {

@@ -1,8 +1,13 @@
 //! Certificates, and the issuers that sign them.
 
-use tandem_cli::problem::nearest;
+use serde_yaml::Value;
+use tandem_cli::{problem::nearest, shown};
 
-use super::{At, Meta, Node};
+use super::{At, Meta, Node, node::yaml};
+use crate::spec::values::go_duration;
+
+/// cert-manager's default for `duration`: 90 days, in seconds.
+pub(crate) const DEFAULT_DURATION: i64 = 90 * 86_400;
 
 /// A Certificate of cert-manager: <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.CertificateSpec>.
 pub struct Certificate {
@@ -29,12 +34,12 @@ pub struct Certificate {
     pub usages: Option<Vec<At<String>>>,
     /// `isCA`.
     pub is_ca: bool,
-    /// `duration`, as it is written: a Go duration.
+    /// `duration`, a Go duration, if it is one.
     pub duration: Option<At<String>>,
-    /// `renewBefore`, the same.
+    /// `renewBefore`, a Go duration, if it is one.
     pub renew_before: Option<At<String>>,
-    /// `renewBeforePercentage`.
-    pub renew_before_percentage: Option<At<u64>>,
+    /// `renewBeforePercentage`, a whole number, if it is one.
+    pub renew_before_percentage: Option<At<Value>>,
     /// `privateKey.rotationPolicy`; cert-manager's default is Always since 1.18, before that Never.
     pub rotation_policy: Option<At<String>>,
     /// `privateKey.algorithm`.
@@ -96,11 +101,11 @@ impl Certificate {
             },
             usages: (!usages.is_empty()).then_some(usages),
             is_ca: spec.get("isCA").flag().unwrap_or(false),
-            duration: spec.get("duration").scalar(),
-            renew_before: spec.get("renewBefore").scalar(),
+            duration: spec.get("duration").written(),
+            renew_before: spec.get("renewBefore").written(),
             renew_before_percentage: {
                 let node = spec.get("renewBeforePercentage");
-                node.number().map(|number| node.place(number))
+                node.value().filter(|value| !value.is_null()).map(|value| node.place(value.clone()))
             },
             rotation_policy: key.get("rotationPolicy").at(),
             algorithm: key.get("algorithm").at(),
@@ -121,6 +126,41 @@ impl Certificate {
         let extended = |usage: &str| !KEY_USAGES.contains(&usage);
         let mut extended = usages.iter().map(|usage| usage.value.as_str()).filter(|usage| extended(usage)).peekable();
         extended.peek().is_none() || extended.any(|usage| usage == purpose || usage == "any")
+    }
+
+    /// What of its duration and renewal the API server or cert-manager's webhook (`ValidateDuration`) refuses.
+    #[must_use]
+    pub fn lifetime(&self) -> Vec<At<String>> {
+        let mut problems = Vec::new();
+        let mut add = |path: &str, value: String| problems.push(At { path: path.to_owned(), value });
+        let mut seconds = |text: &At<String>| {
+            let seconds = go_duration(&text.value);
+            if seconds.is_none() {
+                add(&text.path, format!("`{}` is not a duration of Go's", shown(&text.value)));
+            }
+            seconds
+        };
+        // What cannot be read is compared with nothing.
+        let whole = self.duration.as_ref().map_or(Some(DEFAULT_DURATION), &mut seconds);
+        let before = self.renew_before.as_ref().and_then(seconds);
+        if let Some(whole) = whole.filter(|whole| *whole < 3600) {
+            add("spec.duration", format!("is {whole} seconds"));
+        }
+        match (before, whole) {
+            (Some(before), _) if before < 300 => add("spec.renewBefore", format!("is {before} seconds")),
+            (Some(before), Some(whole)) if before >= whole => {
+                add("spec.renewBefore", format!("is {before} seconds of {whole}, and has to be less"));
+            }
+            _ => {}
+        }
+        if self.renew_before.is_some() && self.renew_before_percentage.is_some() {
+            add("spec.renewBeforePercentage", "stands beside renewBefore, which excludes it".to_owned());
+        }
+        let fits = |percentage: &Value| percentage.as_u64().is_some_and(|number| (1..100).contains(&number));
+        if let Some(percentage) = self.renew_before_percentage.as_ref().filter(|percentage| !fits(&percentage.value)) {
+            add(&percentage.path, format!("is {}; it can be 1 to 99", shown(&yaml(&percentage.value))));
+        }
+        problems
     }
 
     /// The keys that cert-manager writes into the Secret; `ca.crt` where the issuer gives one.

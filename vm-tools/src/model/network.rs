@@ -33,7 +33,7 @@ impl Service {
         let external = spec.get("type").text() == Some("ExternalName");
         let port = |item: Node<'_>| {
             let port = item.get("port").number()?;
-            let target = item.get("targetPort").scalar();
+            let target = item.get("targetPort").written();
             let target = target.map_or_else(|| port.to_string(), |target| target.value);
             Some(ServicePort { path: item.path().to_owned(), port, target })
         };
@@ -110,7 +110,7 @@ fn rule(node: &Node<'_>, peers: &str) -> PolicyRule {
     let peers: Vec<_> = entries.iter().filter_map(by_labels).collect();
     let port = |entry: Node<'_>| {
         // A range is not looked into.
-        let port = entry.get("port").scalar().filter(|_| !entry.get("endPort").is_there());
+        let port = entry.get("port").written().filter(|_| !entry.get("endPort").is_there());
         port.map(|port| port.value)
     };
     let ports: Vec<_> = node.get("ports").items().map(port).collect();

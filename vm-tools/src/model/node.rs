@@ -94,13 +94,11 @@ impl<'v> Node<'v> {
         self.text().map(|text| self.place(text.to_owned()))
     }
 
-    /// A string, or a number as it is written, with its path.
+    /// A string with its path; of anything else the YAML, which is no string that means something.
     #[must_use]
-    pub fn scalar(&self) -> Option<At<String>> {
-        match self.value? {
-            Value::Number(number) => Some(self.place(number.to_string())),
-            _ => self.at(),
-        }
+    pub(super) fn written(&self) -> Option<At<String>> {
+        let value = self.value.filter(|value| !value.is_null())?;
+        Some(self.place(value.as_str().map_or_else(|| yaml(value), str::to_owned)))
     }
 
     /// A truth value.
@@ -140,6 +138,11 @@ impl<'v> Node<'v> {
     pub(super) fn place<T>(&self, value: T) -> At<T> {
         At { path: self.path.clone(), value }
     }
+}
+
+/// A value as YAML.
+pub(super) fn yaml(value: &Value) -> String {
+    serde_yaml::to_string(value).unwrap_or_default().trim_end().to_owned()
 }
 
 /// The path of a field of a mapping.

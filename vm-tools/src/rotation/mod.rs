@@ -18,6 +18,7 @@ mod sides;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(crate) use renewal::whole;
 pub use renewal::{Generation, Issued, MAX_GENERATIONS};
 
 use crate::model::Stream;

@@ -13,16 +13,13 @@ use serde::Serialize;
 
 use super::Settings;
 use crate::{
-    model::{At, Certificate, IssuerSource, Stream},
+    model::{At, Certificate, DEFAULT_DURATION, IssuerSource, Stream},
     probe::certificate::Described,
     spec::values,
 };
 
 /// Most renewals of one certificate that are computed.
 pub const MAX_GENERATIONS: usize = 10_000;
-
-/// cert-manager's default for `duration`: 90 days, in seconds.
-const DEFAULT_DURATION: i64 = 90 * 86_400;
 
 /// Authorities above one another that are followed; a chain that is longer, or leads back to itself, is not.
 const MAX_DEPTH: usize = 8;
@@ -81,7 +78,10 @@ impl<'s> Timelines<'s> {
         for certificate in &stream.certificates {
             match rule(stream, certificate, settings) {
                 Ok(rule) => rules.push(rule),
-                Err(problem) => problems.push(format!("{}: {}: {problem}", certificate.meta.place, certificate.meta)),
+                Err(lines) => {
+                    let line = |line| format!("{}: {}: {line}", certificate.meta.place, certificate.meta);
+                    problems.extend(lines.into_iter().map(line));
+                }
             }
         }
         if !problems.is_empty() {
@@ -182,21 +182,27 @@ struct Rule {
     present: Generation,
 }
 
-fn rule(stream: &Stream, certificate: &Certificate, settings: &Settings) -> Result<Rule, String> {
-    let seconds = |field: &Option<At<String>>| match field {
-        Some(At { path, value }) => {
-            let seconds = values::go_duration(value).filter(|seconds| *seconds >= 0);
-            let wrong = || format!("{path}: `{}` is not a duration; write one such as 2160h", tandem_cli::shown(value));
-            seconds.map(Some).ok_or_else(wrong)
-        }
-        None => Ok(None),
-    };
-    let duration = seconds(&certificate.duration)?.unwrap_or(DEFAULT_DURATION);
-    if duration < 60 {
-        return Err("spec.duration: is less than a minute; cert-manager takes an hour or more".to_owned());
+/// What keeps cert-manager from taking a Certificate: a line each, with its field.
+fn refused(certificate: &Certificate) -> Vec<String> {
+    let secret = certificate.secret_name.as_ref().map_or("", |name| &name.value);
+    let names = [("spec.secretName", secret), (&certificate.issuer.name.path, &certificate.issuer.name.value)];
+    let names = names.into_iter().filter(|(_, name)| name.is_empty());
+    let names = names.map(|(path, _)| format!("{path}: is missing, or no text; write a name"));
+    let lifetime = certificate.lifetime().into_iter().map(|At { path, value }| {
+        format!("{path}: {value}; write for example duration: 2160h and renewBefore: 720h, or only the former")
+    });
+    names.chain(lifetime).collect()
+}
+
+fn rule(stream: &Stream, certificate: &Certificate, settings: &Settings) -> Result<Rule, Vec<String>> {
+    let problems = refused(certificate);
+    if !problems.is_empty() {
+        return Err(problems);
     }
-    let renew_before = seconds(&certificate.renew_before)?;
-    let percentage = certificate.renew_before_percentage.as_ref().map(|percentage| percentage.value);
+    let seconds = |field: &Option<At<String>>| field.as_ref().and_then(|field| values::go_duration(&field.value));
+    let duration = seconds(&certificate.duration).unwrap_or(DEFAULT_DURATION);
+    let renew_before = seconds(&certificate.renew_before);
+    let percentage = certificate.renew_before_percentage.as_ref().and_then(|percentage| percentage.value.as_u64());
     let before = |duration: i64| renew_before_end(duration, renew_before, percentage);
 
     let title = title(certificate);
@@ -211,7 +217,8 @@ fn rule(stream: &Stream, certificate: &Certificate, settings: &Settings) -> Resu
         }
     };
     if issued > settings.now {
-        return Err(format!("its present certificate is said to begin at {issued}, which is after {}", settings.now));
+        let now = settings.now;
+        return Err(vec![format!("its present certificate is said to begin at {issued}, which is after {now}")]);
     }
     let validity = not_after.as_second() - issued.as_second();
     let mut present = Generation { number: 1, issued, not_after, renewal: after(not_after, -before(validity)) };
@@ -278,7 +285,8 @@ impl Rule {
     }
 }
 
-fn whole(time: Timestamp) -> Timestamp {
+/// In whole seconds, as certificates have their dates.
+pub(crate) fn whole(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 

@@ -6,7 +6,6 @@ use super::keyfiles::members;
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
 use crate::model::{At, Certificate, IssuerSource, Stream};
-use crate::spec::values::go_duration;
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -96,9 +95,6 @@ pub(in crate::check) const RULES: &[Rule] = &[
         check: refused,
     },
 ];
-
-/// cert-manager's default duration, in seconds.
-const DEFAULT_DURATION: i64 = 2160 * 3600;
 
 fn self_signed(stream: &Stream, found: &mut Findings) {
     for certificate in
@@ -191,35 +187,8 @@ fn never_rotated(stream: &Stream, found: &mut Findings) {
 
 fn lifetime(stream: &Stream, found: &mut Findings) {
     for certificate in &stream.certificates {
-        let mut add = |path: &str, message: String| found.add(&certificate.meta, path, message);
-        let mut seconds = |text: &At<String>| {
-            let seconds = go_duration(&text.value);
-            if seconds.is_none() {
-                add(&text.path, format!("{} is not a duration of Go's", quoted(&text.value)));
-            }
-            seconds
-        };
-        // What cannot be read is compared with nothing.
-        let whole = certificate.duration.as_ref().map_or(Some(DEFAULT_DURATION), &mut seconds);
-        let before = certificate.renew_before.as_ref().and_then(seconds);
-        if let Some(whole) = whole.filter(|whole| *whole < 3600) {
-            add("spec.duration", format!("is {whole} seconds"));
-        }
-        match (before, whole) {
-            (Some(before), _) if before < 300 => add("spec.renewBefore", format!("is {before} seconds")),
-            (Some(before), Some(whole)) if before >= whole => {
-                let message =
-                    format!("is {before} seconds, and the duration {whole}: cert-manager's webhook refuses it");
-                add("spec.renewBefore", message);
-            }
-            _ => {}
-        }
-        if certificate.renew_before.is_some() && certificate.renew_before_percentage.is_some() {
-            add("spec.renewBeforePercentage", "stands beside renewBefore, which excludes it".to_owned());
-        }
-        if let Some(percentage) = certificate.renew_before_percentage.as_ref().filter(|p| !(1..100).contains(&p.value))
-        {
-            add(&percentage.path, format!("is {}; it can be 1 to 99", percentage.value));
+        for At { path, value } in certificate.lifetime() {
+            found.add(&certificate.meta, path, value);
         }
     }
 }
