@@ -127,6 +127,7 @@ fn arrival(side: &Side, next: Generation) -> Option<Event> {
         // When it is restarted is computed apart.
         Way::Disk { restarter: Some(_) } => return None,
         _ if number > 2 => return None,
+        Way::Filesystem(Guest::Mounts) => (KUBELET, "its filesystem has certificate 2, which its user data mounts, but as far as that says nothing tells the database: it goes on serving certificate 1, at least until its next start".to_owned()),
         Way::Filesystem(Guest::Nothing) => (KUBELET, "its filesystem has certificate 2, but nothing in its user data looks for it: it goes on serving certificate 1".to_owned()),
         Way::Disk { restarter: None } => (0, "goes on serving certificate 1: its disk was made when the VM started, and only a new instance has another".to_owned()),
         Way::SubPath => (0, "keeps certificate 1: a subPath mount never follows".to_owned()),
@@ -177,6 +178,9 @@ fn outlived(generation: Generation, end: Timestamp) -> Divergence {
     }
 }
 
+/// What a guest lacks whose filesystem follows.
+const LOOK: &str = "let the guest look for a renewed Secret and reload the database; `tandem-vm render` and `tandem-vm inject` set that up";
+
 /// A side that still has the present certificate when that has ended.
 fn stuck(side: &Side, present: Generation, end: Timestamp) -> Option<Divergence> {
     let since = present.renewal;
@@ -188,9 +192,14 @@ fn stuck(side: &Side, present: Generation, end: Timestamp) -> Option<Divergence>
                  that, or deliver by filesystem (virtiofs), which follows"
             ),
         ),
+        Way::Filesystem(Guest::Mounts) => (
+            "serves certificate 1, which has ended, unless it was started anew since the renewal: its filesystem follows, but as far \
+             as its user data says nothing tells the database",
+            LOOK.to_owned(),
+        ),
         Way::Filesystem(Guest::Nothing) => (
             "serves certificate 1, which has ended: its filesystem follows, but nothing in the guest takes what it brings",
-            "let the guest look for a renewed Secret and reload the database; `tandem-vm render` and `tandem-vm inject` set that up".to_owned(),
+            LOOK.to_owned(),
         ),
         Way::SubPath => (
             "shows certificate 1, which has ended: a subPath mount never follows",
@@ -200,7 +209,9 @@ fn stuck(side: &Side, present: Generation, end: Timestamp) -> Option<Divergence>
             "shows certificate 1, which has ended: variables are set when a pod starts",
             "mount the Secret as a volume".to_owned(),
         ),
-        Way::Disk { restarter: Some(_) } | Way::Filesystem(Guest::Reloads { .. } | Guest::Unknown) | Way::Mount => return None,
+        Way::Disk { restarter: Some(_) } | Way::Filesystem(Guest::Reloads { .. } | Guest::Unknown) | Way::Mount => {
+            return None;
+        }
     };
     Some(Divergence { from: end, who: side.who.clone(), why: why.to_owned(), change })
 }

@@ -31,6 +31,8 @@ pub(super) enum Guest {
         /// The way, as /etc/tandem/tls.conf has it.
         by: String,
     },
+    /// It mounts it, and tells the database nothing, as far as its user data says.
+    Mounts,
     /// Nothing, as far as its user data says.
     Nothing,
     /// Its user data is not to be seen.
@@ -54,7 +56,7 @@ pub(super) fn sides(stream: &Stream, certificate: &Certificate) -> Vec<Side> {
     for machine in stream.machines.iter().filter(|machine| &machine.meta.namespace == namespace) {
         let Some((volume, _)) = machine.secret_volumes().find(|(_, name)| name.value == secret.value) else { continue };
         let way = match machine.filesystem_of(volume) {
-            Some(_) => Way::Filesystem(guest(machine)),
+            Some(filesystem) => Way::Filesystem(guest(machine, &filesystem.name)),
             None => Way::Disk { restarter: restarter(stream, machine) },
         };
         sides.push(Side { who: machine.meta.to_string(), way, shows: true });
@@ -98,8 +100,8 @@ fn of_workload(workload: &Workload, secret: &str) -> Vec<Side> {
     sides
 }
 
-/// What the user data has of the guest's part.
-fn guest(machine: &Machine) -> Guest {
+/// What the user data has of the guest's part, for the filesystem of this tag.
+fn guest(machine: &Machine, tag: &str) -> Guest {
     let mut configs = machine.user_data.iter().filter_map(|data| data.config()).peekable();
     if configs.peek().is_none() {
         return Guest::Unknown;
@@ -120,6 +122,8 @@ fn guest(machine: &Machine) -> Guest {
     }
     match (seconds, by) {
         (Some(seconds), Some(by)) if by != "none" => Guest::Reloads { seconds, by },
+        (_, Some(_)) => Guest::Mounts,
+        _ if machine.user_data.iter().any(|data| !data.mounted(&[tag]).is_empty()) => Guest::Mounts,
         _ => Guest::Nothing,
     }
 }

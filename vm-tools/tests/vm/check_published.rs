@@ -192,6 +192,11 @@ fn a_folder_of_certificates_that_is_copied_at_the_first_boot_stays_as_it_is() {
     for command in ["cp -r /srv/. /etc/ssl/db/", "ls /mnt/", "cp /mnt/ca.crt /etc/ssl/", "cp /etc/motd /mnt/"] {
         assert_eq!(broken(&[&runs(command)]), [""; 0], "{command}");
     }
+    // Mounted by a unit.
+    let unit = "write_files:\n- {path: /etc/systemd/system/mnt.mount, content: \"[Mount]\\nWhat=/dev/disk/by-id/virtio-db-certificate\\n\
+                Where=/mnt\\n\"}\nruncmd:\n- systemctl start mnt.mount\n- cp -r /mnt/. /etc/ssl/db/\n";
+    assert_eq!(broken(&[&keeps_its_root(unit)]), ["TVM211"]);
+    assert_eq!(broken(&[&keeps_its_root(&unit.replace("Where=/mnt", "Where=/srv"))]), [""; 0]);
     // Mounted by cloud-init, and copied by a script.
     let script = "mounts:\n- [/dev/disk/by-id/virtio-db-certificate, /mnt, auto, ro]\nwrite_files:\n\
         - path: /usr/local/bin/once\n  permissions: '0755'\n  content: |\n    #!/bin/sh\n    cp /mnt/* /etc/ssl/db/\n\

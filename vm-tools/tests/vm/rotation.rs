@@ -9,10 +9,11 @@ use serde_json::Value;
 use tandem_vm::{
     guest::{Content, GuestTls, InstalledFile, Owner, Reload, Source},
     model::Stream,
-    rotation::{Issued, Plan, Settings, plan},
+    rotation::{Divergence, Issued, Plan, Settings, plan},
 };
 
 use crate::{
+    check::repository,
     command::tandem_vm,
     support::{example, example_path, output, output_of, said},
     verify::servers,
@@ -131,31 +132,73 @@ fn a_filesystem_follows() {
     assert_snapshot!(plan.text());
 }
 
+/// What becomes of a VM with this user data: of what it is told of certificate 2, and of its end.
+fn followed(user_data: &str) -> (String, Vec<String>) {
+    let text = certificate("orders", "orders-tls", "elsewhere", "") + &by_filesystem(user_data);
+    let plan = planned(&text, &settings(2));
+    let plan = &plan.certificates[0];
+    let change = "let the guest look for a renewed Secret and reload the database; `tandem-vm render` and `tandem-vm inject` \
+                  set that up";
+    // 90 days.
+    let until = |divergence: &Divergence| (divergence.from.to_string(), divergence.change.clone());
+    let expected = ("2027-02-19T12:00:00Z".to_owned(), change.to_owned());
+    assert!(plan.divergences.iter().all(|divergence| until(divergence) == expected), "{:?}", plan.divergences);
+    let told = plan.events.iter().find(|event| event.who == "VirtualMachine shop/orders-vm").unwrap();
+    (told.what.clone(), plan.divergences.iter().map(|divergence| divergence.why.clone()).collect())
+}
+
 #[test]
 fn a_filesystem_that_nobody_looks_at_does_not() {
-    let with = |user_data: &str, arrives: &str| {
-        let text = certificate("orders", "orders-tls", "elsewhere", "") + &by_filesystem(user_data);
-        let plan = planned(&text, &settings(2));
-        let plan = &plan.certificates[0];
-        let change = "let the guest look for a renewed Secret and reload the database; `tandem-vm render` and `tandem-vm inject` \
-                      set that up";
-        assert!(plan.divergences.iter().all(|divergence| divergence.change == change), "{:?}", plan.divergences);
-        assert!(plan.events.iter().any(|event| event.what == arrives), "{arrives}: {:?}", plan.events);
-        plan.divergences.iter().map(|d| (d.from.to_string(), d.why.clone())).collect::<Vec<_>>()
-    };
     let why =
         "serves certificate 1, which has ended: its filesystem follows, but nothing in the guest takes what it brings";
-    // 90 days.
-    let expected = [("2027-02-19T12:00:00Z".to_owned(), why.to_owned())];
     let nothing =
         "its filesystem has certificate 2, but nothing in its user data looks for it: it goes on serving certificate 1";
-    assert_eq!(with("#cloud-config\nruncmd: [[mount, -t, virtiofs, tls, /tls]]\n", nothing), expected);
-    assert_eq!(with(&guest(Reload::None), nothing), expected);
+    for config in [
+        "runcmd: [[mount, -t, virtiofs, other-tls, /tls]]",
+        "runcmd:\n# mount -t virtiofs tls /tls\n- ls /tls",
+        // cloud-init passes over a tag.
+        "mounts: [[tls, /tls, virtiofs]]",
+    ] {
+        assert_eq!(
+            followed(&format!("#cloud-config\n{config}\n")),
+            (nothing.to_owned(), vec![why.to_owned()]),
+            "{config}"
+        );
+    }
     let told = "by now the guest has installed certificate 2 and told the database (restart)";
-    assert_eq!(with(&guest(Reload::Restart), told), []);
+    assert_eq!(followed(&guest(Reload::Restart)), (told.to_owned(), Vec::new()));
     // What a script does is not to be seen.
     let unknown = "by now its filesystem has certificate 2; what the guest does about it is not to be seen";
-    assert_eq!(with("#!/bin/sh\nmount -t virtiofs tls /tls\n", unknown), []);
+    assert_eq!(followed("#!/bin/sh\nmount -t virtiofs tls /tls\n"), (unknown.to_owned(), Vec::new()));
+}
+
+#[test]
+fn a_filesystem_that_is_only_mounted_follows_at_the_next_start() {
+    let why = "serves certificate 1, which has ended, unless it was started anew since the renewal: its filesystem follows, but as \
+               far as its user data says nothing tells the database";
+    let mounted = "its filesystem has certificate 2, which its user data mounts, but as far as that says nothing tells the \
+                   database: it goes on serving certificate 1, at least until its next start";
+    let unit = "[Mount]\\nWhat=tls\\nWhere=/tls\\nType=virtiofs\\n";
+    for config in [
+        "runcmd: [[mount, -t, virtiofs, tls, /tls]]".to_owned(),
+        "bootcmd:\n- mkdir -p /tls && mount -t virtiofs -o ro 'tls' /tls".to_owned(),
+        "write_files:\n- {path: /usr/local/bin/tls, content: \"mount -t virtiofs tls /tls\\ncp /tls/* /etc/ssl/\\n\"}"
+            .to_owned(),
+        format!("write_files:\n- {{path: /etc/systemd/system/tls.mount, content: \"{unit}\"}}"),
+        "write_files:\n- {path: /etc/fstab, append: true, content: \"tls /tls virtiofs ro 0 0\\n\"}".to_owned(),
+        "runcmd:\n- echo tls /tls virtiofs ro 0 0 >> /etc/fstab".to_owned(),
+    ] {
+        assert_eq!(
+            followed(&format!("#cloud-config\n{config}\n")),
+            (mounted.to_owned(), vec![why.to_owned()]),
+            "{config}"
+        );
+    }
+    // What `render` and `inject` set up, but for telling the database.
+    assert_eq!(followed(&guest(Reload::None)), (mounted.to_owned(), vec![why.to_owned()]));
+    // The example of `check`, whose script runs at every boot.
+    let done = output(tandem_vm().arg("rotation-plan").arg(repository().join("examples/check/after.yaml")));
+    assert!(done.status.code() == Some(1) && said(&done).contains(mounted), "{}", said(&done));
 }
 
 #[test]
