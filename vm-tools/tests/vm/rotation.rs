@@ -305,17 +305,17 @@ fn what_cannot_be_computed_is_said() {
         (
             certificate("orders", "s", "i", ", duration: 90d"),
             &[],
-            format!("{place}: spec.duration: `90d` is not a duration; write one such as 2160h\n"),
+            format!("{place}: spec.duration: `90d` is not a duration of Go's{lifetime}"),
         ),
         (
             certificate("orders", "s", "i", ", duration: 2160"),
             &[],
-            format!("{place}: spec.duration: `2160` is not a duration; write one such as 2160h\n"),
+            format!("{place}: spec.duration: `2160` is not a duration of Go's{lifetime}"),
         ),
         (
             certificate("orders", "s", "i", ", renewBefore: soon"),
             &[],
-            format!("{place}: spec.renewBefore: `soon` is not a duration; write one such as 2160h\n"),
+            format!("{place}: spec.renewBefore: `soon` is not a duration of Go's{lifetime}"),
         ),
         (
             certificate("orders", "s", "i", ", duration: 1s"),
@@ -378,11 +378,11 @@ fn what_cert_manager_refuses_is_not_planned() {
     let with = |more: &str, expected: &str| {
         refused(&format!("{{secretName: s, issuerRef: {{name: i}}, {more}}}"), &[expected])
     };
-    with("duration: 2160", "spec.duration: `2160` is not a duration; write one such as 2160h");
-    with("renewBefore: [720h]", "spec.renewBefore: `- 720h` is not a duration; write one such as 2160h");
     let lifetime =
         |field: &str| format!("{field}; write for example duration: 2160h and renewBefore: 720h, or only the former");
     for (more, field) in [
+        ("duration: 2160", "spec.duration: `2160` is not a duration of Go's"),
+        ("renewBefore: [720h]", "spec.renewBefore: `- 720h` is not a duration of Go's"),
         ("duration: 30m", "spec.duration: is 1800 seconds"),
         ("renewBefore: 2160h", "spec.renewBefore: is 7776000 seconds of 7776000, and has to be less"),
         ("duration: 1h, renewBefore: 2h", "spec.renewBefore: is 7200 seconds of 3600, and has to be less"),
