@@ -111,6 +111,15 @@ impl Manifest {
         };
         metadata.name.as_deref().unwrap_or_default()
     }
+
+    /// Kind and name of the object, and of the Secret that a Certificate becomes.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let secret = match self {
+            Self::Certificate(certificate) => Some(("Secret", &*certificate.spec.secret_name)),
+            _ => None,
+        };
+        [(self.kind(), self.name())].into_iter().chain(secret)
+    }
 }
 
 /// All objects, in the order of their ranks; VMs in the order of their numbers, clients in the document's.

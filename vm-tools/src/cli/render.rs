@@ -11,9 +11,9 @@ use tandem_cli::manifests::{self, Found, Place};
 use tandem_cli::stdio;
 
 use super::{Done, Streams, note, notes, one};
-use crate::Rendered;
 use crate::output::{self, Format};
 use crate::spec;
+use crate::{Manifest, Rendered};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -121,8 +121,8 @@ fn render_all(documents: Vec<manifests::Document>) -> Result<Vec<Rendered>, Vec<
             }
         };
         let mut twice: Vec<(Place, Vec<String>)> = Vec::new();
-        for manifest in &rendered.manifests {
-            let object = (namespace.clone(), manifest.kind(), manifest.name().to_owned());
+        for (kind, name) in rendered.manifests.iter().flat_map(Manifest::writes) {
+            let object = (namespace.clone(), kind, name.to_owned());
             let Some(first) = places.get(&object) else {
                 places.insert(object, place.clone());
                 continue;

@@ -334,14 +334,28 @@ fn documents_that_would_write_the_same_object() {
     unread(
         format!("{good}---\n{good}"),
         &[
-            "document 2: Certificate kubevirt-networking-poc/mongodb-cert and 6 more come from standard input: document 1 as \
+            "document 2: Certificate kubevirt-networking-poc/mongodb-cert and 7 more come from standard input: document 1 as \
            well; change a name",
         ],
     );
+    // Nor may two Certificates write one Secret.
+    let other = good.replace("name: mongodb\n", "name: other\n");
+    unread(
+        format!("{good}---\n{other}"),
+        &[
+            "document 2: Secret kubevirt-networking-poc/mongodb-cert-tls comes from standard input: document 1 as well; \
+           change a name",
+        ],
+    );
+    // In another namespace it is another one.
+    let elsewhere = other.replace("namespace: kubevirt-networking-poc\n", "namespace: shop\n");
+    let done = render_stdin(format!("{good}---\n{elsewhere}").as_bytes(), &[]);
+    assert!(done.status.success(), "{}", said(&done));
     // The Deployment of a client is called as that of another database's.
     let named = |name: &str, client: &str| {
         let text = good.replace("name: mongodb\n", &format!("name: {name}\n"));
         text.replace("name: python-app\n", &format!("name: {client}\n"))
+            .replace("mongodb-cert-tls", &format!("{name}-tls"))
     };
     unread(
         format!("{}---\n{}", named("a", "b-c"), named("a-b", "c")),

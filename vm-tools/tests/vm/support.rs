@@ -40,11 +40,11 @@ pub(crate) fn example(name: &str) -> String {
     fs::read_to_string(example_path(name)).unwrap()
 }
 
-/// An example under another name, so that both can be in one cluster.
+/// An example under another name, with another Secret, so that both can be in one cluster.
 pub(crate) fn renamed(example_name: &str, name: &str) -> String {
     let text = example(example_name);
     assert_eq!(text.matches("name: mongodb\n").count(), 1, "{text}");
-    text.replace("name: mongodb\n", &format!("name: {name}\n"))
+    text.replace("name: mongodb\n", &format!("name: {name}\n")).replace("mongodb-cert-tls", &format!("{name}-tls"))
 }
 
 pub(crate) fn render(text: &str) -> Rendered {
