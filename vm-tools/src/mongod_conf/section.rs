@@ -35,13 +35,15 @@ fn uncommented(text: &str, name: &str) -> Option<String> {
     )
 }
 
-/// With the section behind the last one and the comments that are its own, by their indentation; after a blank line, if there are any
-/// between the others.
+/// With the section behind the last one and the comments that are its own, by the indentation before or behind their `#`; after a blank
+/// line, if there are any between the others.
 fn behind(text: &str, name: &str) -> String {
     let lines: Vec<_> = text.split_inclusive('\n').collect();
     let line_break = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let is_outside = |line: &&str| line.trim().is_empty() || line.starts_with('#');
     let end = lines.iter().rposition(|line| !is_outside(line)).map_or(0, |last| last + 1);
+    let is_own = |line: &&&str| ["#  ", "#\t"].iter().any(|own| line.starts_with(own));
+    let end = end + lines.iter().skip(end).take_while(is_own).count();
     let start = lines.iter().position(|line| !is_outside(line)).unwrap_or(end);
     let blank = lines.get(start..end).is_some_and(|inner| inner.iter().any(|line| line.trim().is_empty()));
     let (before, after) = lines.split_at(end);

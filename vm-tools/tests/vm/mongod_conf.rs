@@ -135,6 +135,14 @@ fn a_new_section_stands_where_somebody_would_write_it() {
     let close = "net:\n  port: 1\nstorage:\n  dbPath: /srv";
     let last = "replication:\n  replSetName: rs0\nsecurity:\n  keyFile: /etc/key";
     assert_eq!(changed(close, &args), format!("{close}\n{last}"));
+    // Comments below one that keeps a place stay below the section that takes it, and before those that come last.
+    let replaced = "storage:\n  dbPath: /data\n#replication:\n#  replSetName: prod\n#\toplogSizeMB: 2048\n# The end\n";
+    let written = replaced
+        .replace("#replication:\n", "replication:\n  replSetName: rs0\n")
+        .replace("2048\n", "2048\nsecurity:\n  keyFile: /etc/key\n");
+    assert_eq!(changed(replaced, &args), written);
+    assert_eq!(changed(&written, &args), written);
+    assert_eq!(changed(replaced, &args[2..]), replaced.replace("/data\n", "/data\nsecurity:\n  keyFile: /etc/key\n"));
     // Two places, and one within something else.
     let two = "net:\n  port: 1\n#security:\n# security:\n";
     assert_eq!(changed(two, &args[2..]), two.replace("1\n", "1\nsecurity:\n  keyFile: /etc/key\n"));
