@@ -1,4 +1,4 @@
-//! The PostgreSQL that is to be installed, beside the release that the image is named after.
+//! What the guest is to be, and what is to be installed in it, beside the release that the image is named after.
 
 use crate::support::{document, render};
 
@@ -39,5 +39,63 @@ fn render_says_where_an_images_release_has_another_postgresql() {
         ("", "os: {family: rhel, image: 'debian:13'}".to_owned()),
     ] {
         assert!(notes(database, &rest).is_empty(), "{database} {rest}");
+    }
+}
+
+#[test]
+fn render_says_where_an_image_is_of_another_family_or_has_no_such_packages() {
+    let notes = |database: &str, family: &str, image: &str, rest: &str| {
+        let os = format!("os: {{family: {family}, image: {image:?}}}");
+        let text = document(&format!("database: {{{database}}}\n{os}\nclients: [{{name: a, image: i}}]\n{rest}"));
+        render(&text).notes
+    };
+    for (family, image, other) in [
+        ("rhel", "debian:12", "debian"),
+        ("rhel", "ubuntu:24.04", "debian"),
+        ("debian", "centos-stream:9", "rhel"),
+        ("debian", "almalinux", "rhel"),
+    ] {
+        for database in [
+            "mongodb: {}",
+            "mongodb: {install: Image}",
+            "redis: {server: Valkey}",
+            "none: {files: {folder: /a}, port: 1}",
+        ] {
+            let note = format!(
+                "spec.os.family: the image is called {image}, and packages, users and paths are to be those of {family}; write family: \
+                 {other}, or name another image"
+            );
+            assert_eq!(notes(database, family, &format!("quay.io/containerdisks/{image}"), ""), [note]);
+        }
+    }
+    let ubuntu = "spec.database.mongodb.install: the image is called ubuntu:22.04, and MongoDB's repository for Debian is to be \
+                  used; write install: Image, and have MongoDB in the image or by spec.cloudConfig, or name an image of Debian";
+    assert_eq!(notes("mongodb: {}", "debian", "quay.io/containerdisks/ubuntu:22.04", ""), [ubuntu]);
+    for (family, image, later) in [
+        ("debian", "debian:12", "debian:13"),
+        ("debian", "debian:11-slim", "debian:13"),
+        ("rhel", "centos-stream:9", "centos-stream:10"),
+    ] {
+        let note = format!(
+            "spec.database.redis.server: the image is called {image}, whose release has no Valkey of its own; name a later one such \
+             as {later}, or write server: Redis"
+        );
+        assert_eq!(notes("redis: {server: Valkey}", family, image, ""), [note]);
+    }
+    let own = "cloudConfig: {apt: {sources: {own.list: {source: 'deb https://apt.example ./'}}}}";
+    let repositories = "cloudConfig: {yum_repos: {own: {baseurl: 'https://yum.example'}}}";
+    for (database, family, image, rest) in [
+        ("mongodb: {}", "debian", "debian:12", ""),
+        ("mongodb: {install: Image}", "debian", "ubuntu:22.04", ""),
+        ("mongodb: {}", "rhel", "centos-stream:9", ""),
+        ("mongodb: {}", "rhel", "mydebian:12", ""),
+        ("redis: {server: Valkey}", "debian", "debian:13", ""),
+        ("redis: {server: Valkey}", "debian", "debian:12", own),
+        ("redis: {server: Valkey, install: Image}", "debian", "debian:12", ""),
+        ("redis: {server: Valkey}", "rhel", "centos-stream:10", ""),
+        ("redis: {server: Valkey}", "rhel", "rhel:9.6", repositories),
+        ("redis: {}", "debian", "debian:12", ""),
+    ] {
+        assert_eq!(notes(database, family, image, rest), [""; 0], "{database} {image} {rest}");
     }
 }
