@@ -11,6 +11,8 @@ use tandem_cli::manifests::{self, Found, Place};
 use tandem_cli::stdio;
 
 use super::{Done, Streams, note, notes, one};
+use crate::check::{self, Finding, Severity};
+use crate::model::Stream;
 use crate::output::{self, Format};
 use crate::spec;
 use crate::{Manifest, Rendered};
@@ -113,7 +115,7 @@ fn render_all(documents: Vec<manifests::Document>) -> Result<Vec<Rendered>, Vec<
     let mut problems = Vec::new();
     let mut places: HashMap<(String, &str, String), Place> = HashMap::new();
     for manifests::Document { place, value } in documents {
-        let (namespace, mut rendered) = match render_one(value) {
+        let (namespace, mut rendered) = match render_one(&place, value) {
             Ok(done) => done,
             Err(lines) => {
                 problems.extend(lines.iter().map(|line| format!("{place}: {line}")));
@@ -141,7 +143,7 @@ fn render_all(documents: Vec<manifests::Document>) -> Result<Vec<Rendered>, Vec<
             problems.push(format!("{place}: {}{more} {come} from {first} as well; change a name", objects[0]));
         }
         for told in &mut rendered.notes {
-            *told = format!("{place}: {told}");
+            *told = format!("warning: {place}: {told}");
         }
         all.push(rendered);
     }
@@ -149,8 +151,24 @@ fn render_all(documents: Vec<manifests::Document>) -> Result<Vec<Rendered>, Vec<
 }
 
 /// One document's namespace and objects.
-fn render_one(value: Value) -> Result<(String, Rendered), Vec<String>> {
+fn render_one(place: &Place, value: Value) -> Result<(String, Rendered), Vec<String>> {
     let vm = spec::read(value).map_err(|error| error.lines())?;
-    let rendered = crate::render(&vm).map_err(|error| error.lines())?;
-    Ok((vm.document().metadata.namespace.clone(), rendered))
+    let mut rendered = crate::render(&vm).map_err(|error| error.lines())?;
+    let document = vm.document();
+    if !document.spec.template.is_empty() {
+        rendered.notes.extend(broken(place, &rendered.manifests)?);
+    }
+    Ok((document.metadata.namespace.clone(), rendered))
+}
+
+/// The errors that `check` finds in objects with a template, which has the last word.
+fn broken(place: &Place, manifests: &[Manifest]) -> Result<Vec<String>, Vec<String>> {
+    let values = manifests.iter().map(serde_yaml::to_value).collect::<Result<Vec<_>, _>>().map_err(one)?;
+    let documents = values.into_iter().map(|value| manifests::Document { place: place.clone(), value });
+    let report = check::check(&Stream::of(documents.collect(), "")?, &[]);
+    let errors = report.findings.iter().filter(|finding| finding.rule.severity == Severity::Error);
+    let told = errors.map(|Finding { rule, object, field, message, .. }| {
+        format!("spec.template: breaks {} in {object}: {field}: {message}; `tandem-vm check` says what to do", rule.id)
+    });
+    Ok(told.collect())
 }

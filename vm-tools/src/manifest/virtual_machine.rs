@@ -199,7 +199,7 @@ pub(crate) fn unknown_fields(document: &Document) -> Vec<String> {
     let template = Value::Mapping(document.spec.template.clone());
     let told = |field: At<Option<&str>>| {
         let meant = field.value.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        format!("warning: spec.template.{}: is unknown to KubeVirt 1.9{meant}", shown(&field.path))
+        format!("spec.template.{}: is unknown to KubeVirt 1.9{meant}", shown(&field.path))
     };
     fields::unknown(&Node::root(&template)).into_iter().map(told).collect()
 }

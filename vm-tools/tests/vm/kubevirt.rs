@@ -78,7 +78,7 @@ fn a_field_of_the_template_that_kubevirt_does_not_know_is_told() {
                 Halted\n  template:\n    spec:\n      nodeSelector: {a: b}\n      domain: {devices: {disks: [{name: root-disk, bootordr: 1}, \
                 {name: data-disk, $patch: delete}]}, wholly: new}\n      volumes: [{name: data-disk, $patch: delete}]";
     let done = render_stdin(document_of(spec).as_bytes(), &[]);
-    let warning = "tandem-vm: standard input: document 1: warning: spec.template.";
+    let warning = "tandem-vm: warning: standard input: document 1: spec.template.";
     let warnings = said(&done);
     let warnings: Vec<_> = warnings.lines().filter_map(|line| line.strip_prefix(warning)).collect();
     assert_eq!(
@@ -94,6 +94,34 @@ fn a_field_of_the_template_that_kubevirt_does_not_know_is_told() {
     // Where the document is checked, it is told of what is rendered.
     let checked = crate::check::run_stdin(&document_of(spec), &[]);
     assert_eq!(said(&checked).matches("warning TVM018").count(), 3, "{}", said(&checked));
+}
+
+/// Nor is refused what it breaks.
+#[test]
+fn what_a_template_breaks_is_told() {
+    let told = |template: &str| {
+        let spec = "database: {redis: {}}\nos: {family: debian, image: i}\nclients: [{name: a, image: i}]\ntemplate: ";
+        let done = render_stdin(document_of(&format!("{spec}{template}")).as_bytes(), &[]);
+        assert!(done.status.success(), "{}", said(&done));
+        String::from_utf8(done.stderr).unwrap()
+    };
+    let warning = |what: &str| {
+        format!(
+            "tandem-vm: warning: standard input: document 1: spec.template: breaks {what}; `tandem-vm check` says what to do\n"
+        )
+    };
+    assert_eq!(
+        told("{running: true}"),
+        warning("TVM014 in VirtualMachine shop/orders-vm: spec.running: is true, and spec.runStrategy is `Always`")
+    );
+    assert_eq!(
+        told("{template: {spec: {domain: {devices: {disks: [{name: secret-disk, $patch: delete}]}}}}}"),
+        warning(
+            "TVM123 in Secret shop/orders-vm-userdata: stringData.userdata > write_files[2].content: looks for \
+             `/dev/disk/by-id/virtio-tls-273b481b0b7498df`"
+        )
+    );
+    assert_eq!(told("{template: {spec: {nodeSelector: {a: b}}}}"), "");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn render_says_where_the_policy_lets_in_nobody_or_fewer_than_postgresql() {
     };
     let (client, other) = ("clients: [{name: app, image: i}]", "networkPolicy: {from: [{podSelector: {}}]}");
     let hba = "postgresql: {hba: ['local all all peer', 'hostssl all all all reject', 'hostssl all m 10.0.0.0/8 md5']}";
-    let place = "tandem-vm: standard input: document 1: ";
+    let place = "tandem-vm: warning: standard input: document 1: ";
     let others = "name others in spec.networkPolicy.from\n";
     let line = format!("{place}spec.database.postgresql.hba[2]: whoever it is for, the NetworkPolicy lets in ");
     assert_eq!(told(hba, ""), format!("{line}no client; {others}"));
