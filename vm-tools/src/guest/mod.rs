@@ -17,8 +17,8 @@
 mod data;
 mod defaults;
 mod replica_set;
-mod settings;
-mod start;
+pub(crate) mod settings;
+pub(crate) mod start;
 mod tls;
 
 use serde::Serialize;

@@ -86,7 +86,7 @@ impl GuestReplicaSet {
         let mut lines = Settings::for_program(REPLSET);
         lines.line("SET", settings::set_name(&self.name)?);
         for member in &self.members {
-            lines.line("MEMBER", settings::address(member)?);
+            lines.line("MEMBER", settings::address("the endpoint", member)?);
         }
         lines.line("PEM", settings::path("the path of the certificate", &self.pem)?);
         lines.line("CA", settings::path("the path of the authorities", &self.ca)?);

@@ -27,22 +27,22 @@ pub(super) fn checked(what: &'static str, fits: bool, problem: impl Into<String>
 }
 
 /// An absolute path that needs no quoting in a shell, a unit or a URI.
-pub(super) fn path<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
+pub(crate) fn path<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
     passed(what, text, values::guest_path(text))
 }
 
 /// What KubeVirt admits as a serial, as far as a guest sees it.
-pub(super) fn serial<'a>(what: &'static str, text: &'a str, longest: usize) -> Result<&'a str, GuestError> {
+pub(crate) fn serial<'a>(what: &'static str, text: &'a str, longest: usize) -> Result<&'a str, GuestError> {
     passed(what, text, values::serial(text, longest))
 }
 
 /// A user or group.
-pub(super) fn account<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
+pub(crate) fn account<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
     passed(what, text, values::user(text))
 }
 
 /// A service's unit, or a template (`postgresql@.service`), which stands for its instances.
-pub(super) fn service<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
+pub(crate) fn service<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
     passed(what, text, values::unit(&text.replace("@.service", ".service")))
 }
 
@@ -62,13 +62,13 @@ pub(super) fn set_name(text: &str) -> Result<&str, GuestError> {
 }
 
 /// `HOST:PORT`, the host being an address or a DNS name.
-pub(super) fn address(text: &str) -> Result<&str, GuestError> {
+pub(crate) fn address<'a>(what: &'static str, text: &'a str) -> Result<&'a str, GuestError> {
     let endpoint = text.parse::<probe::Endpoint>().map_err(|error| error.to_string());
     let verdict = endpoint.and_then(|endpoint| match endpoint.host.parse::<IpAddr>() {
         Ok(_) => Ok(()),
         Err(_) => values::subdomain(&endpoint.host),
     });
-    passed("the endpoint", text, verdict)
+    passed(what, text, verdict)
 }
 
 /// Lines `KEY='value'`, which the scripts read without running them.

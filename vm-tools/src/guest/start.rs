@@ -103,7 +103,7 @@ impl Server {
 impl TlsStart {
     /// The drop-in for the server's unit.
     pub(super) fn drop_in(&self, files: &[InstalledFile]) -> Result<String, GuestError> {
-        let start = self.start()?;
+        let start = command("the command that starts the database", &self.exec_start)?;
         let options = self.options(files)?;
         // The RHEL family's would look for the port that is closed; the signal that follows is enough.
         let stop = match self.server {
@@ -163,21 +163,20 @@ impl TlsStart {
             }
         })
     }
+}
 
-    fn start(&self) -> Result<&str, GuestError> {
-        const WHAT: &str = "the command that starts the database";
-        let command = self.exec_start.as_str();
-        // systemd's own signs may stand before the path.
-        let line = command.trim_start_matches(['-', ':', '+', '!', '@']).starts_with('/');
-        checked(
-            WHAT,
-            line && !command.contains(char::is_control),
-            "write one line that begins with an absolute path, as `systemctl cat` shows it after ExecStart=",
-        )?;
-        let open = !command.ends_with(['\\', '\'', '"']);
-        checked(WHAT, open, "ends in a quoted text, to which no option can be added; write the server's own call")?;
-        let plain = command.split_whitespace().all(|word| !word.starts_with("--tls") && !word.starts_with("--ssl"));
-        checked(WHAT, plain, "has options for TLS, which may stand there once; leave them out")?;
-        Ok(command)
-    }
+/// An `ExecStart=` to which options can be added.
+pub(crate) fn command<'a>(what: &'static str, command: &'a str) -> Result<&'a str, GuestError> {
+    // systemd's own signs may stand before the path.
+    let line = command.trim_start_matches(['-', ':', '+', '!', '@']).starts_with('/');
+    checked(
+        what,
+        line && !command.contains(char::is_control),
+        "write one line that begins with an absolute path, as `systemctl cat` shows it after ExecStart=",
+    )?;
+    let open = !command.ends_with(['\\', '\'', '"']);
+    checked(what, open, "ends in a quoted text, to which no option can be added; write the server's own call")?;
+    let plain = command.split_whitespace().all(|word| !word.starts_with("--tls") && !word.starts_with("--ssl"));
+    checked(what, plain, "has options for TLS, which may stand there once; leave them out")?;
+    Ok(command)
 }

@@ -227,7 +227,7 @@ impl GuestTls {
         }
         self.add_reload(&mut lines)?;
         if let Some(endpoint) = &self.endpoint {
-            lines.line("ENDPOINT", settings::address(&endpoint.address)?);
+            lines.line("ENDPOINT", settings::address("the endpoint", &endpoint.address)?);
             if endpoint.start == StartTls::PostgreSql {
                 lines.line("STARTTLS", "postgres");
             }

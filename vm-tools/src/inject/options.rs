@@ -6,7 +6,8 @@ use serde_yaml::Value;
 
 use super::VOLUME;
 use crate::guest::{
-    Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Server, Source, StartTls, TlsMode, TlsStart,
+    Content, Endpoint, GuestTls, InstalledFile, Owner, Reload, Server, Source, StartTls, TlsMode, TlsStart, settings,
+    start,
 };
 use crate::probe;
 use crate::spec::{ClientAuth, Family, values};
@@ -49,7 +50,8 @@ pub struct Options {
     /// Folder in the guest for tls.crt, tls.key and ca.crt, in place of the database's own
     #[arg(long, value_name = "DIR")]
     pub folder: Option<String>,
-    /// File in the guest for key, certificate and chain in one PEM, in place of tls.crt and tls.key
+    /// File in the guest, by its absolute path also beside --folder, for key, certificate and chain in one PEM, in place of
+    /// tls.crt and tls.key
     #[arg(long, value_name = "FILE")]
     pub combined: Option<String>,
     /// Who reads the key in the guest
@@ -219,8 +221,30 @@ impl Options {
             (None, ReloadBy::Database, other) => other,
         };
         // What no guest could use is said before anything else.
-        problems.extend(guest.write_files().err().map(|error| error.to_string()));
+        let unusable: Vec<_> = self.unusable().collect();
+        if unusable.is_empty() {
+            problems.extend(guest.write_files().err().map(|error| error.to_string()));
+        }
+        problems.extend(unusable);
         if problems.is_empty() { Ok(guest) } else { Err(problems) }
+    }
+
+    /// Values that no guest could use, by the options that have them.
+    fn unusable(&self) -> impl Iterator<Item = String> {
+        let disk = self.delivery == Delivery::Disk;
+        let serial = disk.then(|| settings::serial("--serial", &self.serial, values::VIRTIO_SERIAL));
+        let folder = self.folder.iter().map(|folder| folder.trim_end_matches('/')).filter(|folder| !folder.is_empty());
+        let owner = self.owner.iter().flat_map(|owner| owner.splitn(2, ':'));
+        let all = serial
+            .into_iter()
+            .chain(folder.map(|folder| settings::path("--folder", folder)))
+            .chain(self.combined.iter().map(|path| settings::path("--combined", path)))
+            .chain(owner.map(|name| settings::account("--owner", name)))
+            .chain(self.service.iter().map(|unit| settings::service("--service", unit)))
+            .chain(self.exec_start.iter().map(|command| start::command("--exec-start", command)))
+            .chain(self.credentials.iter().map(|path| settings::path("--credentials", path)))
+            .chain(self.endpoint.iter().map(|address| settings::address("--endpoint", address)));
+        all.filter_map(Result::err).map(|error| error.to_string())
     }
 
     /// How the database is started, unless that is left to its configuration; `packaged` is the unit of its packages.

@@ -186,6 +186,7 @@ impl Editor {
     pub fn exchange(&mut self, path: &[Step], key: &str, new: &Value) -> Result<(), EditError> {
         let lines = text::entry_lines(&text::key_text(key)?, new)?;
         let root = self.root()?;
+        self.find_own(&root, path)?;
         let column = self.existing(&root, path)?.key.map_or(0, |key| column(&self.text, key.start));
         self.put(path, &text::indented(&lines, column, text::line_break(&self.text)), key, new.clone())
     }
@@ -319,17 +320,23 @@ impl Editor {
         }
     }
 
-    /// As [`Self::find`], but the value itself is to be edited as well.
-    fn find_to_edit<'n>(&self, root: &'n Node, path: &[Step]) -> Result<Found<'n>, EditError> {
+    /// As [`Self::find`], but the value itself is to go or to change as well, and with it no other.
+    fn find_own<'n>(&self, root: &'n Node, path: &[Step]) -> Result<Found<'n>, EditError> {
         let found = self.find(root, path)?;
         let at = || At::new(&path[..found.depth]);
-        if found.node.anchor != 0 && root.refers_to(found.node.anchor) {
-            return Err(EditError::Anchor(at()));
-        }
         match found.node.kind {
             Kind::Alias(_) => Err(EditError::Alias(at())),
+            _ if found.node.anchor != 0 && root.refers_to(found.node.anchor) => Err(EditError::Anchor(at())),
+            _ => Ok(found),
+        }
+    }
+
+    /// As [`Self::find_own`], but the value is to be edited where it stands.
+    fn find_to_edit<'n>(&self, root: &'n Node, path: &[Step]) -> Result<Found<'n>, EditError> {
+        let found = self.find_own(root, path)?;
+        match found.node.kind {
             Kind::Map { flow: true, .. } | Kind::List { flow: true, .. } if !found.node.is_empty(&self.text) => {
-                Err(EditError::Flow(at()))
+                Err(EditError::Flow(At::new(&path[..found.depth])))
             }
             _ => Ok(found),
         }

@@ -142,7 +142,7 @@ fn what_no_guest_could_use_is_an_error_that_says_what_is_needed() {
     fn file(tls: &mut GuestTls) -> &mut InstalledFile {
         &mut tls.files[0]
     }
-    let changes: [Change; 39] = [
+    let changes: [Change; 40] = [
         |tls| tls.source = Source::Disk { serial: "x".repeat(21) },
         |tls| tls.source = Source::Disk { serial: String::new() },
         |tls| tls.source = Source::Disk { serial: "a b".to_owned() },
@@ -183,6 +183,7 @@ fn what_no_guest_could_use_is_an_error_that_says_what_is_needed() {
             tls.start = Some(TlsStart { server: Server::Postgres, exec_start: "/usr/bin/postgres".to_owned() });
             tls.files.retain(|file| file.content != Content::Ca);
         },
+        |tls| tls.start = Some(TlsStart { server: Server::Postgres, exec_start: "postgres".to_owned() }),
         |tls| tls.poll = 0,
         |tls| tls.poll = 86401,
     ];

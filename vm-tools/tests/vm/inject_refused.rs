@@ -44,6 +44,12 @@ fn with_secret(secret: &str) -> String {
         + &format!("---\napiVersion: v1\nkind: Secret\nmetadata: {{name: init}}\n{secret}")
 }
 
+/// A VM with this field in its cloud-init volume, whose value may be that of an annotation.
+fn aliased(field: &str) -> String {
+    vm(&format!("      - name: init\n        cloudInitNoCloud:\n          {field}\n"))
+        .replace("  name: db\n", "  name: db\n  annotations:\n    init: &ud '#cloud-config'\n")
+}
+
 /// The texts, what is wrong with each, and further arguments.
 fn refused() -> Vec<(String, &'static [&'static str])> {
     let several = manifest("several.yaml");
@@ -97,6 +103,8 @@ fn refused() -> Vec<(String, &'static [&'static str])> {
         several.clone(),
         vm("      - name: init\n        cloudInitNoCloud:\n          userDataBase64: 77u/I2Nsb3VkLWNvbmZpZwpob3N0bmFtZTogYQo=\n"),
         vm("") + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: db-userdata}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: db-tandem-userdata}\n",
+        aliased("userData: *ud"),
+        aliased("userData: &own '#cloud-config'\n          networkData: *own"),
     ];
     let mut all: Vec<(String, &[&str])> = plain.into_iter().map(|text| (text, &[] as &[&str])).collect();
     all.extend([
@@ -105,7 +113,10 @@ fn refused() -> Vec<(String, &'static [&'static str])> {
         (vm(""), &["--serial", "root"]),
         (vm(""), &["--serial", "a-serial-of-22-bytes-x"]),
         (vm(""), &["--owner", "no body"]),
-        (vm(""), &["--folder", "relative"]),
+        (vm(""), &["--owner", "nobody:no group"]),
+        (vm(""), &["--folder", "relative/", "--owner", "no body", "--endpoint", "here"]),
+        (vm(""), &["--folder", "/etc/db", "--combined", "both.pem"]),
+        (vm(""), &["--database", "redis", "--os", "debian", "--delivery", "filesystem", "--credentials", "password"]),
         (vm(""), &["--service", "nginx"]),
         (vm(""), &["--secret", "Not_A_Name"]),
         (vm(""), &["--reload", "restart"]),
