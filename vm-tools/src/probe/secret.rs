@@ -1,7 +1,7 @@
 //! A TLS Secret from a folder, from a manifest, or as the API server has it → [`Material`].
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -69,26 +69,30 @@ impl Material {
     /// # Errors
     /// In words, which never quote what was read.
     pub fn from_folder(folder: &Path) -> Result<Self, String> {
+        let advised = |path: &Path, error: &io::Error| {
+            format!("{}: {error}; give a folder with tls.crt, tls.key and ca.crt", path.display())
+        };
+        match fs::metadata(folder) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(advised(folder, &io::ErrorKind::NotADirectory.into())),
+            Err(error) => return Err(advised(folder, &error)),
+        }
         let entry = |key: &str| {
             let path = folder.join(key);
             let mut bytes = Vec::new();
             let read = File::open(&path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
             match read {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && folder.is_dir() => Ok(None),
-                Err(error) => {
-                    Err(format!("{}: {error}; give a folder with tls.crt, tls.key and ca.crt", path.display()))
-                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(advised(&path, &error)),
                 Ok(_) if bytes.len() as u64 > MAX_BYTES => {
                     Err(format!("{}: more than {MAX_BYTES} bytes", path.display()))
                 }
                 Ok(_) => Ok(Some(bytes)),
             }
         };
+        let certificate = entry("tls.crt")?;
         let key = entry("tls.key")?.map(Zeroizing::new);
-        Self::read(
-            &folder.display().to_string(),
-            Entries { certificate: entry("tls.crt")?, key, authorities: entry("ca.crt")? },
-        )
+        Self::read(&folder.display().to_string(), Entries { certificate, key, authorities: entry("ca.crt")? })
     }
 
     /// From a manifest of a Secret among those that `file` names, `-` being `stdin`: the only one with a `tls.crt`. Of what is passed

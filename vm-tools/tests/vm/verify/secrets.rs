@@ -116,7 +116,11 @@ fn what_is_wrong_with_a_secret_is_said_without_its_content() {
     let empty = TempDir::new().unwrap();
     let why = |folder: &Path| Material::from_folder(folder).err().unwrap_or_default();
     assert!(why(empty.path()).ends_with("has no tls.crt; cert-manager has not issued it yet, or it is another Secret"));
-    assert!(why(&empty.path().join("none")).ends_with("; give a folder with tls.crt, tls.key and ca.crt"));
+    let none = empty.path().join("none");
+    let advised = |why: &str| format!("{}: {why}; give a folder with tls.crt, tls.key and ca.crt", none.display());
+    assert_eq!(why(&none), advised("No such file or directory (os error 2)"));
+    fs::write(&none, "").unwrap();
+    assert_eq!(why(&none), advised("not a directory"));
     fs::create_dir(empty.path().join("tls.crt")).unwrap();
     assert!(why(empty.path()).contains("Is a directory"), "{}", why(empty.path()));
 }
@@ -155,7 +159,10 @@ fn arguments_that_make_no_sense_are_refused() {
             &["--endpoint", "127.0.0.1:1", "--secret", "a/b", "--kubeconfig", kubeconfig],
             "the client for the API server: ",
         ),
-        (&["--endpoint", "127.0.0.1:1", "--folder", folder, "--client", "/nowhere"], "/nowhere/tls.key: No such file"),
+        (
+            &["--endpoint", "127.0.0.1:1", "--folder", folder, "--client", "/nowhere"],
+            "tandem-vm: /nowhere: No such file",
+        ),
     ] {
         let done = output(tandem_vm().arg("verify").args(args));
         assert!(done.status.code() == Some(2) && said(&done).contains(why), "{args:?}: {}", said(&done));
