@@ -45,8 +45,21 @@ pub struct Target {
 pub(crate) enum Answer {
     /// The server talks to whoever asked.
     Accepted(String),
-    /// It does not.
+    /// It does not: for want of a certificate, for the one that was shown, or for want of TLS.
     Refused(String),
+    /// PostgreSQL does not talk to this user of this database, whoever shows which certificate.
+    Unlisted(String),
+    /// It ends the connection without a word, for whichever reason.
+    Closed(String),
     /// Neither can be told.
     Unclear(String),
+}
+
+impl Answer {
+    /// What was seen.
+    pub(crate) fn how(&self) -> &str {
+        let (Self::Accepted(how) | Self::Refused(how) | Self::Unlisted(how) | Self::Closed(how) | Self::Unclear(how)) =
+            self;
+        how
+    }
 }

@@ -36,8 +36,12 @@ pub(super) fn before_tls(protocol: Protocol, socket: &mut (impl Read + Write)) -
             "it does not offer TLS (it answers N to SSLRequest); set ssl = on in its postgresql.conf".to_owned(),
         )),
         [b'E'] => Err(Answer::Unclear("it answers SSLRequest with an error".to_owned())),
-        _ => Err(Answer::Unclear("it does not speak PostgreSQL's protocol".to_owned())),
+        _ => Err(strange("PostgreSQL")),
     }
+}
+
+fn strange(database: &str) -> Answer {
+    Answer::Unclear(format!("it does not speak {database}'s protocol"))
 }
 
 /// The question. Of [`Protocol::Tls`] nothing is known: a line of text serves, which is no TLS.
@@ -83,13 +87,13 @@ pub(super) fn http_request(target: &Target) -> Vec<u8> {
 /// Most bytes of an answer's first line that are read.
 const MAX_LINE: usize = 64;
 
-/// The first line of an answer, or as much of it as comes.
+/// The first line of an answer without TLS, or as much of it as comes.
 ///
 /// # Errors
 /// Where there is none: what that says.
 pub(super) fn line(stream: &mut impl Read) -> Result<Vec<u8>, Answer> {
     let (mut line, mut filled) = ([0; MAX_LINE], 1);
-    line[0] = first_byte(stream)?;
+    line[0] = first_plain_byte(stream)?;
     while filled < MAX_LINE && !line[..filled].contains(&b'\n') {
         match stream.read(&mut line[filled..]) {
             Ok(0) | Err(_) => break,
@@ -116,33 +120,55 @@ pub(super) fn http_answer(line: &[u8]) -> Answer {
 /// The first byte of an answer.
 ///
 /// # Errors
-/// Where there is none, or it is that of an alert: what that says.
+/// Where there is none: what that says.
 fn first_byte(stream: &mut impl Read) -> Result<u8, Answer> {
-    let mut first = [0; 2];
-    stream.read_exact(&mut first[..1]).map_err(|error| broken(&error))?;
-    if first[0] != TLS_ALERT[0] {
-        return Ok(first[0]);
+    let mut first = [0];
+    stream.read_exact(&mut first).map_err(|error| broken(&error))?;
+    Ok(first[0])
+}
+
+/// The first byte of an answer without TLS.
+///
+/// # Errors
+/// Where there is none, or it is that of an alert: what that says.
+fn first_plain_byte(stream: &mut impl Read) -> Result<u8, Answer> {
+    let first = first_byte(stream)?;
+    if first != TLS_ALERT[0] {
+        return Ok(first);
     }
-    Err(match stream.read_exact(&mut first[1..]) {
-        Ok(()) if first == TLS_ALERT => Answer::Refused("it answers with a TLS alert".to_owned()),
+    Err(match first_byte(stream) {
+        Ok(next) if next == TLS_ALERT[1] => Answer::Refused("it answers with a TLS alert".to_owned()),
         _ => Answer::Unclear("its answer is not understood".to_owned()),
     })
 }
 
-/// Reads the answer to the question.
+/// Reads the answer to the question, within TLS.
 pub(super) fn answer(protocol: Protocol, stream: &mut impl Read) -> Answer {
-    let first = match first_byte(stream) {
-        Ok(first) => first,
-        Err(answer) => return answer,
-    };
+    first_byte(stream).map_or_else(|answer| answer, |first| said(protocol, first, stream))
+}
+
+/// Reads the answer to the question, without TLS.
+pub(super) fn plain_answer(protocol: Protocol, stream: &mut impl Read) -> Answer {
+    first_plain_byte(stream).map_or_else(|answer| answer, |first| said(protocol, first, stream))
+}
+
+fn said(protocol: Protocol, first: u8, stream: &mut impl Read) -> Answer {
     match protocol {
-        Protocol::Postgresql => postgresql(first, stream).unwrap_or_else(|error| broken(&error)),
-        Protocol::Mongodb => mongodb(first, stream).unwrap_or_else(|error| broken(&error)),
+        Protocol::Postgresql => postgresql(first, stream).unwrap_or_else(|error| cut_short(&error, "PostgreSQL")),
+        Protocol::Mongodb => mongodb(first, stream).unwrap_or_else(|error| cut_short(&error, "MongoDB")),
         // A simple string, or an error, such as that of whoever has not said who it is.
         Protocol::Redis if !matches!(first, b'+' | b'-') => {
             Answer::Unclear("it does not speak Redis' protocol".to_owned())
         }
         Protocol::Tls | Protocol::Redis => Answer::Accepted("it answers".to_owned()),
+    }
+}
+
+/// What an answer says that ends before a message of the database does: that is no silence.
+fn cut_short(error: &io::Error, database: &str) -> Answer {
+    match broken(error) {
+        Answer::Closed(_) => strange(database),
+        other => other,
     }
 }
 
@@ -153,7 +179,7 @@ fn mongodb(first: u8, stream: &mut impl Read) -> io::Result<Answer> {
     // OP_MSG, or OP_REPLY of an old one.
     Ok(match header[12..] {
         [0xdd, 0x07, 0, 0] | [1, 0, 0, 0] => Answer::Accepted("it answers".to_owned()),
-        _ => Answer::Unclear("it does not speak MongoDB's protocol".to_owned()),
+        _ => strange("MongoDB"),
     })
 }
 
@@ -164,7 +190,7 @@ fn postgresql(mut kind: u8, stream: &mut impl Read) -> io::Result<Answer> {
         stream.read_exact(&mut length)?;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX).checked_sub(4);
         let Some(length) = length.filter(|length| *length <= MAX_MESSAGE) else {
-            return Ok(Answer::Unclear("it does not speak PostgreSQL's protocol".to_owned()));
+            return Ok(strange("PostgreSQL"));
         };
         let mut body = vec![0; length];
         stream.read_exact(&mut body)?;
@@ -174,13 +200,15 @@ fn postgresql(mut kind: u8, stream: &mut impl Read) -> io::Result<Answer> {
             b'E' => return Ok(error_response(&body)),
             // NoticeResponse and NegotiateProtocolVersion come before the answer.
             b'N' | b'v' => stream.read_exact(&mut next)?,
-            _ => return Ok(Answer::Unclear("it does not speak PostgreSQL's protocol".to_owned())),
+            _ => return Ok(strange("PostgreSQL")),
         }
         kind = next[0];
     }
 }
 
-/// `ErrorResponse`: fields that begin with a letter and end with a NUL. Class 28 is about who may connect, and how.
+/// `ErrorResponse`: fields that begin with a letter and end with a NUL. Class 28 is about who may connect, and how: by which
+/// certificate, or else as which user of which database. Which of them is told by the name of a file or of a function, since messages
+/// come in the server's own language (PostgreSQL's `auth.c`).
 fn error_response(body: &[u8]) -> Answer {
     let field = |letter: u8| {
         let field = body.split(|byte| *byte == 0).find(|field| field.first() == Some(&letter));
@@ -188,7 +216,13 @@ fn error_response(body: &[u8]) -> Answer {
     };
     let (code, message) = (field(b'C'), field(b'M'));
     let text = format!("it says: {message} (SQLSTATE {code})");
-    if code.starts_with("28") { Answer::Refused(text) } else { Answer::Unclear(text) }
+    let for_want_of_a_certificate = message == "connection requires a valid client certificate"
+        || field(b'R') == "ClientAuthentication" && !message.contains("pg_hba.conf");
+    match code.starts_with("28") {
+        true if for_want_of_a_certificate => Answer::Refused(text),
+        true => Answer::Unlisted(text),
+        false => Answer::Unclear(text),
+    }
 }
 
 /// What the end of a connection says.
@@ -200,7 +234,7 @@ pub(super) fn broken(error: &io::Error) -> Answer {
         (_, Some(rustls::Error::InvalidMessage(_))) => Answer::Unclear("what it sends is not TLS".to_owned()),
         (_, Some(error)) => Answer::Unclear(shown(&error.to_string())),
         (ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof, _) => {
-            Answer::Refused("it closes the connection".to_owned())
+            Answer::Closed("it closes the connection".to_owned())
         }
         (TimedOut, _) => Answer::Unclear("it does not answer in time".to_owned()),
         _ => Answer::Unclear(error.to_string()),
@@ -248,13 +282,31 @@ mod tests {
         let refused = message(b'E', b"SFATAL\0C28000\0Mconnection requires a valid client certificate\0\0");
         let notice = message(b'N', b"SWARNING\0\0");
         let busy = message(b'E', b"C53300\0Mtoo many\x1bclients\0\0");
-        let cases: [(&[u8], &str); 5] = [
+        let unlisted = "no pg_hba.conf entry for host \"10.0.0.1\", user \"a\", database \"b\", SSL encryption";
+        let cases: [(&[u8], &str); 9] = [
             (&message(b'R', &[0, 0, 0, 10]), "Accepted(\"it goes on to authentication\")"),
             (&refused, "Refused(\"it says: connection requires a valid client certificate (SQLSTATE 28000)\")"),
             (
                 &[notice.as_slice(), &refused].concat(),
                 "Refused(\"it says: connection requires a valid client certificate (SQLSTATE 28000)\")",
             ),
+            // In the server's language, and as it is said by others than PostgreSQL.
+            (
+                &message(
+                    b'E',
+                    "C28000\0MVerbindung erfordert ein Client-Zertifikat\0RClientAuthentication\0\0".as_bytes(),
+                ),
+                "Refused(\"it says: Verbindung erfordert ein Client-Zertifikat (SQLSTATE 28000)\")",
+            ),
+            (
+                &message(b'E', format!("C28000\0M{unlisted}\0RClientAuthentication\0\0").as_bytes()),
+                &format!("Unlisted({:?})", format!("it says: {unlisted} (SQLSTATE 28000)")),
+            ),
+            (
+                &message(b'E', b"C28000\0Mcertificate authentication failed\0Rauth_failed\0\0"),
+                "Unlisted(\"it says: certificate authentication failed (SQLSTATE 28000)\")",
+            ),
+            (b"E\0\0\0\xffSFATAL", "Unclear(\"it does not speak PostgreSQL's protocol\")"),
             (&busy, "Unclear(\"it says: too many\u{fffd}clients (SQLSTATE 53300)\")"),
             (b"R\xff\xff\xff\xff", "Unclear(\"it does not speak PostgreSQL's protocol\")"),
         ];
@@ -268,6 +320,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             for protocol in [Protocol::Tls, Protocol::Postgresql, Protocol::Mongodb, Protocol::Redis] {
                 answer(protocol, &mut bytes.as_slice());
+                plain_answer(protocol, &mut bytes.as_slice());
             }
             if let Ok(line) = line(&mut bytes.as_slice()) {
                 http_answer(&line);

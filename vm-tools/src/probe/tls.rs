@@ -60,11 +60,10 @@ pub(crate) struct Seen {
 pub(crate) fn connect(target: &Target, identity: Identity) -> Result<Seen, String> {
     let mut socket = Socket::connect(&target.endpoint, target.timeout)?;
     let observer = Arc::new(Observer::new(identity));
-    let seen = |negotiated, answer| Seen {
-        chain: observer.chain.get().cloned().unwrap_or_default(),
-        negotiated,
-        asked: observer.asked.load(Ordering::Relaxed),
-        answer,
+    let seen = |negotiated, answer| {
+        let asked = observer.asked.load(Ordering::Relaxed);
+        let chain = observer.chain.get().cloned().unwrap_or_default();
+        Seen { chain, negotiated, asked, answer: if asked { answer } else { unasked(answer) } }
     };
     if let Err(answer) = speech::before_tls(target.protocol, &mut socket) {
         return Ok(seen(None, unjudged(answer)));
@@ -85,7 +84,17 @@ pub(crate) fn connect(target: &Target, identity: Identity) -> Result<Seen, Strin
 /// What a server that has not shown a certificate did: it has not come to looking at the client's, so nobody was refused.
 fn unjudged(answer: Answer) -> Answer {
     match answer {
-        Answer::Refused(what) => Answer::Unclear(format!("{what} before it shows a certificate; is --protocol right?")),
+        Answer::Refused(what) | Answer::Closed(what) => {
+            Answer::Unclear(format!("{what} before it shows a certificate; is --protocol right?"))
+        }
+        other => other,
+    }
+}
+
+/// What a server that has asked for no certificate did: it refuses nobody for one, or for want of one.
+fn unasked(answer: Answer) -> Answer {
+    match answer {
+        Answer::Refused(what) | Answer::Closed(what) => Answer::Unclear(what),
         other => other,
     }
 }
@@ -104,7 +113,7 @@ pub(crate) fn in_plaintext(target: &Target) -> Result<Answer, String> {
         Err(answer) => return Ok(answer),
     };
     if target.protocol != Protocol::Tls {
-        return Ok(speech::answer(target.protocol, &mut socket));
+        return Ok(speech::plain_answer(target.protocol, &mut socket));
     }
     match speech::line(&mut socket) {
         // So a web server answers what is no HTTP, whether it wants TLS or not: it is asked once more, in its own words.
@@ -168,7 +177,7 @@ fn ask(target: &Target, tls: &mut ClientConnection, socket: &mut Socket, negotia
         let Err(error) = sent else { return speech::answer(target.protocol, &mut stream) };
         // Whoever closes may have said why first.
         return match speech::answer(target.protocol, &mut stream) {
-            said @ Answer::Refused(_) => said,
+            said @ (Answer::Refused(_) | Answer::Unlisted(_)) => said,
             _ => speech::broken(&error),
         };
     }
@@ -192,7 +201,7 @@ fn ask(target: &Target, tls: &mut ClientConnection, socket: &mut Socket, negotia
                     Answer::Unclear(_) if error.kind() == std::io::ErrorKind::TimedOut => {
                         Answer::Accepted("it waits for the client to speak".to_owned())
                     }
-                    Answer::Refused(_) if error.get_ref().is_none() => closed(),
+                    Answer::Closed(_) => closed(),
                     other => other,
                 };
             }

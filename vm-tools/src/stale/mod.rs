@@ -7,7 +7,7 @@ use serde::Serialize;
 pub(crate) use restart::{Fleet, Told};
 
 pub use crate::probe::secret::Age;
-use crate::probe::{Answer, Identity, Target, certificate::Described, connect, secret::Material};
+use crate::probe::{Identity, Target, certificate::Described, connect, secret::Material};
 
 /// What was seen of one endpoint.
 #[derive(Clone, Debug, Serialize)]
@@ -53,8 +53,7 @@ pub fn look(target: &Target, secret: &Material) -> Result<Seen, String> {
     let endpoint = target.endpoint.to_string();
     let seen = connect(target, Identity::Nobody).map_err(|why| format!("{endpoint}: no connection: {why}"))?;
     let Some(leaf) = seen.chain.first() else {
-        let (Answer::Accepted(why) | Answer::Refused(why) | Answer::Unclear(why)) = seen.answer;
-        return Err(format!("{endpoint}: no certificate was served: {why}"));
+        return Err(format!("{endpoint}: no certificate was served: {}", seen.answer.how()));
     };
     let served = Described::of(leaf).map_err(|why| format!("{endpoint}: {why}"))?;
     Ok(Seen { endpoint, age: secret.age_of(leaf, &served), served })

@@ -94,8 +94,8 @@ pub fn verify(target: &Target, expected: &Expected<'_>) -> Result<Report, Unreac
         (Some(_), Some(Err(problem))) => checks.push(Check::failed("chain", problem.clone())),
         _ => checks.push(Check::failed("chain", "no certificate was served".to_owned())),
     }
-    checks.extend(answers(target, &anonymous, holding.as_ref()));
-    checks.push(plaintext(target, expected));
+    checks.extend(answers(target, expected, &anonymous, holding.as_ref()));
+    checks.push(plaintext(target, expected, connections));
     checks.extend(clients::checks(target, expected, &anonymous, holding.as_ref()));
     Ok(Report {
         endpoint: target.endpoint.to_string(),
@@ -130,8 +130,7 @@ fn protocol(negotiated: Option<&Negotiated>, anonymous: &Seen, holding: Option<&
     match negotiated {
         Some(Negotiated { version, cipher }) => Check::good("protocol", format!("{version}, {cipher}")),
         None => {
-            let (Answer::Accepted(why) | Answer::Refused(why) | Answer::Unclear(why)) =
-                &holding.unwrap_or(anonymous).answer;
+            let why = holding.unwrap_or(anonymous).answer.how();
             // A server that wants a certificate, asked by somebody without one, has said nothing wrong.
             let refused = anonymous.asked && holding.is_none();
             let text = format!("no handshake (TLS 1.3 and 1.2 were offered) came to its end: {why}");
@@ -147,8 +146,10 @@ fn protocol(negotiated: Option<&Negotiated>, anonymous: &Seen, holding: Option<&
     }
 }
 
-/// Whether the database is there behind TLS, which may be another's, or come to its end while the database hangs.
-fn answers(target: &Target, anonymous: &Seen, holding: Option<&Seen>) -> Option<Check> {
+/// Whether the database is there behind TLS, which may be another's, or come to its end while the database hangs. Whoever was asked
+/// for a certificate and had none may have been refused for that, also without a word: so mongod does it. Whoever has shown one, or
+/// was not asked, should have been answered.
+fn answers(target: &Target, expected: &Expected<'_>, anonymous: &Seen, holding: Option<&Seen>) -> Option<Check> {
     const NAME: &str = "answers";
     if target.protocol == Protocol::Tls {
         return None;
@@ -156,13 +157,16 @@ fn answers(target: &Target, anonymous: &Seen, holding: Option<&Seen>) -> Option<
     let all = [holding, Some(anonymous)].into_iter().flatten();
     let asked: Vec<_> = all.filter(|seen| seen.negotiated.is_some()).map(|seen| &seen.answer).collect();
     let accepted = asked.iter().find(|answer| matches!(answer, Answer::Accepted(_)));
+    let by_certificate = "; name a client's certificate with --client";
+    let named = expected.client.is_some();
+    let not_known =
+        |how: &str, remedy: &str| Check::told(NAME, format!("not known, since nobody was let in: {how}{remedy}"));
     Some(match accepted.or(asked.first()) {
         Some(Answer::Accepted(how)) => Check::good(NAME, how.clone()),
-        Some(Answer::Refused(how)) => Check::told(
-            NAME,
-            format!("not known, since nobody was let in: {how}; name a client's certificate with --client"),
-        ),
-        Some(Answer::Unclear(how)) => Check::failed(
+        Some(Answer::Refused(how)) => not_known(how, if named { "" } else { by_certificate }),
+        Some(Answer::Closed(how)) if holding.is_none() => not_known(how, by_certificate),
+        Some(Answer::Unlisted(how)) => not_known(how, &ask_as_others(target)),
+        Some(Answer::Closed(how) | Answer::Unclear(how)) => Check::failed(
             NAME,
             format!("no {} is seen to answer: {how}; look at the database's log", target.protocol.name()),
         ),
@@ -250,22 +254,33 @@ fn served_is(served: Option<&CertificateDer<'_>>, leaf: &Described, secret: &Mat
 
 /// For whom a refusal holds: PostgreSQL decides by user, database and address.
 fn asked_as(target: &Target) -> String {
-    let (user, database) = &target.login;
     match target.protocol {
-        Protocol::Postgresql => format!(
-            "; asked as user {} of database {} alone: pg_hba.conf may let others in",
-            shown(user),
-            shown(database)
-        ),
+        Protocol::Postgresql => format!("{} alone: pg_hba.conf may let others in", login(target)),
         Protocol::Tls | Protocol::Mongodb | Protocol::Redis => String::new(),
     }
 }
 
-fn plaintext(target: &Target, expected: &Expected<'_>) -> Check {
+/// What to do where PostgreSQL does not let in who was named to it.
+fn ask_as_others(target: &Target) -> String {
+    format!("{}: name others with --user and --database", login(target))
+}
+
+fn login(target: &Target) -> String {
+    let (user, database) = &target.login;
+    format!("; asked as user {} of database {}", shown(user), shown(database))
+}
+
+fn plaintext(target: &Target, expected: &Expected<'_>, with_tls: [Option<&Seen>; 2]) -> Check {
     const NAME: &str = "plaintext";
     let answer = in_plaintext(target).unwrap_or_else(|why| Answer::Unclear(format!("no connection: {why}")));
+    let unlisted = |seen: &&Seen| matches!(seen.answer, Answer::Unlisted(_));
     match answer {
-        Answer::Refused(how) => Check::good(NAME, format!("refused: {how}{}", asked_as(target))),
+        Answer::Unlisted(how) if with_tls.iter().flatten().any(unlisted) => {
+            Check::told(NAME, format!("refused, and with TLS as well: {how}{}", ask_as_others(target)))
+        }
+        Answer::Refused(how) | Answer::Closed(how) | Answer::Unlisted(how) => {
+            Check::good(NAME, format!("refused: {how}{}", asked_as(target)))
+        }
         Answer::Accepted(how) if expected.allow_plaintext => Check::told(NAME, format!("accepted: {how}")),
         Answer::Accepted(how) => {
             Check::failed(NAME, format!("accepted: {how}; require TLS in the database's configuration"))

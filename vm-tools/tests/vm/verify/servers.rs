@@ -21,7 +21,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion, server::WebPkiClientVerifier};
+use rustls::{
+    RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
 use tempfile::TempDir;
 
 use crate::support::{LIMIT, end, output, said};
@@ -82,14 +85,27 @@ pub(crate) fn server_config(
     required: bool,
     versions: &[&'static SupportedProtocolVersion],
 ) -> ServerConfig {
-    let chain = CertificateDer::pem_file_iter(secret.join("tls.crt")).unwrap().map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(secret.join("tls.key")).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(secret.join("ca.crt")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let verifier = if required { verifier } else { verifier.allow_unauthenticated() }.build().unwrap();
-    ServerConfig::builder_with_provider(provider)
+    serving(secret, verifier, versions)
+}
+
+/// The same, which asks no client for a certificate.
+pub(crate) fn unasking_config(secret: &Path, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+    serving(secret, WebPkiClientVerifier::no_client_auth(), versions)
+}
+
+fn serving(
+    secret: &Path,
+    verifier: Arc<dyn ClientCertVerifier>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
+    let chain = CertificateDer::pem_file_iter(secret.join("tls.crt")).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(secret.join("tls.key")).unwrap();
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .with_client_cert_verifier(verifier)
@@ -332,15 +348,21 @@ pub(crate) fn pass_on(client: TcpStream, server: TcpStream, limit: u64) {
     let _ = std::io::copy(&mut server.take(limit), &mut { client });
 }
 
-/// A server that answers TLS of this version, and then does as it is told. With session tickets it would have said that it goes on:
-/// it sends none.
+/// A server that answers TLS of this version, and then does as it is told.
 pub(crate) fn tls(
     secret: &Path,
     required: bool,
     version: &'static SupportedProtocolVersion,
     then: impl Fn(ServerConnection, TcpStream) + Send + Sync + 'static,
 ) -> Spoken {
-    let mut config = server_config(secret, required, &[version]);
+    after_handshake(server_config(secret, required, &[version]), then)
+}
+
+/// A server that does as it is told once the handshake is done. With session tickets it would have said that it goes on: it sends none.
+pub(crate) fn after_handshake(
+    mut config: ServerConfig,
+    then: impl Fn(ServerConnection, TcpStream) + Send + Sync + 'static,
+) -> Spoken {
     config.send_tls13_tickets = 0;
     let config = Arc::new(config);
     Spoken::start(move |mut stream| {

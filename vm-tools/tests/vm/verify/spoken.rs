@@ -55,6 +55,12 @@ fn what_is_said_before_tls_and_without_it_is_told() {
         });
         told(server.port, secret.path(), more).expect(check, verdict, text);
     }
+    let brief = Spoken::start(|mut stream| {
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(b"bye\r\n");
+    });
+    let done = told(brief.port, secret.path(), "--protocol mongodb");
+    done.expect("plaintext", "failed", "not known to be refused: it does not speak MongoDB's protocol");
     let endless = Spoken::start(|mut stream| {
         let _ = stream.read(&mut [0; 8]);
         flood(&mut stream, &b"N\0\0\0\x04".repeat(1000));
