@@ -226,7 +226,7 @@ impl Stream {
 }
 
 /// Every text in a value that may be a name: those have at most 253 bytes.
-fn mention(value: &Value, all: &mut BTreeSet<String>) {
+pub(crate) fn mention(value: &Value, all: &mut BTreeSet<String>) {
     match value {
         Value::String(text) if text.len() <= 253 => drop(all.insert(text.clone())),
         Value::Sequence(entries) => entries.iter().for_each(|entry| mention(entry, all)),

@@ -23,8 +23,8 @@ pub(super) struct Object {
     document: usize,
     /// Empty, or the steps to the entry of a List.
     pub(super) prefix: Vec<Step>,
-    /// The API group; empty for the core group.
-    pub(super) group: String,
+    /// The API group, empty for the core group; nothing where it is not said.
+    group: Option<String>,
     pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,
@@ -43,15 +43,25 @@ const KINDS: [(&str, &[&str]); 4] = [
     ("VirtualMachinePool", &["spec", "virtualMachineTemplate", "spec", "template", "spec"]),
 ];
 
+/// KubeVirt's API groups.
+const GROUPS: [&str; 2] = ["kubevirt.io", "pool.kubevirt.io"];
+
 impl Object {
     /// The path of a field.
     pub(super) fn path(&self, fields: &[&str]) -> Vec<Step> {
         self.prefix.iter().cloned().chain(fields.iter().map(|field| Step::from(*field))).collect()
     }
 
+    /// The API group; empty for the core group, and where it is not said.
+    pub(super) fn group(&self) -> &str {
+        self.group.as_deref().unwrap_or_default()
+    }
+
     /// The fields of a machine that lead to its instance's spec.
     pub(super) fn instance(&self) -> &'static [&'static str] {
-        KINDS.iter().find(|(kind, _)| *kind == self.kind).map_or(&[], |(_, fields)| fields)
+        let is_kubevirts = self.group.as_ref().is_none_or(|group| GROUPS.contains(&&**group));
+        let kind = KINDS.iter().find(|(kind, _)| is_kubevirts && *kind == self.kind);
+        kind.map_or(&[], |(_, fields)| fields)
     }
 
     pub(super) fn full_name(&self) -> String {
@@ -145,11 +155,7 @@ impl Bundle {
             (Some(one), Some(other), Some(_)) if one.full_name() != other.full_name() => {
                 Err(InjectError::general(format!("--vm fits several VMs; write NAMESPACE/NAME: {}", listed())))
             }
-            (Some(one), Some(other), _) => Err(InjectError::new(
-                other,
-                "",
-                format!("is there twice, also as {}; give the files that are applied together", one.place),
-            )),
+            (Some(one), Some(other), _) => Err(twice(one, other)),
             (None, _, Some(target)) if !machines.is_empty() => Err(InjectError::general(format!(
                 "there is no VM `{}`; choose one with --vm: {}",
                 shown(target),
@@ -165,7 +171,8 @@ impl Bundle {
                     ),
                 ),
                 None => {
-                    InjectError::general(format!("there is no VM in the input; give manifests with one of {kinds}"))
+                    let message = "there is no VM in the input; give manifests with one of KubeVirt's";
+                    InjectError::general(format!("{message} {kinds}"))
                 }
             }),
         }
@@ -265,6 +272,12 @@ impl Bundle {
     }
 }
 
+/// One object in two places: which of them is in the cluster in the end?
+pub(super) fn twice(one: &Object, other: &Object) -> InjectError {
+    let why = format!("is there twice, also as {}; give the files that are applied together", one.place);
+    InjectError::new(other, "", why)
+}
+
 const BOM: &str = "\u{feff}";
 
 /// The documents of a file.
@@ -295,8 +308,8 @@ fn object(value: &Value, (file, document): (usize, usize), prefix: Vec<Step>, at
     let (kind, metadata) = (text(value, "kind")?, value.get("metadata")?);
     let name = text(metadata, "name").or_else(|| text(metadata, "generateName"))?;
     let namespace = text(metadata, "namespace").unwrap_or_default();
-    let version = text(value, "apiVersion").unwrap_or_default();
-    let group = version.split_once('/').map_or("", |(group, _)| group).to_owned();
+    let version = text(value, "apiVersion");
+    let group = version.map(|version| version.split_once('/').map_or("", |(group, _)| group).to_owned());
     let controller = controller(value).map(|owner| format!("{} {}", owner.kind, owner.name));
     let mut object = Object { file, document, prefix, group, kind, namespace, name, controller, place: String::new() };
     object.place = format!("{at}: {}", object.shown());

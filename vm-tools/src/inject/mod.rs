@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Injecting begins with stripping, so twice is once, and other options replace those of before. What is added carries
-//! [`MARK`] as a comment, by which it is found again; in a manifest that has lost its comments its names do.
+//! [`MARK`] as a comment, by which it is found again; in a manifest that has lost its comments its names do, since those in the user
+//! data stay. What has such a name without either, or has more than was written, is the user's, and not taken away.
 //! User data moves to a Secret of its own, since what the guest needs is longer than KubeVirt admits inline; the
 //! entry as it stood is kept there under [`ORIGINAL`], so that removing puts it back byte for byte.
 
@@ -95,9 +96,10 @@ fn give(mut bundle: Bundle, name: &str, options: &Options, part: &user_data::Par
     let machine = bundle.machine(Some(name))?;
     let before = bundle.files();
     machine::is_whole(&bundle, &machine)?;
+    let disks = machine::disks(&bundle, &machine);
     let mut problems = machine::refused(&bundle, &machine, options);
     // Where the user data ends the text without a line break, it has to move before anything follows it.
-    let made = secret::give(&mut bundle, &machine, part).unwrap_or_else(|error| {
+    let made = secret::give(&mut bundle, &machine, part, &options.secret).unwrap_or_else(|error| {
         problems.push(error);
         None
     });
@@ -107,7 +109,7 @@ fn give(mut bundle: Bundle, name: &str, options: &Options, part: &user_data::Par
     if !problems.is_empty() {
         return Err(problems);
     }
-    machine::write_implicit(&mut bundle, &machine)?;
+    machine::write_implicit(&mut bundle, &machine, disks)?;
     if let Some(secret) = made {
         bundle.insert_before(&machine, &secret, secret::COMMENT)?;
     }
@@ -132,7 +134,7 @@ fn give(mut bundle: Bundle, name: &str, options: &Options, part: &user_data::Par
 /// Whether the stream has the VM's Secret, or a Certificate that makes it.
 fn has_secret(bundle: &Bundle, machine: &Object, secret: &str) -> bool {
     bundle.objects().iter().filter(|object| object.namespace == machine.namespace).any(|object| {
-        let made = match (&*object.group, &*object.kind) {
+        let made = match (object.group(), &*object.kind) {
             ("", "Secret") => Some(&*object.name),
             ("cert-manager.io", "Certificate") => bundle.get(object, &["spec", "secretName"]).and_then(Value::as_str),
             _ => None,
@@ -253,12 +255,14 @@ fn named(machines: &[String], all: usize) -> String {
 }
 
 fn strip(bundle: &mut Bundle, machine: &Object) -> Result<secret::Kept, InjectError> {
-    let injected = machine::is_injected(bundle, machine);
+    let injected = secret::has_part(bundle, machine)?;
     // In the reverse order.
+    machine::remove(bundle, machine, VOLUME, injected)?;
+    let kept = secret::take(bundle, machine)?;
+    if kept.added {
+        machine::remove(bundle, machine, CLOUD_INIT, true)?;
+    }
     machine::unwrite_implicit(bundle, machine)?;
-    machine::remove(bundle, machine, VOLUME)?;
-    let kept = secret::take(bundle, machine, injected)?;
-    machine::remove(bundle, machine, CLOUD_INIT)?;
     secret::discard(bundle, &kept)?;
     Ok(kept)
 }

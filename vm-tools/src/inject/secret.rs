@@ -1,22 +1,24 @@
 //! Where the user data stands: in the machine, in a Secret of the stream, or nowhere yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::Value;
 use tandem_cli::shown;
 
-use super::bundle::{Bundle, Object};
+use super::bundle::{Bundle, Object, twice};
 use super::machine::{self, edit};
 use super::user_data::{self, HEADER, Part};
 use super::{CLOUD_INIT, InjectError, ORIGINAL, USER_DATA_OF, map};
 use crate::encoding::{from_base64, to_base64};
-use crate::model::USER_DATA_KEYS;
+use crate::model::{USER_DATA_KEYS, mention};
 use crate::user_data::MAX_INLINE;
 use crate::yaml_edit::{EditError, Editor, Step};
 
 /// What [`take`] found and has still to be done.
 pub(super) struct Kept {
     pub(super) notes: Vec<String>,
+    /// Whether the cloud-init volume was added, and goes.
+    pub(super) added: bool,
     /// A Secret that an injection made, and that nobody else needs.
     made: Option<Object>,
 }
@@ -24,10 +26,16 @@ pub(super) struct Kept {
 /// Before a Secret that is made here, in its document.
 pub(super) const COMMENT: &str = "# Made by tandem-vm inject, which takes it away again with --remove.\n";
 
-/// Adds the part to the machine's user data, which moves to a Secret if it is not in one: the Secret to write, if any.
-pub(super) fn give(bundle: &mut Bundle, machine: &Object, part: &Part) -> Result<Option<Value>, InjectError> {
+/// Adds the part to the machine's user data, which moves to a Secret if it is not in one: the Secret to write, if any. Its name is
+/// another than that of `tls`, the Secret that the VM gets.
+pub(super) fn give(
+    bundle: &mut Bundle,
+    machine: &Object,
+    part: &Part,
+    tls: &str,
+) -> Result<Option<Value>, InjectError> {
     let Some(source) = machine::cloud_init(bundle, machine)? else {
-        let name = free_name(bundle, machine)?;
+        let name = free_name(bundle, machine, tls)?;
         machine::add_cloud_init(bundle, machine, &name)?;
         return made(machine, &name, "", None, part).map(Some);
     };
@@ -35,7 +43,7 @@ pub(super) fn give(bundle: &mut Bundle, machine: &Object, part: &Part) -> Result
     if bundle.editor(machine).get(&at("secretRef")).is_some_and(|value| !value.is_null()) {
         return give_secret(bundle, machine, &source, part).map(|()| None);
     }
-    let name = free_name(bundle, machine)?;
+    let name = free_name(bundle, machine, tls)?;
     let reference = reference(&name);
     for (key, encoded) in [("userData", false), ("userDataBase64", true)] {
         let editor = bundle.editor(machine);
@@ -54,6 +62,10 @@ pub(super) fn give(bundle: &mut Bundle, machine: &Object, part: &Part) -> Result
         return Ok(Some(secret));
     }
     edit(bundle, machine, |editor| editor.set(&at("secretRef"), &reference))?;
+    // What is now like ours would be taken away like ours.
+    if let Some(volume) = added(bundle, machine, &source) {
+        return Err(machine::taken(machine, volume, CLOUD_INIT));
+    }
     made(machine, &name, "", None, part).map(Some)
 }
 
@@ -62,8 +74,8 @@ fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Pa
     let path = [source, &["secretRef".into(), "name".into()]].concat();
     let field = field(machine, &path);
     let name = bundle.editor(machine).get(&path).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let Some(secret) = find(bundle, machine, &name) else {
-        return Err(missing(machine, &field, &name));
+    let Some(secret) = find(bundle, machine, &name)? else {
+        return Err(missing(bundle, machine, &field, &name));
     };
     not_shared(bundle, machine, &name, &field)?;
     if bundle.get(&secret, &["immutable"]).and_then(Value::as_bool) == Some(true) {
@@ -92,9 +104,23 @@ fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Pa
 }
 
 /// The machine's user data is in a Secret that is somewhere else.
-fn missing(machine: &Object, field: &str, name: &str) -> InjectError {
+fn missing(bundle: &Bundle, machine: &Object, field: &str, name: &str) -> InjectError {
+    let elsewhere = bundle.objects().into_iter().find(|object| is_secret(object, name));
     let name = shown(name);
-    let why = format!("the Secret {name} is not in the input; add it, as by `kubectl get secret {name} --output yaml`");
+    let namespace = |object: &Object| match object.namespace.as_str() {
+        "" => "none".to_owned(),
+        namespace => format!("the namespace {}", shown(namespace)),
+    };
+    let why = match elsewhere {
+        Some(other) => format!(
+            "the Secret {name} of the input is in {}, and the VM in {}; give both the same metadata.namespace, or add the Secret of the VM's",
+            namespace(&other),
+            namespace(machine)
+        ),
+        None => {
+            format!("the Secret {name} is not in the input; add it, as by `kubectl get secret {name} --output yaml`")
+        }
+    };
     InjectError::new(machine, field, why)
 }
 
@@ -128,10 +154,8 @@ fn values(bundle: &Bundle, secret: &Object) -> usize {
 /// Another machine whose user data is in this Secret.
 fn sharing(bundle: &Bundle, machine: &Object, name: &str) -> Option<Object> {
     let same = |other: &Object| {
-        let source = machine::cloud_init(bundle, other).ok().flatten();
-        let path = source.map(|source| [source.as_slice(), &["secretRef".into(), "name".into()]].concat());
         other.namespace == machine.namespace
-            && path.and_then(|path| bundle.editor(other).get(&path)).and_then(Value::as_str) == Some(name)
+            && machine::user_data_secret(bundle, other).is_some_and(|other| other == name)
     };
     let others = bundle.objects().into_iter().filter(|other| other != machine && !other.instance().is_empty());
     others.into_iter().find(same)
@@ -144,18 +168,33 @@ fn not_shared(bundle: &Bundle, machine: &Object, name: &str, field: &str) -> Res
     Err(InjectError::new(machine, field, message))
 }
 
+/// Whether an injection has written into the machine's user data. That of an injected machine has to be there: half of an injection
+/// would stay where nobody sees it.
+pub(super) fn has_part(bundle: &Bundle, machine: &Object) -> Result<bool, InjectError> {
+    let source = machine::cloud_init(bundle, machine)?;
+    let Some((source, name)) = source.zip(machine::user_data_secret(bundle, machine)) else { return Ok(false) };
+    let Some(secret) = find(bundle, machine, &name)? else {
+        let field = field(machine, &[source, vec!["secretRef".into(), "name".into()]].concat());
+        let injected = machine::is_injected(bundle, machine);
+        return if injected { Err(missing(bundle, machine, &field, &name)) } else { Ok(false) };
+    };
+    let has = |text: &String| user_data::without(text).as_ref() != Ok(text);
+    Ok(is_made(bundle, &secret) || stored(bundle, &secret).is_ok_and(|(_, _, text)| has(&text)))
+}
+
+/// Whether an injection made a Secret.
+fn is_made(bundle: &Bundle, secret: &Object) -> bool {
+    bundle.get(secret, &["metadata", "annotations", USER_DATA_OF]).is_some()
+}
+
 /// Takes the part out of the user data, and puts back what stood in the machine before it moved.
-pub(super) fn take(bundle: &mut Bundle, machine: &Object, injected: bool) -> Result<Kept, InjectError> {
-    let mut kept = Kept { notes: Vec::new(), made: None };
+pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, InjectError> {
+    let mut kept = Kept { notes: Vec::new(), added: false, made: None };
     let Some(source) = machine::cloud_init(bundle, machine)? else { return Ok(kept) };
     let reference = [source.as_slice(), &["secretRef".into()]].concat();
     let name_path = [reference.as_slice(), &["name".into()]].concat();
     let name = bundle.editor(machine).get(&name_path).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let Some(secret) = find(bundle, machine, &name) else {
-        // Half of an injection would stay where nobody sees it.
-        let field = field(machine, &name_path);
-        return if injected && !name.is_empty() { Err(missing(machine, &field, &name)) } else { Ok(kept) };
-    };
+    let Some(secret) = find(bundle, machine, &name)? else { return Ok(kept) };
     // The user's own Secret may have nothing that could be read: then there is nothing of ours in it.
     let Ok((map, key, text)) = stored(bundle, &secret) else { return Ok(kept) };
     let rest = user_data::without(&text).map_err(|why| InjectError::new(&secret, &format!("{map}.{key}"), why))?;
@@ -166,7 +205,7 @@ pub(super) fn take(bundle: &mut Bundle, machine: &Object, injected: bool) -> Res
         }
         (original, _) => original,
     };
-    let made = bundle.get(&secret, &["metadata", "annotations", USER_DATA_OF]).is_some();
+    let made = is_made(bundle, &secret);
     let before = original.as_deref().and_then(|source| match made {
         true => value_of(bundle.editor(machine), &reference, source),
         false => value_of(bundle.editor(&secret), &secret.path(&[map, key]), source),
@@ -195,11 +234,11 @@ pub(super) fn take(bundle: &mut Bundle, machine: &Object, injected: bool) -> Res
     }
     // A copy of an injected VM names the same Secret.
     kept.made = Some(secret.clone()).filter(|_| sharing(bundle, machine, &name).is_none());
-    let ours = is_ours(bundle, machine, &source);
+    // One that had user data of its own was there before, whatever it is called.
+    let ours = original.is_none() && added(bundle, machine, &source).is_some();
     match original {
         Some(source) if unchanged => edit(bundle, machine, |editor| editor.put_back(&reference, &source))?,
-        // The volume goes with the rest of what is ours.
-        None if empty && ours => {}
+        None if empty && ours => kept.added = true,
         None if empty => edit(bundle, machine, |editor| editor.remove(&reference))?,
         _ if rest.len() <= MAX_INLINE && !ours => {
             edit(bundle, machine, |editor| editor.exchange(&reference, "userData", &rest.as_str().into()))?;
@@ -251,27 +290,40 @@ fn made(machine: &Object, name: &str, text: &str, original: Option<String>, part
     Ok(map([("apiVersion", "v1".into()), ("kind", "Secret".into()), ("metadata", map(metadata)), ("stringData", data)]))
 }
 
-fn is_ours(bundle: &Bundle, machine: &Object, source: &[Step]) -> bool {
-    let name = source.split_last().map(|(_, volume)| [volume, &["name".into()]].concat());
-    name.and_then(|name| bundle.editor(machine).get(&name)).and_then(Value::as_str) == Some(CLOUD_INIT)
+/// The volume around a source of cloud-init, if it is one that was added.
+fn added<'s>(bundle: &Bundle, machine: &Object, source: &'s [Step]) -> Option<&'s [Step]> {
+    let (_, volume) = source.split_last()?;
+    bundle.editor(machine).get(volume).filter(|value| machine::is_added_cloud_init(value)).map(|_| volume)
 }
 
-fn find(bundle: &Bundle, machine: &Object, name: &str) -> Option<Object> {
-    let is_secret = |object: &Object| (&*object.group, &*object.kind) == ("", "Secret");
-    let meant = |object: &Object| is_secret(object) && object.namespace == machine.namespace && object.name == name;
-    bundle.objects().into_iter().find(meant)
+fn is_secret(object: &Object, name: &str) -> bool {
+    (object.group(), &*object.kind, &*object.name) == ("", "Secret", name)
 }
 
-/// A name for the Secret that is not taken.
-fn free_name(bundle: &Bundle, machine: &Object) -> Result<String, InjectError> {
+/// The Secret of this name beside the machine.
+fn find(bundle: &Bundle, machine: &Object, name: &str) -> Result<Option<Object>, InjectError> {
+    let meant = |object: &Object| is_secret(object, name) && object.namespace == machine.namespace;
+    let mut found = bundle.objects().into_iter().filter(meant);
+    match (found.next(), found.next()) {
+        (Some(one), Some(other)) => Err(twice(&one, &other)),
+        (one, _) => Ok(one),
+    }
+}
+
+/// A name for the Secret that is not `tls`, and that nothing in the namespace has or names: a Secret, a Certificate, a VM.
+fn free_name(bundle: &Bundle, machine: &Object, tls: &str) -> Result<String, InjectError> {
     let stem = machine.name.trim_end_matches('-');
+    let mut used = BTreeSet::from([tls.to_owned()]);
+    for object in bundle.objects().iter().filter(|object| object.namespace == machine.namespace) {
+        bundle.get(object, &[]).into_iter().for_each(|value| mention(value, &mut used));
+    }
     let names = [format!("{stem}-userdata"), format!("{stem}-tandem-userdata")];
-    names.into_iter().find(|name| find(bundle, machine, name).is_none()).ok_or_else(|| {
-        InjectError::new(
-            machine,
-            "",
-            format!("the Secrets {0}-userdata and {0}-tandem-userdata are there already; rename one", shown(stem)),
-        )
+    names.into_iter().find(|name| !used.contains(name)).ok_or_else(|| {
+        let stem = shown(stem);
+        let why = format!(
+            "the names {stem}-userdata and {stem}-tandem-userdata are in use already; rename one of the Secrets"
+        );
+        InjectError::new(machine, "", why)
     })
 }
 
@@ -325,7 +377,7 @@ fn reference(name: &str) -> Value {
 }
 
 /// A path as messages show it, without a List's entry.
-fn field(machine: &Object, path: &[Step]) -> String {
+pub(super) fn field(machine: &Object, path: &[Step]) -> String {
     let steps = path.iter().skip(machine.prefix.len());
     steps.fold(String::new(), |text, step| match step {
         Step::Key(key) if text.is_empty() => key.clone(),

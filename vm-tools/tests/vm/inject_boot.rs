@@ -142,3 +142,16 @@ fn the_diff_shows_the_disks() {
         said(&done)
     );
 }
+
+#[test]
+fn a_disk_that_was_added_behind_ours_does_not_become_the_first() {
+    let after = injected(GOLDEN, &options("golden"));
+    let edited = after.replace(
+        "            serial: tandem-tls\n",
+        "            serial: tandem-tls\n          - name: \"2\"\n            disk: {}\n",
+    );
+    assert_ne!(edited, after);
+    for text in [injected(&edited, &options("golden")), removed(&edited, "golden")] {
+        assert_eq!(drives(&text, "golden")[..4], ["root", "1", "cloudinitdisk", "2"], "{text}");
+    }
+}

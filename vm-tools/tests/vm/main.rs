@@ -37,6 +37,7 @@ mod inject_files;
 mod inject_generated;
 mod inject_mongod;
 mod inject_odd;
+mod inject_own;
 mod inject_refused;
 mod inject_script;
 mod inject_several;
