@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 
+use aws_lc_rs::rsa;
 use pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SigningKey};
 use serde::Serialize;
 use serde_yaml::Value;
@@ -206,9 +208,25 @@ fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
 }
 
 fn private_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, String> {
-    let mut der = PrivateKeyDer::from_pem_slice(pem)
-        .map_err(|_| "tls.key: holds no private key in PEM (PKCS#8, PKCS#1 or SEC1, unencrypted)".to_owned())?;
-    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der);
+    let mut der =
+        PrivateKeyDer::from_pem_slice(pem).map_err(|_| match pem.windows(9).any(|word| word == b"ENCRYPTED") {
+            true => "tls.key: is encrypted, and a Secret brings no password; `openssl pkey` takes it out".to_owned(),
+            false => "tls.key: holds no private key in PEM (PKCS#8, PKCS#1 or SEC1, unencrypted)".to_owned(),
+        })?;
+    let key = any_supported_type(&der).map_err(|_| match is_short(&der) {
+        true => "tls.key: is an RSA key of less than 2048 bits; issue a certificate with a longer one".to_owned(),
+        false => "tls.key: is not an RSA, ECDSA or Ed25519 private key that can be used".to_owned(),
+    });
     der.zeroize();
-    key.map_err(|_| "tls.key: is not an RSA, ECDSA or Ed25519 private key that can be used".to_owned())
+    key
+}
+
+/// Whether it is an RSA key that is refused for its length alone.
+fn is_short(der: &PrivateKeyDer<'_>) -> bool {
+    let read = match der {
+        PrivateKeyDer::Pkcs1(key) => rsa::KeyPair::from_der(key.secret_pkcs1_der()),
+        PrivateKeyDer::Pkcs8(key) => rsa::KeyPair::from_pkcs8(key.secret_pkcs8_der()),
+        _ => return false,
+    };
+    read.is_err_and(|why| why.to_string() == "TooSmall")
 }

@@ -91,6 +91,24 @@ fn what_is_wrong_with_a_secret_is_said_without_its_content() {
         with(&|s| s["data"]["tls.key"] = nonsense("PRIVATE KEY").into()),
         format!("{place}: tls.key: is not an RSA, ECDSA or Ed25519 private key that can be used")
     );
+    let made = |command: &str| {
+        let mut words = command.split(' ');
+        let done = output(std::process::Command::new(words.next().unwrap()).args(words));
+        assert!(done.status.success(), "{command}: {}", said(&done));
+        with(&|s| s["data"]["tls.key"] = STANDARD.encode(&done.stdout).into())
+    };
+    if tool("openssl").is_some() {
+        let short = "tls.key: is an RSA key of less than 2048 bits; issue a certificate with a longer one";
+        assert_eq!(made("openssl genrsa 1024"), format!("{place}: {short}"));
+        assert_eq!(made("openssl genrsa -traditional 1024"), format!("{place}: {short}"));
+        let encrypted = "tls.key: is encrypted, and a Secret brings no password; `openssl pkey` takes it out";
+        for more in ["", " -traditional"] {
+            assert_eq!(
+                made(&format!("openssl genrsa -aes256 -passout pass:x{more} 2048")),
+                format!("{place}: {encrypted}")
+            );
+        }
+    }
     let no_certificate = with(&|s| s["data"]["tls.crt"] = nonsense("CERTIFICATE").into());
     assert!(
         no_certificate.starts_with(&format!("{place}: tls.crt: it is not an X.509 certificate: ")),
