@@ -8,6 +8,7 @@ use crate::model::controller;
 use crate::yaml_edit::{EditError, Editor, Step, line_break, stream};
 
 /// All files.
+#[derive(Clone)]
 pub(super) struct Bundle {
     names: Vec<String>,
     /// The documents of each file.

@@ -68,6 +68,8 @@ pub struct Output {
 /// What became of the files with one VM edited.
 struct Edited {
     files: Vec<Input>,
+    /// The same, where they have been read.
+    bundle: Option<Bundle>,
     machine: String,
     notes: Vec<String>,
     advice: Vec<String>,
@@ -115,20 +117,20 @@ fn give(mut bundle: Bundle, name: &str, options: &Options, part: &user_data::Par
     }
     let files = bundle.files();
     // What is written must be found again: by the next injection, and by --remove.
-    let mut again = Bundle::read(&files)?;
-    let found = again.machine(Some(name))?;
+    let bundle = Bundle::read(&files)?;
+    let (mut again, found) = (bundle.clone(), bundle.machine(Some(name))?);
     strip(&mut again, &found)?;
     if again.files() != before {
         return Err(vec![irreversible(&before, &again.files())]);
     }
-    if !has_secret(&bundle, &machine, &options.secret) {
+    if !has_secret(&bundle, &found, &options.secret) {
         let name = &options.secret;
         notes.push(format!(
             "starts only where its namespace has the Secret {name} with tls.crt, tls.key and ca.crt, such as a Certificate with \
              secretName: {name} makes it"
         ));
     }
-    Ok(Edited { files, machine: machine.shown(), notes, advice: Vec::new() })
+    Ok(Edited { files, bundle: Some(bundle), machine: machine.shown(), notes, advice: Vec::new() })
 }
 
 /// Whether the stream has the VM's Secret, or a Certificate that makes it.
@@ -197,7 +199,7 @@ fn take_out(mut bundle: Bundle, name: &str) -> Result<Edited, Vec<InjectError>> 
     if files == before {
         notes.push("has nothing of an injection".to_owned());
     }
-    Ok(Edited { files, machine: machine.shown(), notes, advice })
+    Ok(Edited { files, bundle: None, machine: machine.shown(), notes, advice })
 }
 
 /// Edits one VM after the other, each in what became of the files with the one before, as so many runs would.
@@ -207,14 +209,13 @@ fn one_after_the_other(
     edit: impl Fn(Bundle, &str) -> Result<Edited, Vec<InjectError>>,
 ) -> Result<Output, Vec<InjectError>> {
     let (mut files, mut problems) = (bundle.files(), Vec::new());
-    let mut first = Some(bundle);
+    let mut next = Some(bundle);
     let (mut machines, mut notes, mut advice) = (Vec::new(), Lines::default(), Lines::default());
     for name in names {
-        // The first has been read already.
-        let bundle = first.take().map_or_else(|| Bundle::read(&files), Ok)?;
+        let bundle = next.take().map_or_else(|| Bundle::read(&files), Ok)?;
         match edit(bundle, name) {
             Ok(edited) => {
-                files = edited.files;
+                (files, next) = (edited.files, edited.bundle);
                 notes.add(&edited.machine, edited.notes);
                 advice.add(&edited.machine, edited.advice);
                 machines.push(edited.machine);
