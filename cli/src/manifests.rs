@@ -8,7 +8,7 @@ use std::{
 
 use serde_yaml::Value;
 
-use crate::{problem::reason, stdio, yaml};
+use crate::{problem::unreadable, stdio, yaml};
 
 /// Most bytes of one file: what a thousand rendered virtual machines have, and a quarter more. What becomes of it in memory,
 /// [`yaml`] bounds.
@@ -134,7 +134,12 @@ fn read_file(path: &Path, stdin: &mut dyn Read, all: &mut Vec<Document>) -> Resu
         match value {
             Ok(Value::Null) => {}
             Ok(value) => take_apart(place, value, all)?,
-            Err(error) => return Err(format!("{place}: not readable as YAML or JSON: {}", reason(&error.to_string()))),
+            Err(error) => {
+                return Err(format!(
+                    "{place}: not readable as YAML or JSON: {}",
+                    unreadable(&text, &error.to_string())
+                ));
+            }
         }
     }
     Ok(name)

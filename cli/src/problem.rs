@@ -145,10 +145,12 @@ pub fn shown(value: &str) -> String {
     within(value, 80)
 }
 
-/// What a library says of a text, as an error shows it: where in the text stands at its end.
+/// Why a library cannot read a text as YAML: where in the text stands at the message's end. Of one that may be a template, such as
+/// Helm's, also what to do.
 #[must_use]
-pub fn reason(message: &str) -> String {
-    within(message, 200)
+pub fn unreadable(text: &str, message: &str) -> String {
+    let remedy = if text.contains("{{") { "; where this is a template, render it first" } else { "" };
+    format!("{}{remedy}", within(message, 200))
 }
 
 /// Whether a private key in PEM (RFC 7468) begins or ends in a text; a few dozen characters of it are most of an ECDSA key.

@@ -169,16 +169,20 @@ impl<'de> Visitor<'de> for Budget<'_> {
         let mut all = Mapping::new();
         let value = Self::of(self.left);
         while let Some((key, value)) = entries.next_entry_seed(Budget { before: Some(&all), ..value }, value)? {
-            match &key {
-                Value::String(_) => {}
+            let name = match key {
+                Value::String(name) => name,
+                // As kubectl and cloud-init take them.
+                Value::Number(number) => number.to_string(),
+                Value::Bool(truth) => truth.to_string(),
                 // As `{{ .Values.name }}` is read.
-                Value::Mapping(_) => {
-                    let found = "a field's name is a mapping; where this is a template, render it first";
-                    return Err(A::Error::custom(found));
-                }
-                _ => return Err(A::Error::custom("a field's name is not a string")),
+                Value::Mapping(_) => return Err(A::Error::custom("a field's name is a mapping")),
+                _ => return Err(A::Error::custom("a field's name is not a text; write it in quotes")),
+            };
+            // A number may stand beside its text.
+            let twice = A::Error::custom(format_args!("the field `{name}` is there twice"));
+            if all.insert(name.into(), value).is_some() {
+                return Err(twice);
             }
-            all.insert(key, value);
         }
         Ok(all.into())
     }

@@ -53,7 +53,7 @@ pub fn parse(text: &str) -> Result<DatabaseVm, SpecError> {
     if text.lines().all(nothing) {
         return Err(SpecError::Empty);
     }
-    read(tandem_cli::yaml::document(text, 2 * MAX_BYTES).map_err(|error| error::from_yaml(&error))?)
+    read(tandem_cli::yaml::document(text, 2 * MAX_BYTES).map_err(|error| error::from_yaml(text, &error))?)
 }
 
 /// Reads a document whose text was read already, such as one of a stream.

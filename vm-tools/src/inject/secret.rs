@@ -211,10 +211,7 @@ pub(super) fn take(bundle: &mut Bundle, machine: &Object) -> Result<Kept, Inject
         false => value_of(bundle.editor(&secret), &secret.path(&[map, key]), source),
     });
     let empty = rest.trim() == HEADER.trim();
-    // With or without a line break at its end: one may have been needed.
-    let unchanged = before.is_some_and(|before| {
-        before.trim_end_matches('\n') == rest.trim_end_matches('\n') || before.is_empty() && empty
-    });
+    let unchanged = before.is_some_and(|before| user_data::is_same(&before, &rest) || before.is_empty() && empty);
     if !made {
         if rest == text {
             return Ok(kept);

@@ -19,12 +19,9 @@ pub(super) const HEADER: &str = "#cloud-config\n";
 /// The text with the part added; it has none of an earlier one.
 pub(super) fn with(text: &str, part: &Part) -> Result<String, String> {
     editable(text)?;
-    // A block of text at the end may need a line break before anything can follow.
-    let ended = |why| if text.ends_with('\n') { Err(why) } else { added(&format!("{text}\n"), part) };
-    let new = added(text, part).or_else(ended)?;
-    let exact = |rest: String| rest.trim_end_matches('\n') == text.trim_end_matches('\n');
+    let new = added(text, part).or_else(|why| added(&stripped(text), part).map_err(|_| why))?;
     match mixed_line_ends(text) {
-        Some(why) if !without(&new).is_ok_and(exact) => Err(why),
+        Some(why) if !without(&new).is_ok_and(|rest| is_same(text, &rest)) => Err(why),
         _ => Ok(new),
     }
 }
@@ -77,6 +74,20 @@ pub(super) fn without(text: &str) -> Result<String, String> {
         }
     }
     Ok(editor.text().to_owned())
+}
+
+/// Whether what is left of a text with the part is what it was before, perhaps with another line break at its end.
+pub(super) fn is_same(before: &str, rest: &str) -> bool {
+    let before = before.trim_end_matches('\n');
+    before == rest.trim_end_matches('\n') || stripped(before) == rest
+}
+
+/// The text in which something may follow a block at an end without a line break.
+fn stripped(text: &str) -> String {
+    let stripped = editor(text).and_then(|mut editor| {
+        editor.strip_last_block().map(|()| editor.text().to_owned()).map_err(|error| error.to_string())
+    });
+    stripped.unwrap_or_else(|_| text.to_owned())
 }
 
 /// Whether cloud-init reads a text as the one format that can be edited.

@@ -2,7 +2,7 @@
 //! <https://docs.cloud-init.io/en/latest/reference/modules.html>
 
 use serde_yaml::Value;
-use tandem_cli::{shown, yaml};
+use tandem_cli::{problem::unreadable, yaml};
 
 use super::{At, Content, Node};
 use crate::user_data::KNOWN_KEYS;
@@ -57,7 +57,7 @@ impl CloudConfig {
     pub fn read(text: &str) -> Result<Self, String> {
         let mut documents = yaml::documents(text, BUDGET);
         let value = documents.next().unwrap_or(Ok(Value::Null));
-        let value = value.map_err(|error| shown(&error.to_string()))?;
+        let value = value.map_err(|error| unreadable(text, &error.to_string()))?;
         if documents.next().is_some() {
             return Err("it has several documents".to_owned());
         }

@@ -1,6 +1,6 @@
 //! Why a text is no DatabaseVM.
 
-use tandem_cli::{Problem, shown};
+use tandem_cli::{Problem, problem::unreadable};
 
 /// Why a text is no [`super::DatabaseVm`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,10 +43,10 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 /// A fault of the text itself: syntax, several documents, too much nesting or too many aliases.
-pub(super) fn from_yaml(error: &serde_yaml::Error) -> SpecError {
-    let text = error.to_string();
-    if text.contains("more than one document") {
+pub(super) fn from_yaml(text: &str, error: &serde_yaml::Error) -> SpecError {
+    let message = error.to_string();
+    if message.contains("more than one document") {
         return SpecError::SeveralDocuments;
     }
-    SpecError::Yaml(shown(&text))
+    SpecError::Yaml(unreadable(text, &message))
 }

@@ -31,7 +31,7 @@ mod value;
 use std::sync::{Arc, OnceLock};
 
 use serde_yaml::Value;
-use tandem_cli::{problem::reason, yaml};
+use tandem_cli::{problem::unreadable, yaml};
 
 pub use error::{At, EditError, Step, keys};
 use splice::{dash, entries, is_collection};
@@ -266,6 +266,21 @@ impl Editor {
         self.accept(text, wanted, path)
     }
 
+    /// Has a block with which a text without a line break ends (`|`) say the same whatever comes behind it (`|-`). A text that ends
+    /// otherwise stays as it is.
+    ///
+    /// # Errors
+    /// [`EditError::Different`], [`EditError::Unended`].
+    pub fn strip_last_block(&mut self) -> Result<(), EditError> {
+        let root = self.root()?;
+        let (header, last) = self.text.split_at(root.last().start);
+        let text = match last.split_at_checked(1) {
+            Some((style @ ("|" | ">"), rest)) => format!("{header}{style}-{rest}"),
+            _ => self.text.clone(),
+        };
+        self.accept(text, self.value.clone(), &[])
+    }
+
     /// Takes the new text if it reads as the wanted value.
     fn accept(&mut self, text: String, wanted: Value, path: &[Step]) -> Result<(), EditError> {
         let at = At::new(path);
@@ -360,8 +375,8 @@ impl Editor {
 /// The one document of a text.
 fn read(text: &str) -> Result<Value, EditError> {
     let mut all = yaml::documents(text, BUDGET);
-    let first =
-        all.next().unwrap_or(Ok(Value::Null)).map_err(|error| EditError::NotYaml(reason(&error.to_string())))?;
+    let not_yaml = |error: serde_yaml::Error| EditError::NotYaml(unreadable(text, &error.to_string()));
+    let first = all.next().unwrap_or(Ok(Value::Null)).map_err(not_yaml)?;
     if all.next().is_some() { Err(EditError::Several) } else { Ok(first) }
 }
 

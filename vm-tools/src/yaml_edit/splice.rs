@@ -40,6 +40,10 @@ impl Editor {
             _ => None,
         };
         if let Some(first) = first_key {
+            if self.text[line_start(&self.text, first.start)..first.start].trim_end().ends_with('?') {
+                let name = &self.text[first.start..first.end];
+                return Err(EditError::Unusual(At::new(&[to, &[name.into()]].concat())));
+            }
             return Ok(self.with_lines(found.node.end, column(&self.text, first.start), &lines));
         }
         if !found.node.is_empty(&self.text) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use tandem_cli::{problem::reason, yaml};
+use tandem_cli::{problem::unreadable, yaml};
 
 use super::{BUDGET, EditError, read, tree};
 
@@ -19,7 +19,7 @@ pub fn split(text: &str) -> Result<Vec<Range<usize>>, EditError> {
     starts[0] = 0;
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     let ranges: Vec<_> = starts.iter().zip(ends).map(|(start, end)| *start..end).collect();
-    let not_yaml = |error: serde_yaml::Error| EditError::NotYaml(reason(&error.to_string()));
+    let not_yaml = |error: serde_yaml::Error| EditError::NotYaml(unreadable(text, &error.to_string()));
     let whole = yaml::documents(text, BUDGET).collect::<Result<Vec<_>, _>>().map_err(not_yaml)?;
     let parts = ranges.iter().map(|range| read(&text[range.clone()])).collect::<Result<Vec<_>, _>>();
     // Of an empty text the one reader makes a null, the other nothing.

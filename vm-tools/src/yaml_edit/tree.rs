@@ -1,7 +1,7 @@
 //! Text → nodes, each with the bytes where it stands. The library reads YAML; here its events become a tree.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
-use tandem_cli::problem::reason;
+use tandem_cli::problem::unreadable;
 
 use super::error::EditError;
 use super::text::{line_end, line_start};
@@ -46,6 +46,16 @@ impl Node {
             Kind::Map { flow, entries } => *flow && entries.is_empty() && !text[self.start..self.end].contains('\n'),
             Kind::List { flow, items } => *flow && items.is_empty() && !text[self.start..self.end].contains('\n'),
         }
+    }
+
+    /// What stands last in it.
+    pub(super) fn last(&self) -> &Self {
+        let last = match &self.kind {
+            Kind::Map { entries, .. } => entries.last().map(|(_, value)| value),
+            Kind::List { items, .. } => items.last(),
+            Kind::Scalar(_) | Kind::Alias(_) => None,
+        };
+        last.map_or(self, Self::last)
     }
 
     pub(super) fn is_block_scalar(&self) -> bool {
@@ -103,7 +113,7 @@ struct Reader<'t> {
 impl<'t> Reader<'t> {
     fn next(&mut self) -> Result<(Event<'t>, Span), EditError> {
         let event = self.parser.next_event().unwrap_or_else(|| Ok((Event::StreamEnd, Span::default())));
-        event.map_err(|error| EditError::NotYaml(reason(&error.to_string())))
+        event.map_err(|error| EditError::NotYaml(unreadable(self.text, &error.to_string())))
     }
 
     fn byte(&self, index: usize) -> usize {

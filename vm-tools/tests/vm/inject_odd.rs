@@ -7,7 +7,7 @@ use tandem_vm::check::{Severity, check};
 use tandem_vm::inject::{Database, Delivery, Options, Os};
 use tandem_vm::model::Stream;
 
-use crate::inject::{check_injected, injected, options, removed};
+use crate::inject::{self, check_injected, injected, options, removed};
 
 const BASE: &str = "apiVersion: kubevirt.io/v1
 kind: VirtualMachine
@@ -225,6 +225,7 @@ fn user_data() -> Vec<String> {
         "            merge_how: list(append)+dict(no_replace,recurse_list)+str()\n            runcmd:\n            - echo one\n",
         "            runcmd:\n            - echo one\n            # the end\n\n\n",
         "            write_files:\n            - path: /a\n              content: |\n                #cloud-config\n                ---\n                x\n",
+        "            snap:\n              commands:\n                10: snap install a\n                true: b\n",
     ] {
         all.push(swap(last, rest));
     }
@@ -345,6 +346,39 @@ fn fields_that_are_empty_or_written_otherwise_make_no_difference() {
 #[test]
 fn user_data_may_be_written_in_every_way() {
     holds(of_db(user_data()), 40);
+}
+
+/// A block at its end has no line break either, and gets none when other files follow.
+#[test]
+fn user_data_that_ends_without_a_line_break_keeps_what_it_says() {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    for style in ["|", ">", "|2", "|-", ">-"] {
+        let text = format!("#cloud-config\nwrite_files:\n- path: /etc/token\n  content: {style}\n    s3cret");
+        let encoded = BASE64_STANDARD.encode(&text);
+        let content = |text: &str| {
+            let config: serde_json::Value = serde_yaml::from_str(text).unwrap();
+            config["write_files"][0]["content"].clone()
+        };
+        let inline = |data: &str| from_line("          userData: |\n", &format!("          {data}"));
+        let secret = |data: &str| {
+            let secret = format!("---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n{data}");
+            inline("secretRef: {name: s}\n") + &secret
+        };
+        let before = content(&text);
+        for manifest in [
+            inline(&format!("userData: |-\n{}\n", indented(&text, 12))),
+            inline(&format!("userData: |\n{}", indented(&text, 12))),
+            inline(&format!("userDataBase64: {encoded}\n")),
+            secret(&format!("stringData:\n  userdata: |-\n{}\n", indented(&text, 4))),
+            secret(&format!("data:\n  userdata: {encoded}\n")),
+        ] {
+            let options = options("db");
+            let once = injected(&manifest, &options);
+            assert_eq!(content(&inject::user_data(&inject::objects(&once), "db").unwrap()), before, "{once}");
+            assert_eq!(injected(&once, &options), once);
+            assert_eq!(removed(&once, "db"), manifest);
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the model reads from a stream of manifests.
 
 use proptest::prelude::*;
-use tandem_vm::model::{Format, KNOWN_KEYS, Stream, Target, VolumeSource};
+use tandem_vm::model::{CloudConfig, Format, KNOWN_KEYS, Stream, Target, VolumeSource};
 
 use crate::support::{example, skipped};
 
@@ -275,4 +275,15 @@ proptest! {
             prop_assert_eq!(&stream.machines[0].user_data[0].text, &text);
         }
     }
+}
+
+/// As cloud-init's schema has them, and as kubectl reads a manifest.
+#[test]
+fn a_fields_name_may_be_a_number_or_a_truth_value() {
+    let config = CloudConfig::read("#cloud-config\nsnap: {commands: {10: one, true: two}}\n")
+        .unwrap_or_else(|why| panic!("{why}"));
+    let commands = config.root().get("snap").get("commands");
+    assert_eq!(["10", "true"].map(|name| commands.get(name).text()), [Some("one"), Some("two")]);
+    let twice = CloudConfig::read("10: one\n'10': two\n").err();
+    assert_eq!(twice.as_deref(), Some("the field `10` is there twice"));
 }

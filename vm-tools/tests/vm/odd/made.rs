@@ -62,11 +62,11 @@ const ODD: [fn(&Value) -> Option<Value>; 24] = [
     |_| Some(Value::Sequence(Vec::new())),
     |_| Some(Value::Mapping(serde_yaml::Mapping::new())),
     |old| Some(Value::Sequence(vec![old.clone(), Value::Null, old.clone()])),
-    |old| Some(Value::Mapping([("a".into(), old.clone())].into_iter().collect())),
+    |old| Some(Value::Mapping([(1.into(), old.clone())].into_iter().collect())),
     |old| Some(serde_yaml::to_string(old).unwrap().into()),
     |old| Some((0..60).fold(old.clone(), |inner, _| Value::Sequence(vec![inner]))),
     // A mapping whose key is no text, and one with an entry that nobody knows.
-    |old| Some(Value::Mapping([(1.into(), Value::Null), ("unheard-of".into(), old.clone())].into_iter().collect())),
+    |old| Some(Value::Mapping([(Value::Null, Value::Null), ("unheard-of".into(), old.clone())].into_iter().collect())),
 ];
 
 /// The document with another value at a place.
