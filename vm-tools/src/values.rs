@@ -246,6 +246,14 @@ pub(crate) fn unit(value: &str) -> Check {
     Ok(())
 }
 
+/// That a service is not one of those that bring the certificate: it would wait for itself.
+pub(crate) fn others_unit(value: &str) -> Check {
+    if ["tandem-tls.service", "tandem-tls-refresh.service"].contains(&value) {
+        return Err(format!("`{value}` is tandem-vm's own; name the service that starts after it"));
+    }
+    Ok(())
+}
+
 /// Where an image is fetched from. CDI is the judge of the rest.
 pub(crate) fn url(value: &str, schemes: &[&str]) -> Check {
     let rest = schemes.iter().find_map(|scheme| value.strip_prefix(scheme));

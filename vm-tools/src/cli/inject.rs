@@ -1,6 +1,8 @@
 //! `tandem-vm inject`.
 
 use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -94,7 +96,10 @@ The Secret keeps how it stood, so that --remove puts it back byte for byte. A da
 with TLS by options, whatever its configuration says of it, and that file stays its owner's.
 cloud-init writes files at a guest's first boot only. Do not repeat that with `cloud-init clean`,
 which runs all of your own user data again: --guest-script is for guests that have booted before.
-The guest needs cloud-init, systemd and openssl. Other options replace those of an earlier run.";
+The guest needs cloud-init, systemd and openssl. Other options replace those of an earlier run.
+
+Exit codes: 0 done; 1 with --exit-code, where something changes; 2 the arguments or the files are
+at fault; 3 standard error could not be written to: files may be changed all the same.";
 
 /// A file, and where it is; none for standard input.
 struct Source {
@@ -200,7 +205,7 @@ fn write_in_place(sources: &[Source], texts: &[String]) -> Result<(), Vec<String
     files::replace(&changed).map_err(one)
 }
 
-/// All files under their own names; those with a Secret closed to others.
+/// All files under their own names, with no right that they had not; those with a Secret closed to others.
 fn named(sources: &[Source], texts: &[String]) -> Result<Vec<Wanted>, Vec<String>> {
     let mut all: Vec<Wanted> = Vec::new();
     for (source, text) in sources.iter().zip(texts) {
@@ -209,7 +214,9 @@ fn named(sources: &[Source], texts: &[String]) -> Result<Vec<Wanted>, Vec<String
         if all.iter().any(|other| other.name == name) {
             return Err(one(format!("{}: another file is called {name} as well; rename one", path.display())));
         }
-        all.push(Wanted { name, content: text.clone(), mode: if has_secret(text) { 0o600 } else { 0o644 } });
+        let found = fs::metadata(path).map_err(|error| one(format!("{}: {error}; run it again", path.display())))?;
+        let widest = if has_secret(text) { 0o600 } else { 0o644 };
+        all.push(Wanted { name, content: text.clone(), mode: widest & found.permissions().mode() });
     }
     Ok(all)
 }
@@ -226,5 +233,5 @@ fn has_secret(text: &str) -> bool {
 
 fn name_of(path: &Path) -> Result<String, Vec<String>> {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.map(str::to_owned).ok_or_else(|| one(format!("{}: is no file's name; give a file", path.display())))
+    name.map(str::to_owned).ok_or_else(|| one(format!("{}: is not named in UTF-8; rename it", path.display())))
 }

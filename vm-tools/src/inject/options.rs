@@ -188,6 +188,14 @@ impl Options {
             Database::Redis => GuestTls::redis(family, source),
         };
         self.place_files(&mut guest);
+        let ca = guest.files.iter().find(|file| file.content == Content::Ca);
+        if ca.is_some_and(|ca| self.combined.as_ref() == Some(&ca.path)) {
+            problems.push(
+                "--combined: is the file of ca.crt as well, and one would replace the other; name another".to_owned(),
+            );
+        }
+        let units = self.service.iter().filter_map(|unit| values::others_unit(unit).err());
+        problems.extend(units.map(|why| format!("--service: {why}")));
         let packaged = guest.before.clone();
         if !self.service.is_empty() {
             guest.before.clone_from(&self.service);

@@ -39,6 +39,7 @@ fn files_are_changed_in_place_or_written_elsewhere_or_shown() {
     let folder = folder(&[("vm.yaml", &vm), ("ns.yml", secret), ("notes.txt", "not a manifest")]);
     let at = |name: &str| folder.path().join(name);
     fs::set_permissions(at("vm.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(at("ns.yml"), fs::Permissions::from_mode(0o644)).unwrap();
     let before = files(folder.path());
 
     let shown = run(folder.path(), &["--secret", "shop-tls", "."]);
@@ -55,6 +56,10 @@ fn files_are_changed_in_place_or_written_elsewhere_or_shown() {
     assert_eq!(fs::read_to_string(at("out/ns.yml")).unwrap(), secret);
     let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("out/vm.yaml"), mode("out/ns.yml")), (0o600, 0o644));
+    // A file that was closed to others is not opened to them, whatever is in it.
+    fs::set_permissions(at("ns.yml"), fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(run(folder.path(), &["--secret", "shop-tls", "--output-dir", "out", "."]).status.success());
+    assert_eq!((mode("out/vm.yaml"), mode("out/ns.yml")), (0o600, 0o640));
     assert_eq!(files(folder.path()), before);
 
     let changed = run(folder.path(), &["--secret", "shop-tls", "--in-place", "."]);

@@ -67,6 +67,9 @@ fn refused() -> Vec<(String, &'static [&'static str])> {
         with("hostname: db"),
         with("#cloud-config\n- a list"),
         with("#cloud-config\nruncmd: [a, b]"),
+        with("#cloud-config\n? runcmd\n: - a"),
+        with("#cloud-config\nwrite_files:\n- path: /a\n  content: |+\n    b").replace("userData: |\n", "userData: |-\n"),
+        with("#cloud-config\nhostname: {{ .Values.name }}"),
         with("#cloud-config\nwrite_files: [{path: /a}]"),
         with("#cloud-config\nwrite_files: &f\n- path: /a\nx: *f"),
         with("#cloud-config\na: &a\n- b\nruncmd: *a"),
@@ -99,6 +102,9 @@ fn refused() -> Vec<(String, &'static [&'static str])> {
         "kind: [".to_owned(),
         "a: 1\na: 2\n".to_owned(),
         "{{ template }}\n".to_owned(),
+        format!("{{{{- if .Values.x }}}}\n{}", vm("")),
+        vm("").replace("name: db\n", "name: {{ .Release.Name }}-db\n"),
+        vm("").replace("name: db\n", "name: db\n  labels:\n    {{- include \"labels\" . | nindent 4 }}\n"),
         twice(&vm("")),
         several.clone(),
         vm("      - name: init\n        cloudInitNoCloud:\n          userDataBase64: 77u/I2Nsb3VkLWNvbmZpZwpob3N0bmFtZTogYQo=\n"),
@@ -118,6 +124,8 @@ fn refused() -> Vec<(String, &'static [&'static str])> {
         (vm(""), &["--folder", "/etc/db", "--combined", "both.pem"]),
         (vm(""), &["--database", "redis", "--os", "debian", "--delivery", "filesystem", "--credentials", "password"]),
         (vm(""), &["--service", "nginx"]),
+        (vm(""), &["--service", "tandem-tls.service"]),
+        (vm(""), &["--combined", "/etc/ssl/tandem/ca.crt"]),
         (vm(""), &["--secret", "Not_A_Name"]),
         (vm(""), &["--reload", "restart"]),
         (
@@ -188,7 +196,7 @@ fn files_that_cannot_be_read_or_written_are_named() {
     fs::rename(at("b/vm.yaml"), &unnamed).unwrap();
     let done = output(tandem_vm().args(["inject", "--secret", "tls", "--output-dir"]).arg(at("out")).arg(&unnamed));
     assert_eq!(done.status.code(), Some(2));
-    assert!(said(&done).ends_with("\u{fffd}.yaml: is no file's name; give a file\n"), "{}", said(&done));
+    assert!(said(&done).ends_with("\u{fffd}.yaml: is not named in UTF-8; rename it\n"), "{}", said(&done));
     assert!(!at("out").exists());
 }
 

@@ -146,6 +146,10 @@ fn files_for_a_program() {
         ],
     );
     refused(
+        none("service: tandem-tls.service"),
+        &["spec.database.none.service: `tandem-tls.service` is tandem-vm's own; name the service that starts after it"],
+    );
+    refused(
         none("service: nginx"),
         &["spec.database.none.service: `nginx` is not a service; write its unit, such as nginx.service"],
     );

@@ -100,6 +100,7 @@ fn files_only(none: &FilesOnly, problems: &mut Problems) {
         }
     }
     problems.check_some(&path("service"), none.service.as_ref(), values::unit);
+    problems.check_some(&path("service"), none.service.as_ref(), values::others_unit);
     if none.port == Some(0) {
         problems.add(path("port"), "0 is no port; write 1 to 65535");
     }
