@@ -2,8 +2,11 @@
 
 use std::process::Output;
 
+use tandem_vm::inject::{self, Database, Input, Options, Os};
+use tandem_vm::spec::ClientAuth;
+
 use crate::command::tandem_vm;
-use crate::inject::manifest;
+use crate::inject::{manifest, options};
 use crate::support::{guest_files, output_of, said};
 
 const UNITS: &str = "/etc/systemd/system";
@@ -111,7 +114,17 @@ fn what_mongod_could_not_be_started_with_is_refused() {
         assert!(done.status.code() == Some(2) && done.stdout.is_empty(), "{options:?}: {}", said(&done));
         all += &format!("{options:?}\n{}\n", said(&done));
     }
-    // As a function's configuration, which clap does not look at.
+    // By the library, and as a function's configuration, at neither of which clap looks.
+    let options = Options {
+        database: Database::MongoDb,
+        os: Some(Os::Rhel),
+        client_auth: Some(ClientAuth::Optional),
+        keep_config: true,
+        ..options("bare")
+    };
+    let input = Input { name: "vm.yaml".to_owned(), text: manifest("none.yaml") };
+    let errors = inject::inject(&[input], &options).err().unwrap();
+    all += &errors.iter().map(|error| format!("{error}\n")).collect::<String>();
     let spec = "{secret: tls, database: mongodb, os: rhel, tlsMode: allowTLS, keepConfig: true}";
     let list = crate::krm::list(&manifest("none.yaml"), spec);
     let done = output_of(tandem_vm().arg("krm"), list.as_bytes());
