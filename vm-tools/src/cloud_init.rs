@@ -30,6 +30,7 @@ use crate::guest::{Filesystem, GuestData, WriteFile};
 use crate::merge;
 use crate::names::{MachineNames, Names};
 use crate::spec::{Database, Document};
+use crate::yaml_edit;
 use config::{CloudConfig, Host};
 use data_disk::DataDisk;
 use templates::Templates;
@@ -48,7 +49,7 @@ pub(crate) fn user_data(document: &Document, names: &Names, machine: &MachineNam
     let (config, data_disk) = config(document, names, machine)?;
     let more = &document.spec.cloud_config;
     let text =
-        if more.is_empty() { serde_yaml::to_string(&config)? } else { merged(&config, data_disk.as_ref(), more)? };
+        if more.is_empty() { yaml_edit::to_string(&config)? } else { merged(&config, data_disk.as_ref(), more)? };
     Ok(format!("#cloud-config\n{text}"))
 }
 
@@ -108,5 +109,5 @@ fn merged(ours: &CloudConfig, data_disk: Option<&DataDisk>, more: &Mapping) -> R
     }
     let mut all: Mapping = serde_yaml::from_value(serde_yaml::to_value(ours)?)?;
     merge::extend(&mut all, more, "spec.cloudConfig", &mut problems);
-    if problems.is_empty() { Ok(serde_yaml::to_string(&all)?) } else { Err(RenderError::Fields(problems)) }
+    if problems.is_empty() { Ok(yaml_edit::to_string(&all)?) } else { Err(RenderError::Fields(problems)) }
 }

@@ -11,6 +11,7 @@ use tandem_cli::{json, stdio, yaml};
 
 use crate::Manifest;
 use crate::names::MANAGED_BY;
+use crate::yaml_edit;
 
 /// How objects are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -63,7 +64,7 @@ struct List<'a> {
 pub fn stream(manifests: &[Manifest], format: Format) -> Result<String, OutputError> {
     match format {
         Format::Yaml => {
-            manifests.iter().map(|manifest| Ok(format!("---\n{}", serde_yaml::to_string(manifest)?))).collect()
+            manifests.iter().map(|manifest| Ok(format!("---\n{}", yaml_edit::to_string(manifest)?))).collect()
         }
         Format::Json => {
             let list = List { api_version: "v1", kind: "List", items: manifests };
@@ -133,7 +134,7 @@ fn of_object(kind: &str, name: &str, extension: &str) -> String {
 
 fn wanted(manifest: &Manifest, format: Format) -> Result<Wanted, OutputError> {
     let (content, extension) = match format {
-        Format::Yaml => (serde_yaml::to_string(manifest)?, "yaml"),
+        Format::Yaml => (yaml_edit::to_string(manifest)?, "yaml"),
         Format::Json => (json::text(manifest)?, "json"),
     };
     let name = format!("{:02}-{}", manifest.rank(), of_object(manifest.kind(), manifest.name(), extension));

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::{Done, Streams, one};
 use crate::keyfile::{self, KeyFile};
 use crate::spec::values;
+use crate::yaml_edit;
 
 /// Most bytes of a file that is checked; a keyFile has about a thousand.
 const MAX_BYTES: usize = 64 * 1024;
@@ -75,7 +76,7 @@ fn write(args: &Args, file: Option<&Path>, streams: &mut Streams<'_>) -> Done {
     let key = KeyFile::generate(&SystemRandom::new()).map_err(random)?;
     let (text, mode) = match &args.secret {
         Some(name) => {
-            let secret = serde_yaml::to_string(&key.secret(name, args.namespace.as_deref())).map_err(one)?;
+            let secret = yaml_edit::to_string(&key.secret(name, args.namespace.as_deref())).map_err(one)?;
             (Zeroizing::new(secret), 0o600)
         }
         None => (Zeroizing::new(key.text().to_owned()), 0o400),

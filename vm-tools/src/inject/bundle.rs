@@ -5,7 +5,7 @@ use tandem_cli::{manifests, shown};
 
 use super::{InjectError, Input, MARK};
 use crate::model::controller;
-use crate::yaml_edit::{EditError, Editor, Step, line_break, stream};
+use crate::yaml_edit::{self, EditError, Editor, Step, line_break, stream};
 
 /// All files.
 #[derive(Clone)]
@@ -214,7 +214,7 @@ impl Bundle {
             return self.editor_mut(object).insert(&list, index, new).map_err(failed);
         }
         let text = self.editor(object).text();
-        let body = serde_yaml::to_string(new).map_err(|error| InjectError::new(object, "", error.to_string()))?;
+        let body = yaml_edit::to_string(new).map_err(|error| InjectError::new(object, "", error.to_string()))?;
         let body = format!("{comment}{body}");
         // What stands before the document's `---`, such as comments, stays first; without one the machine gets it.
         let (head, body, rest) = match stream::explicit_start(text).map_err(failed)? {

@@ -24,9 +24,11 @@ mod error;
 mod literal;
 mod splice;
 pub mod stream;
+mod strings;
 mod text;
 mod tree;
 mod value;
+mod write;
 
 use std::sync::{Arc, OnceLock};
 
@@ -38,6 +40,7 @@ use splice::{dash, entries, is_collection};
 use text::{column, item_lines, line_end, line_start};
 pub(crate) use text::{line_break, other_line_break};
 use tree::{Kind, Node};
+pub use write::to_string;
 
 /// What a document may stand for once its aliases are replaced; see [`yaml::documents`].
 const BUDGET: usize = 32 * 1024 * 1024;

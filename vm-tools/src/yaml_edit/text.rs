@@ -3,6 +3,7 @@
 use serde_yaml::{Mapping, Value};
 
 use super::error::EditError;
+use super::write;
 
 /// The first byte of the line.
 pub(super) fn line_start(text: &str, at: usize) -> usize {
@@ -62,7 +63,7 @@ pub(super) fn key_text(key: &str) -> Result<String, EditError> {
 }
 
 fn value_lines(value: &Value) -> Result<Vec<String>, EditError> {
-    let text = serde_yaml::to_string(value).map_err(|error| EditError::NotYaml(error.to_string()))?;
+    let text = write::to_string(value).map_err(|error| EditError::NotYaml(error.to_string()))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.split('\n').map(str::to_owned).collect())
 }

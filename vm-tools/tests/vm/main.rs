@@ -63,6 +63,7 @@ mod mongod_conf_refused;
 mod network;
 mod odd;
 mod properties;
+mod quotes;
 mod reference;
 mod release;
 mod rendered;

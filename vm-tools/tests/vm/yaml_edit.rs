@@ -69,22 +69,22 @@ fn a_value_is_set_in_its_place() {
 #[test]
 fn entries_are_written_as_their_neighbours_stand() {
     for (before, at, after) in [
-        ("l:\n- a # first\n# c\nx: 1\n", "l", "l:\n- a # first\n- n: 1\n  m: 2\n# c\nx: 1\n"),
-        ("l:\n    -   a\n    -   b\n", "l", "l:\n    -   a\n    -   b\n    - n: 1\n      m: 2\n"),
-        ("l:\n  - |\n    t\n\n  # c\n", "l", "l:\n  - |\n    t\n  - n: 1\n    m: 2\n\n  # c\n"),
-        ("l:\n  - |+\n    t\n\nx: 1\n", "l", "l:\n  - |+\n    t\n\n  - n: 1\n    m: 2\nx: 1\n"),
-        ("a: {b: 1}\nl:\n  - x\n...\n", "l", "a: {b: 1}\nl:\n  - x\n  - n: 1\n    m: 2\n...\n"),
+        ("l:\n- a # first\n# c\nx: 1\n", "l", "l:\n- a # first\n- k: 1\n  m: 2\n# c\nx: 1\n"),
+        ("l:\n    -   a\n    -   b\n", "l", "l:\n    -   a\n    -   b\n    - k: 1\n      m: 2\n"),
+        ("l:\n  - |\n    t\n\n  # c\n", "l", "l:\n  - |\n    t\n  - k: 1\n    m: 2\n\n  # c\n"),
+        ("l:\n  - |+\n    t\n\nx: 1\n", "l", "l:\n  - |+\n    t\n\n  - k: 1\n    m: 2\nx: 1\n"),
+        ("a: {b: 1}\nl:\n  - x\n...\n", "l", "a: {b: 1}\nl:\n  - x\n  - k: 1\n    m: 2\n...\n"),
         (
             "l:\n  # first\n  -\n    # below its dash\n    a: 1",
             "l",
-            "l:\n  # first\n  -\n    # below its dash\n    a: 1\n  - n: 1\n    m: 2",
+            "l:\n  # first\n  -\n    # below its dash\n    a: 1\n  - k: 1\n    m: 2",
         ),
-        ("l:\n- &x {a: 1}\nm: *x\n", "l", "l:\n- &x {a: 1}\n- n: 1\n  m: 2\nm: *x\n"),
-        ("a:\n  b: x\n", "a.l", "a:\n  b: x\n  l:\n  - n: 1\n    m: 2\n"),
-        ("a:\n  l: [] # none\n", "a.l", "a:\n  l: # none\n  - n: 1\n    m: 2\n"),
+        ("l:\n- &x {a: 1}\nm: *x\n", "l", "l:\n- &x {a: 1}\n- k: 1\n  m: 2\nm: *x\n"),
+        ("a:\n  b: x\n", "a.l", "a:\n  b: x\n  l:\n  - k: 1\n    m: 2\n"),
+        ("a:\n  l: [] # none\n", "a.l", "a:\n  l: # none\n  - k: 1\n    m: 2\n"),
     ] {
         let mut editor = Editor::new(before).unwrap();
-        editor.append(&path(at), &yaml("{n: 1, m: 2}")).unwrap_or_else(|error| panic!("{before:?}: {error}"));
+        editor.append(&path(at), &yaml("{k: 1, m: 2}")).unwrap_or_else(|error| panic!("{before:?}: {error}"));
         assert_eq!(editor.text(), after, "{before:?}");
     }
     let mut editor = Editor::new("l: # list\n# c\n- a\n- b\n").unwrap();
