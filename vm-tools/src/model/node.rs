@@ -5,6 +5,7 @@ use std::fmt;
 use serde_yaml::Value;
 
 use super::Map;
+use crate::yaml_edit;
 
 /// Something that was read, and the path of its field, such as `spec.dnsNames[1]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +143,7 @@ impl<'v> Node<'v> {
 
 /// A value as YAML.
 pub(super) fn yaml(value: &Value) -> String {
-    serde_yaml::to_string(value).unwrap_or_default().trim_end().to_owned()
+    yaml_edit::to_string(value).unwrap_or_default().trim_end().to_owned()
 }
 
 /// The path of a field of a mapping.

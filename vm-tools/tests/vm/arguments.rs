@@ -109,7 +109,7 @@ fn options_that_would_do_nothing_are_refused_with_the_reason() {
         "inject --secret Tls --delivery filesystem --serial mine --database redis --os rhel --credentials c vm.yaml",
     );
     let told = said(&done);
-    for what in ["--secret", "--serial", "the credential file"] {
+    for what in ["--secret", "--serial", "--credentials"] {
         assert!(told.contains(&format!("tandem-vm: {what}: ")), "{told}");
     }
     assert_eq!(told.lines().count(), 3, "{told}");

@@ -285,5 +285,5 @@ fn a_fields_name_may_be_a_number_or_a_truth_value() {
     let commands = config.root().get("snap").get("commands");
     assert_eq!(["10", "true"].map(|name| commands.get(name).text()), [Some("one"), Some("two")]);
     let twice = CloudConfig::read("10: one\n'10': two\n").err();
-    assert_eq!(twice.as_deref(), Some("the field `10` is there twice"));
+    assert_eq!(twice.as_deref(), Some("the field `10` is there twice at line 2 column 1"));
 }
