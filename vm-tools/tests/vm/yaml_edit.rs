@@ -327,7 +327,8 @@ proptest! {
         if let Ok(mut editor) = Editor::new(text.clone()) {
             let before = editor.value().clone();
             if editor.set(&path("added.deep"), &1.into()).is_ok() {
-                let mut after = serde_yaml::from_str::<Value>(editor.text()).unwrap();
+                // As it is read, with a number for a field's name as its text.
+                let mut after = Editor::new(editor.text().to_owned()).unwrap().value().clone();
                 after.as_mapping_mut().unwrap().shift_remove("added");
                 let same = after == before || before.is_null();
                 prop_assert!(same, "{text}");
