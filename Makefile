@@ -36,7 +36,7 @@ demo: tools-demo control-plane ## The main job, on an embedded control plane: on
 	@$(CARGO) build --locked --workspace --all-targets
 	@exec target/debug/demo
 
-# Those that need no cluster. End-to-end tests wait as well as work: two of them for each processor keep it busy.
+# Those that need no cluster. They and end-to-end tests wait as well as work: two of them for each processor keep it busy.
 QUICK := --lib --bins --test core --test offline --test vm
 AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 .PHONY: test
@@ -44,7 +44,7 @@ test: tools lint release go-tests guest-tools $(KUSTOMIZE) $(TOXIPROXY) $(HELM) 
 	shellcheck --external-sources tests/*.sh tests/guest/*.sh tests/planted/run.sh deploy/*.sh release/*.sh .ci/run
 	$(ACTIONLINT)
 	$(MAKE) -C tests/control-plane smoke OUT=$(CURDIR)/target/control-plane
-	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace $(QUICK)
+	TANDEM_REQUIRE_TOOLS=1 RUST_TEST_THREADS=$(AT_ONCE) $(CARGO) test --locked --workspace $(QUICK)
 	TANDEM_REQUIRE_TOOLS=1 RUST_TEST_THREADS=$(AT_ONCE) $(CARGO) test --locked --workspace --test e2e
 	TANDEM_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace --test guests
 	@$(MAKE) --no-print-directory demo

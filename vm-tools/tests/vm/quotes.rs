@@ -198,7 +198,7 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
 
     #[test]
     fn pyyaml_reads_each_string_as_what_it_is(words in proptest::collection::vec(word(), 200)) {
