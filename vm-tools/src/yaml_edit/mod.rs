@@ -24,7 +24,6 @@ mod error;
 mod literal;
 mod splice;
 pub mod stream;
-mod strings;
 mod text;
 mod tree;
 mod value;
