@@ -24,6 +24,7 @@ mod error;
 mod literal;
 mod splice;
 pub mod stream;
+mod strings;
 mod text;
 mod tree;
 mod value;

@@ -9,8 +9,8 @@ use regex::Regex;
 use saphyr_parser::ScalarStyle;
 use serde::Serialize;
 use serde::ser::Error;
-use serde_yaml::Value;
 
+use super::strings;
 use super::tree::{self, Kind, Node};
 
 /// A value as YAML, in which each string is one for every reader, of YAML 1.1 as of 1.2.
@@ -19,8 +19,8 @@ use super::tree::{self, Kind, Node};
 /// As [`serde_yaml::to_string`].
 pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_yaml::Error> {
     let text = serde_yaml::to_string(value)?;
-    // Of most values the text is not looked at.
-    if !has_misread(&serde_yaml::to_value(value)?) {
+    // Of most values nothing more is looked at.
+    if !strings::any(value, is_misread) {
         return Ok(text);
     }
     let mut bare = Vec::new();
@@ -34,17 +34,6 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_yaml:
     }
     quoted.push_str(&text[written..]);
     Ok(quoted)
-}
-
-/// Whether a value has such a string, also as a key.
-fn has_misread(value: &Value) -> bool {
-    match value {
-        Value::String(text) => is_misread(text),
-        Value::Sequence(items) => items.iter().any(has_misread),
-        Value::Mapping(entries) => entries.iter().any(|(key, value)| has_misread(key) || has_misread(value)),
-        Value::Tagged(tagged) => has_misread(&tagged.value),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
 }
 
 /// Where such a scalar stands without quotes, in the order of the text.
