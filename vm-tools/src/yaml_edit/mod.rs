@@ -269,16 +269,20 @@ impl Editor {
         self.accept(text, wanted, path)
     }
 
-    /// Has a block with which a text without a line break ends (`|`) say the same whatever comes behind it (`|-`). A text that ends
-    /// otherwise stays as it is.
+    /// Has a block with which a text without a line break ends (`|`, `|+`) say the same whatever comes behind it (`|-`). A text
+    /// that ends otherwise stays as it is.
     ///
     /// # Errors
     /// [`EditError::Different`], [`EditError::Unended`].
     pub fn strip_last_block(&mut self) -> Result<(), EditError> {
         let root = self.root()?;
-        let (header, last) = self.text.split_at(root.last().start);
+        let (before, last) = self.text.split_at(root.last().start);
         let text = match last.split_at_checked(1) {
-            Some((style @ ("|" | ">"), rest)) => format!("{header}{style}-{rest}"),
+            Some((style @ ("|" | ">"), rest)) => {
+                let content = rest.trim_start_matches(|c: char| "+-".contains(c) || c.is_ascii_digit());
+                let indent: String = rest[..rest.len() - content.len()].chars().filter(char::is_ascii_digit).collect();
+                format!("{before}{style}{indent}-{content}")
+            }
             _ => self.text.clone(),
         };
         self.accept(text, self.value.clone(), &[])

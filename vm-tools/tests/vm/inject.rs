@@ -223,8 +223,7 @@ pub(crate) fn check_injected(before: &str, after: &str, options: &Options) {
         }
     }
     let read = |text: &str| -> Value {
-        // A block at the end of a text has its line break only where the text has one.
-        let mut value: serde_yaml::Value = serde_yaml::from_str(&format!("{}\n", text.trim_end_matches('\n'))).unwrap();
+        let mut value: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
         value.apply_merge().unwrap();
         serde_json::to_value(value).unwrap()
     };

@@ -352,7 +352,7 @@ fn user_data_may_be_written_in_every_way() {
 #[test]
 fn user_data_that_ends_without_a_line_break_keeps_what_it_says() {
     use base64::prelude::{BASE64_STANDARD, Engine};
-    for style in ["|", ">", "|2", "|-", ">-"] {
+    for style in ["|", ">", "|+", ">+ # all of it", "|2", "|2+", "|+2", "|-", "|2-", ">-2"] {
         let text = format!("#cloud-config\nwrite_files:\n- path: /etc/token\n  content: {style}\n    s3cret");
         let encoded = BASE64_STANDARD.encode(&text);
         let content = |text: &str| {

@@ -68,7 +68,7 @@ fn refused() -> Vec<(String, &'static [&'static str])> {
         with("#cloud-config\n- a list"),
         with("#cloud-config\nruncmd: [a, b]"),
         with("#cloud-config\n? runcmd\n: - a"),
-        with("#cloud-config\nwrite_files:\n- path: /a\n  content: |+\n    b").replace("userData: |\n", "userData: |-\n"),
+        with("#cloud-config\nwrite_files:\n- path: /a\n  content: &b |\n    b").replace("userData: |\n", "userData: |-\n"),
         with("#cloud-config\nhostname: {{ .Values.name }}"),
         with("#cloud-config\nwrite_files: [{path: /a}]"),
         with("#cloud-config\nwrite_files: &f\n- path: /a\nx: *f"),
