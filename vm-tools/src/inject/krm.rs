@@ -51,10 +51,14 @@ pub fn function(text: &str) -> Result<(String, Result<(), Vec<InjectError>>), St
     }
     let done = configured(&list).map_err(Vec::from).and_then(|options| {
         let input = Input { name: "ResourceList".to_owned(), text: text.to_owned() };
-        inject(&[input], &options).map_err(|errors| errors.into_iter().map(in_fields).collect())
+        inject(&[input], &options).map_err(|errors| errors.into_iter().map(error_in_fields).collect())
     });
     let (text, severity, messages, done) = match done {
-        Ok(output) => (output.texts.concat(), "info", [output.notes, output.advice].concat(), Ok(())),
+        Ok(output) => {
+            let said = output.notes.iter().chain(&output.advice);
+            let said: Vec<_> = said.map(|note| in_fields(note, "functionConfig.spec")).collect();
+            (output.texts.concat(), "info", said, Ok(()))
+        }
         Err(errors) => (text.to_owned(), "error", errors.iter().map(InjectError::to_string).collect(), Err(errors)),
     };
     let mut list = Editor::new(text).map_err(told)?;
@@ -65,19 +69,22 @@ pub fn function(text: &str) -> Result<(String, Result<(), Vec<InjectError>>), St
 }
 
 /// An error that names the fields of the functionConfig, where it named options of `inject`.
-fn in_fields(InjectError { object, problem }: InjectError) -> InjectError {
+fn error_in_fields(InjectError { object, problem }: InjectError) -> InjectError {
+    let within = if object.is_empty() { "spec" } else { "functionConfig.spec" };
+    let message = in_fields(&problem.message.replace("which may be repeated", "which may be a list"), within);
+    let named = object.is_empty() && message != problem.message;
+    let object = if named { "functionConfig".to_owned() } else { object };
+    InjectError { object, problem: Problem { message, ..problem } }
+}
+
+/// A message with the fields of the functionConfig in place of the options of `inject`.
+fn in_fields(message: &str, within: &str) -> String {
     let options = Options::augment_args(clap::Command::new("inject"));
     let mut names: Vec<_> = options.get_arguments().filter_map(clap::Arg::get_long).collect();
     // One begins as another does.
     names.sort_by_key(|name| Reverse(name.len()));
-    let within = if object.is_empty() { "" } else { "functionConfig." };
-    let repeated = problem.message.replace("which may be repeated", "which may be a list");
-    let message = names
-        .iter()
-        .fold(repeated, |text, name| text.replace(&format!("--{name}"), &format!("{within}spec.{}", field(name))));
-    let named = object.is_empty() && message != problem.message;
-    let object = if named { "functionConfig".to_owned() } else { object };
-    InjectError { object, problem: Problem { message, ..problem } }
+    let named = |text: String, name: &&str| text.replace(&format!("--{name}"), &format!("{within}.{}", field(name)));
+    names.iter().fold(message.to_owned(), named)
 }
 
 /// The field of an option: `tlsMode` for `tls-mode`.

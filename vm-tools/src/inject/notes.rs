@@ -31,8 +31,8 @@ impl Options {
         let mut notes = vec![format!("the guest, which needs systemd, gets {}{before}; {named}", files.join(", "))];
         notes.extend(guest.start.as_ref().map(who_is_let_in));
         notes.push(
-            "cloud-init writes files at a guest's first boot only: in one that has booted before, run what --guest-script \
-             prints, once the VM has started with its new manifest; `cloud-init clean` would repeat all of the owner's user data"
+            "cloud-init writes files at a guest's first boot only: in one that has booted before, run what `tandem-vm inject \
+             --guest-script` prints, once the VM has started with its new manifest; `cloud-init clean` would repeat all of the owner's user data"
                 .to_owned(),
         );
         if self.delivery == Delivery::Filesystem {

@@ -26,11 +26,14 @@ pub(crate) fn list(stream: &str, spec: &str) -> String {
     format!("{text}functionConfig:\n  {config}  spec: {spec}\n")
 }
 
-/// What `inject` says of its VM.
+/// What `inject` says of its VM, but for the one option that it names.
 fn notes(list: &str, options: &Options) -> Vec<String> {
     let input = Input { name: "list.yaml".to_owned(), text: list.to_owned() };
     let done = inject(&[input], options).unwrap_or_else(|errors| panic!("{errors:?}"));
-    [done.notes, done.advice].concat()
+    let notes = done.notes.iter().chain(&done.advice);
+    notes
+        .map(|note| note.replace("with --delivery filesystem", "with functionConfig.spec.delivery filesystem"))
+        .collect()
 }
 
 fn function(list: &str) -> Output {
@@ -51,6 +54,7 @@ fn a_list_goes_through_with_one_vm_edited_and_what_is_to_be_said() {
         let notes = notes(&list, &options(vm));
         let notes: Vec<_> = notes.iter().map(|note| json!({"message": note, "severity": "info"})).collect();
         assert!(notes.len() > 1 && results == notes, "{results:?}");
+        assert!(notes.iter().any(|note| note.to_string().contains("functionConfig.spec.delivery")), "{notes:?}");
     }
 }
 
