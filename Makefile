@@ -273,8 +273,8 @@ $(MONITORING):
 	    cp -r "$$folder/example/prometheus-operator-crd" $@ && chmod -R u+w $@
 
 $(VIRTIOFSD): | cargo
-	@echo 'building virtiofsd (some minutes, once)'
-	@$(CARGO) install --quiet --locked --version 1.13.2 --root $(TOOLS) --target-dir $(TOOLS)/build virtiofsd
+	@echo 'building virtiofsd (a minute or two, once)'
+	@$(CARGO) install --quiet --debug --locked --version 1.13.2 --root $(TOOLS) --target-dir $(TOOLS)/build virtiofsd
 
 $(PYMONGO):
 	@echo 'installing pymongo $(@F)'
