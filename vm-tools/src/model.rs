@@ -42,7 +42,7 @@ pub(crate) use node::join;
 pub use node::{At, Node};
 pub(crate) use owner::controller;
 pub use store::{ConfigMap, Content, Secret};
-pub(crate) use user_data::Beginning;
+pub(crate) use user_data::{Beginning, FOLDED, is_folded};
 pub use user_data::{Format, USER_DATA_KEYS, UserData};
 pub use workload::{Container, Cron, EnvVar, Mount, PodVolume, SecretRef, SecretUse, Workload};
 

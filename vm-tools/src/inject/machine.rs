@@ -116,6 +116,16 @@ pub(super) fn is_whole(bundle: &Bundle, machine: &Object) -> Result<(), InjectEr
     Ok(())
 }
 
+/// What is said of a guest that cannot read what is written here.
+const WINDOWS: &str = "Windows has neither cloud-init nor systemd; give that guest the Secret by its own means";
+
+/// The fields that lead to the name of a machine's preference, where it can have one. Those that KubeVirt comes with are called
+/// by the guest's system: `windows.11`, `windows.2k22`.
+fn preference(machine: &Object) -> Option<Vec<&'static str>> {
+    let [outer @ .., "template", "spec"] = machine.instance() else { return None };
+    Some([outer, &["preference", "name"]].concat())
+}
+
 /// All that makes an injection into this machine pointless or dangerous.
 pub(super) fn refused(bundle: &Bundle, machine: &Object, options: &Options) -> Vec<InjectError> {
     let mut problems = Vec::new();
@@ -124,13 +134,16 @@ pub(super) fn refused(bundle: &Bundle, machine: &Object, options: &Options) -> V
     if machine.kind == "VirtualMachinePool" && bundle.get(machine, &shared).and_then(Value::as_bool) == Some(true) {
         refuse(shared.join("."), "gives each VM Secrets of its own; set it to false");
     }
+    if let Some(preference) = preference(machine).filter(|path| {
+        let name = bundle.get(machine, path).and_then(Value::as_str);
+        name.is_some_and(|name| name.split('.').next() == Some("windows"))
+    }) {
+        refuse(preference.join("."), &format!("is for Windows guests: {WINDOWS}"));
+    }
     let (volumes, disks) = (field(machine, LISTS[2]), field(machine, LISTS[0]));
     for (index, volume) in entries(bundle, machine, LISTS[2]).iter().enumerate() {
         if volume.get("sysprep").is_some() {
-            refuse(
-                format!("{volumes}[{index}]"),
-                "is a sysprep volume: Windows has neither cloud-init nor systemd; give that guest the Secret by its own means",
-            );
+            refuse(format!("{volumes}[{index}]"), &format!("is a sysprep volume: {WINDOWS}"));
         }
         let named = volume.get("secret").and_then(|secret| secret.get("secretName")).and_then(Value::as_str);
         if named == Some(options.secret.as_str()) {

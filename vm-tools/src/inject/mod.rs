@@ -21,6 +21,7 @@ mod notes;
 mod options;
 mod script;
 mod secret;
+mod substitution;
 mod useless;
 mod user_data;
 
@@ -31,6 +32,8 @@ pub use error::InjectError;
 pub use krm::function;
 pub use options::{Database, Delivery, Options, Os, ReloadBy};
 
+use crate::guest::GuestTls;
+pub use crate::user_data::USER_DATA_OF;
 use crate::yaml_edit::other_line_break;
 
 /// The comment behind everything that is added.
@@ -41,8 +44,6 @@ pub const VOLUME: &str = "tandem-tls";
 pub const CLOUD_INIT: &str = "tandem-cloudinit";
 /// The key of a Secret that keeps an entry with user data as it stood before. KubeVirt reads only the keys that it knows.
 pub const ORIGINAL: &str = "tandem-vm.original";
-/// The annotation of a Secret that was made for the user data of the VM that it names.
-pub const USER_DATA_OF: &str = "vm.tandem.internal/user-data-of";
 
 /// A file, and what it holds.
 #[derive(Clone, PartialEq, Eq)]
@@ -85,20 +86,23 @@ pub fn inject(inputs: &[Input], options: &Options) -> Result<Output, Vec<InjectE
     let part = user_data::Part { files, commands: guest.commands() };
     let bundle = Bundle::read(inputs)?;
     let names = bundle.chosen(&options.vm)?;
-    one_after_the_other(bundle, &names, |bundle, name| {
-        let mut edited = give(bundle, name, options, &part)?;
-        edited.advice = options.notes(&guest);
-        Ok(edited)
-    })
+    one_after_the_other(bundle, &names, |bundle, name| give(bundle, name, options, &guest, &part))
 }
 
-fn give(mut bundle: Bundle, name: &str, options: &Options, part: &user_data::Part) -> Result<Edited, Vec<InjectError>> {
+fn give(
+    mut bundle: Bundle,
+    name: &str,
+    options: &Options,
+    guest: &GuestTls,
+    part: &user_data::Part,
+) -> Result<Edited, Vec<InjectError>> {
     let machine = bundle.machine(Some(name))?;
     let mut notes = strip(&mut bundle, &machine)?.notes;
     let machine = bundle.machine(Some(name))?;
     let before = bundle.files();
     machine::is_whole(&bundle, &machine)?;
     let disks = machine::disks(&bundle, &machine);
+    let has_cloud_init = matches!(machine::cloud_init(&bundle, &machine), Ok(Some(_)));
     let mut problems = machine::refused(&bundle, &machine, options);
     // Where the user data ends the text without a line break, it has to move before anything follows it.
     let made = secret::give(&mut bundle, &machine, part, &options.secret).unwrap_or_else(|error| {
@@ -130,7 +134,8 @@ fn give(mut bundle: Bundle, name: &str, options: &Options, part: &user_data::Par
              secretName: {name} makes it"
         ));
     }
-    Ok(Edited { files, bundle: Some(bundle), machine: machine.shown(), notes, advice: Vec::new() })
+    let advice = options.notes(guest, has_cloud_init);
+    Ok(Edited { files, bundle: Some(bundle), machine: machine.shown(), notes, advice })
 }
 
 /// Whether the stream has the VM's Secret, or a Certificate that makes it.

@@ -5,8 +5,8 @@ use crate::guest::{GuestTls, InstalledFile, Reload, Server, TlsMode, TlsStart};
 use crate::spec::ClientAuth;
 
 impl Options {
-    /// What else the user has to do or to know.
-    pub(super) fn notes(&self, guest: &GuestTls) -> Vec<String> {
+    /// What else the user has to do or to know; of a VM that had a cloud-init volume before, or none.
+    pub(super) fn notes(&self, guest: &GuestTls, has_cloud_init: bool) -> Vec<String> {
         let file = |file: &InstalledFile| {
             let owner = file.owner.as_ref().map_or("root", |owner| &owner.user);
             format!("{} ({owner}, {:04o})", file.path, file.mode)
@@ -30,11 +30,17 @@ impl Options {
         };
         let mut notes = vec![format!("the guest, which needs systemd, gets {}{before}; {named}", files.join(", "))];
         notes.extend(guest.start.as_ref().map(who_is_let_in));
-        notes.push(
+        // <https://docs.cloud-init.io/en/latest/explanation/first_boot.html>
+        let first_boot = if has_cloud_init {
             "cloud-init writes files at a guest's first boot only: in one that has booted before, run what `tandem-vm inject \
              --guest-script` prints, once the VM has started with its new manifest; `cloud-init clean` would repeat all of the owner's user data"
-                .to_owned(),
-        );
+        } else {
+            "it had no cloud-init volume, so a guest that has booted before takes its next start for its first: its cloud-init writes \
+             the files, and makes SSH host keys anew besides; in a guest that must not, `touch /etc/cloud/cloud-init.disabled` before, \
+             and there, as in one without cloud-init, run what `tandem-vm inject --guest-script` prints once the VM has started with \
+             its new manifest"
+        };
+        notes.push(first_boot.to_owned());
         if self.delivery == Delivery::Filesystem {
             notes.push(
                 "a Secret as a filesystem (virtiofs) needs KubeVirt 1.8 or later, or from 1.5 on its feature gate \

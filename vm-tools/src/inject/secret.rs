@@ -7,6 +7,7 @@ use tandem_cli::shown;
 
 use super::bundle::{Bundle, Object, twice};
 use super::machine::{self, edit};
+use super::substitution;
 use super::user_data::{self, HEADER, Part};
 use super::{CLOUD_INIT, InjectError, ORIGINAL, USER_DATA_OF, map};
 use crate::encoding::{from_base64, to_base64};
@@ -37,7 +38,7 @@ pub(super) fn give(
     let Some(source) = machine::cloud_init(bundle, machine)? else {
         let name = free_name(bundle, machine, tls)?;
         machine::add_cloud_init(bundle, machine, &name)?;
-        return made(machine, &name, "", None, part).map(Some);
+        return made(bundle, machine, &name, "", None, part).map(Some);
     };
     let at = |key: &str| [source.as_slice(), &[key.into()]].concat();
     if bundle.editor(machine).get(&at("secretRef")).is_some_and(|value| !value.is_null()) {
@@ -55,7 +56,7 @@ pub(super) fn give(
             text.to_owned()
         };
         let original = editor.source(&at(key)).map_err(|error| InjectError::edit(machine, "", error))?.to_owned();
-        let secret = made(machine, &name, &text, Some(original), part);
+        let secret = made(bundle, machine, &name, &text, Some(original), part);
         // What is wrong with it, is wrong where it stands.
         let secret = secret.map_err(|error| InjectError::new(machine, &field, error.problem.message))?;
         edit(bundle, machine, |editor| editor.exchange(&at(key), "secretRef", &reference))?;
@@ -66,7 +67,7 @@ pub(super) fn give(
     if let Some(volume) = added(bundle, machine, &source) {
         return Err(machine::taken(machine, volume, CLOUD_INIT));
     }
-    made(machine, &name, "", None, part).map(Some)
+    made(bundle, machine, &name, "", None, part).map(Some)
 }
 
 /// Edits the user data in the Secret that the machine names.
@@ -87,6 +88,13 @@ fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Pa
     }
     let (map, key, text) = stored(bundle, &secret)?;
     let field = format!("{map}.{key}");
+    if let Some(first) = substitution::first(bundle, machine).filter(|_| map == "stringData") {
+        let why = format!(
+            "would be filled in with ${{…}} in the VM's {first}, by Flux or envsubst, and what the guest's script has of that form with \
+             it; encode it under data, or inject into what they write"
+        );
+        return Err(InjectError::new(&secret, &field, why));
+    }
     let new = user_data::with(&text, part).map_err(|why| InjectError::new(&secret, &field, why))?;
     let path = secret.path(&[map, key]);
     let original =
@@ -271,8 +279,23 @@ pub(super) fn discard(bundle: &mut Bundle, kept: &Kept) -> Result<(), InjectErro
     kept.made.as_ref().map_or(Ok(()), |secret| bundle.remove_object(secret))
 }
 
-/// The Secret with the user data and the part.
-fn made(machine: &Object, name: &str, text: &str, original: Option<String>, part: &Part) -> Result<Value, InjectError> {
+/// The Secret with the user data and the part: encoded where nobody is to fill in what it holds.
+fn made(
+    bundle: &Bundle,
+    machine: &Object,
+    name: &str,
+    text: &str,
+    original: Option<String>,
+    part: &Part,
+) -> Result<Value, InjectError> {
+    let filled_in = substitution::first(bundle, machine);
+    if let Some(first) = filled_in.as_ref().filter(|_| substitution::is_in(text)) {
+        let why = format!(
+            "has ${{…}} for Flux or envsubst to fill in, as {first} has; what the guest's script has of that form would go with it, so all \
+             has to be encoded, where they find nothing; inject into what they write"
+        );
+        return Err(InjectError::new(machine, "", why));
+    }
     let text = if text.is_empty() { HEADER } else { text };
     let text = user_data::with(text, part)
         .and_then(|text| within_limit(text.len() + original.as_ref().map_or(0, String::len)).map(|()| text))
@@ -282,9 +305,12 @@ fn made(machine: &Object, name: &str, text: &str, original: Option<String>, part
         metadata.push(("namespace", machine.namespace.as_str().into()));
     }
     metadata.push(("annotations", map([(USER_DATA_OF, machine.name.as_str().into())])));
-    let original = original.map(|original| (ORIGINAL, original.into()));
-    let data = map(original.into_iter().chain([("userdata", text.into())]));
-    Ok(map([("apiVersion", "v1".into()), ("kind", "Secret".into()), ("metadata", map(metadata)), ("stringData", data)]))
+    let entries = original.map(|original| (ORIGINAL, original)).into_iter().chain([("userdata", text)]);
+    let (field, data) = match filled_in {
+        Some(_) => ("data", map(entries.map(|(key, text)| (key, to_base64(text.as_bytes()).as_str().into())))),
+        None => ("stringData", map(entries.map(|(key, text)| (key, text.into())))),
+    };
+    Ok(map([("apiVersion", "v1".into()), ("kind", "Secret".into()), ("metadata", map(metadata)), (field, data)]))
 }
 
 /// The volume around a source of cloud-init, if it is one that was added.

@@ -4,7 +4,7 @@ use serde_yaml::Value;
 
 use super::{MARK, map, mixed_line_ends};
 use crate::guest::{GuestCommand, WriteFile};
-use crate::model::Beginning;
+use crate::model::{Beginning, FOLDED, is_folded};
 use crate::yaml_edit::{EditError, Editor, Step, keys};
 
 /// What goes into a cloud-config.
@@ -93,6 +93,7 @@ fn stripped(text: &str) -> String {
 /// Whether cloud-init reads a text as the one format that can be edited.
 fn editable(text: &str) -> Result<(), String> {
     let why = match Beginning::of(text) {
+        Some(Beginning::CloudConfig) if is_folded(text) => FOLDED,
         Some(Beginning::CloudConfig) => return Ok(()),
         Some(Beginning::Jinja) => "is a template, which only the guest fills in; write it as plain #cloud-config",
         Some(Beginning::Archive) => "is a #cloud-config-archive; write its parts as one #cloud-config",
@@ -114,6 +115,7 @@ fn unknown(text: &str) -> &'static str {
     let meant = [
         ("\u{feff}", "begins with a byte order mark, so cloud-init passes over it; write it without"),
         ("## template:", "is a template, which only the guest fills in; write it as plain #cloud-config"),
+        ("enc[", "is encrypted, as by SOPS; decrypt it first, and encrypt it again afterwards"),
         ("content-type:", "has several parts (MIME); write them as one #cloud-config"),
         ("mime-version:", "has several parts (MIME); write them as one #cloud-config"),
         (

@@ -2,6 +2,7 @@
 
 use super::{At, Meta, Node};
 use crate::encoding;
+use crate::user_data::USER_DATA_OF;
 
 /// A Secret as it stands in the stream. It has no `Debug`: what it holds must not be printed.
 pub struct Secret {
@@ -9,6 +10,8 @@ pub struct Secret {
     pub meta: Meta,
     /// `type`, `Opaque` where it is not there.
     pub kind: String,
+    /// The machine for whose user data [`inject`](mod@crate::inject) made it, as [`USER_DATA_OF`] has it.
+    pub user_data_of: Option<String>,
     /// What it holds, by key, in the order of the document; `stringData` wins over `data`, as the API server has it.
     pub entries: Vec<(String, At<Content>)>,
 }
@@ -56,7 +59,9 @@ impl Secret {
             entries.retain(|(other, _)| other != key);
             entries.push((key.to_owned(), node.place(plain(&node))));
         }
-        Self { meta, kind: root.get("type").text().unwrap_or("Opaque").to_owned(), entries }
+        let kind = root.get("type").text().unwrap_or("Opaque").to_owned();
+        let made_for = root.get("metadata").get("annotations").get(USER_DATA_OF);
+        Self { meta, kind, user_data_of: made_for.text().map(str::to_owned), entries }
     }
 
     /// The value of a key.

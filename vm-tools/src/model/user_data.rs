@@ -144,6 +144,16 @@ impl Beginning {
     }
 }
 
+/// Whether a `#cloud-config` has all of its fields in its first line, which is a comment.
+pub(crate) fn is_folded(text: &str) -> bool {
+    let mut lines = text.trim().lines();
+    let comment = lines.next().and_then(|line| line.get("#cloud-config".len()..)).unwrap_or_default();
+    lines.next().is_none() && comment.starts_with(' ') && comment.contains(": ")
+}
+
+/// What is said of it.
+pub(crate) const FOLDED: &str = "its fields stand in the line of #cloud-config, which is a comment, as > makes one line of several; write it as a block with |";
+
 /// How many bytes of a user data cloud-init searches for a header of MIME.
 const MIME_WITHIN: usize = 4096;
 
@@ -154,6 +164,7 @@ fn format(text: &str) -> Format {
     };
     match Beginning::of(text) {
         _ if text.trim().is_empty() => Format::Empty,
+        Some(Beginning::CloudConfig) if is_folded(text) => Format::Broken(FOLDED.to_owned()),
         Some(Beginning::CloudConfig) => CloudConfig::read(text).map_or_else(Format::Broken, Format::CloudConfig),
         Some(Beginning::Archive) => Format::Archive,
         Some(Beginning::Jinja) => Format::Jinja,

@@ -108,15 +108,17 @@ fn nothing_is_removed_without_the_secret_that_has_the_user_data() {
 #[test]
 fn what_else_is_to_be_done_is_said() {
     let vm = manifest("inline.yaml");
-    let folder = folder(&[("vm.yaml", &vm)]);
+    let folder = folder(&[("vm.yaml", &vm), ("none.yaml", &manifest("none.yaml"))]);
     let said = |args: &[&str]| {
-        let done = run(folder.path(), &[&["--secret", "shop-tls", "vm.yaml"], args].concat());
+        let file = if args == ["--vm", "bare"] { "none.yaml" } else { "vm.yaml" };
+        let done = run(folder.path(), &[&["--secret", "shop-tls", file], args].concat());
         assert!(done.status.success(), "{}", said(&done));
         format!("{}\n{}", args.join(" "), String::from_utf8(done.stderr).unwrap())
     };
     insta::assert_snapshot!(
         [
             said(&[]),
+            said(&["--vm", "bare"]),
             said(&["--database", "mongodb", "--os", "rhel"]),
             said(&["--delivery", "filesystem", "--database", "postgresql", "--os", "debian", "--folder", "/srv/tls/"]),
             said(&[

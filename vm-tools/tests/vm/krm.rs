@@ -190,6 +190,43 @@ fn kustomize_runs_the_function() {
     }
 }
 
+/// A prefix over injected manifests: kustomize renames the Secret with the user data, and not what the VM calls it. What `check` says then
+/// helps, the one as the other.
+#[test]
+fn a_prefix_over_an_injection_is_told_of_and_what_is_told_helps() {
+    let Some(kustomize) = kustomize() else { return };
+    let text = manifest("inline.yaml");
+    let checked = |text: &str| said(&output_of(tandem_vm().args(["check", "-"]), text.as_bytes()));
+    let prefixed = |text: &str, more: &str| {
+        let folder = kustomization(text, "{secret: shop-tls, vm: prod-orders}");
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::rename(folder.path().join("vm.yaml"), inner.join("vm.yaml")).unwrap();
+        fs::write(inner.join("kustomization.yaml"), format!("resources: [vm.yaml]\nnamePrefix: prod-\n{more}"))
+            .unwrap();
+        let names = "nameReference:\n- kind: Secret\n  version: v1\n  fieldSpecs:\n  - kind: VirtualMachine\n    path: \
+                     spec/template/spec/volumes/cloudInitNoCloud/secretRef/name\n";
+        fs::write(inner.join("names.yaml"), names).unwrap();
+        let outer = "resources: [inner]\ntransformers: [tls.yaml]\n";
+        fs::write(folder.path().join("kustomization.yaml"), outer).unwrap();
+        folder
+    };
+    let built = |folder: &Path| {
+        let built = build(&kustomize, folder, &["--enable-alpha-plugins", "--enable-exec"]);
+        assert!(built.status.success(), "{}", said(&built));
+        String::from_utf8(built.stdout).unwrap()
+    };
+    let edited = injected(&text, &options("orders"));
+    let broken = checked(&built(&prefixed(&edited, "").path().join("inner")));
+    let told = "the Secret `orders-userdata` is not in the stream, and `prod-orders-userdata`, made for the user data of `orders`, is no \
+                machine's";
+    assert!(broken.contains("TVM107") && broken.contains(told), "{broken}");
+    let followed = checked(&built(&prefixed(&edited, "configurations: [names.yaml]\n").path().join("inner")));
+    assert!(!followed.contains("TVM107") && !followed.contains("TVM105"), "{followed}");
+    let outer = built(prefixed(&text, "").path());
+    check_injected(&text.replace("name: orders\n", "name: prod-orders\n"), &outer, &options("prod-orders"));
+}
+
 #[test]
 fn kustomize_shows_why_a_function_fails() {
     let Some(kustomize) = kustomize() else { return };

@@ -43,6 +43,7 @@ mod inject_script;
 mod inject_several;
 mod inject_size;
 mod inject_start;
+mod inject_substitution;
 mod input;
 mod input_several;
 mod input_spec;

@@ -3,7 +3,7 @@
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
 use crate::encoding;
-use crate::model::{At, Format, Machine, Node, Stream, USER_DATA_KEYS, UserData, VolumeSource};
+use crate::model::{At, Format, Machine, Meta, Node, Secret, Stream, USER_DATA_KEYS, UserData, VolumeSource};
 use crate::user_data::MAX_INLINE;
 
 pub(in crate::check) const RULES: &[Rule] = &[
@@ -60,6 +60,15 @@ pub(in crate::check) const RULES: &[Rule] = &[
         why: "Whoever may read VirtualMachines reads it, and so does every backup and repository of manifests.",
         remedy: "Move the user data to a Secret, or have the guest read the password or key from one.",
         check: literal_secret,
+    },
+    Rule {
+        id: "TVM107",
+        name: "user-data-secret-renamed",
+        severity: Severity::Error,
+        summary: "the Secret that tandem-vm made for a machine's user data is not called what the machine calls it",
+        why: "kustomize's namePrefix and nameSuffix rename a Secret, and not what a machine calls it: the machine waits for the old name.",
+        remedy: "Run `tandem-vm krm` in an overlay of the one that renames, or have kustomize follow the name: nameReference in `configurations`.",
+        check: renamed,
     },
 ];
 
@@ -129,6 +138,32 @@ fn headerless(stream: &Stream, found: &mut Findings) {
     }
 }
 
+/// Where a machine's user data is not in the stream, what it calls the Secret, and one that is there, was made for user data, is
+/// of no machine and has a name around that one.
+fn other_name<'s>(stream: &'s Stream, machine: &'s Machine) -> Option<(&'s At<String>, &'s Secret)> {
+    let here = |meta: &Meta| meta.namespace == machine.meta.namespace;
+    let machines = || stream.machines.iter().filter(|other| here(&other.meta));
+    let unused = |secret: &&Secret| !machines().flat_map(secret_refs).any(|name| name.value == secret.meta.name);
+    let made =
+        stream.secrets.iter().filter(|secret| here(&secret.meta) && secret.user_data_of.is_some()).filter(unused);
+    let missing = secret_refs(machine).find(|name| stream.secret(&machine.meta.namespace, &name.value).is_none())?;
+    let around = made.into_iter().find(|secret| secret.meta.name.contains(&missing.value))?;
+    Some((missing, around))
+}
+
+fn renamed(stream: &Stream, found: &mut Findings) {
+    for machine in &stream.machines {
+        let Some((name, secret)) = other_name(stream, machine) else { continue };
+        let [missing, there, machine_then] =
+            [&name.value, &secret.meta.name, secret.user_data_of.as_ref().unwrap_or(&name.value)]
+                .map(|name| quoted(name));
+        let message = format!(
+            "the Secret {missing} is not in the stream, and {there}, made for the user data of {machine_then}, is no machine's"
+        );
+        found.add(&machine.meta, &name.path, message);
+    }
+}
+
 fn not_looked_at(stream: &Stream, found: &mut Findings) {
     for (machine, user_data) in each(stream) {
         let what = match user_data.format {
@@ -136,6 +171,7 @@ fn not_looked_at(stream: &Stream, found: &mut Findings) {
             Format::Archive => "is a #cloud-config-archive",
             Format::Mime => "has MIME parts",
             Format::Other => "is in a format that is not read here",
+            Format::NotInStream if other_name(stream, machine).is_some() => continue,
             Format::NotInStream => "is in a Secret that is not in the stream",
             Format::CloudConfig(_)
             | Format::Broken(_)
