@@ -126,7 +126,11 @@ fn missing(bundle: &Bundle, machine: &Object, field: &str, name: &str) -> Inject
             namespace(machine)
         ),
         None => {
-            format!("the Secret {name} is not in the input; add it, as by `kubectl get secret {name} --output yaml`")
+            // Which kubectl always writes.
+            let as_the_vm = if machine.namespace.is_empty() { " without its namespace, as the VM is," } else { "," };
+            format!(
+                "the Secret {name} is not in the input; add it{as_the_vm} as by `kubectl get secret {name} --output yaml`"
+            )
         }
     };
     InjectError::new(machine, field, why)
