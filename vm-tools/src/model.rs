@@ -41,6 +41,7 @@ pub use network::{NetworkPolicy, Peer, PolicyRule, Selector, Service, ServicePor
 pub(crate) use node::join;
 pub use node::{At, Node};
 pub(crate) use owner::controller;
+pub(crate) use store::ENCRYPTED;
 pub use store::{ConfigMap, Content, Secret};
 pub(crate) use user_data::{Beginning, FOLDED, is_folded};
 pub use user_data::{Format, USER_DATA_KEYS, UserData};

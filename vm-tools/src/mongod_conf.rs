@@ -228,7 +228,8 @@ fn in_the_way(name: &str, before: &Flat) -> Vec<Problem> {
         all.extend(rules::old_names(before));
     }
     for (setting, other) in rules::EXCLUSIVE {
-        if name == setting && before.has(other) {
+        // Of two that are turned on or off, the one that is off is in nobody's way.
+        if name == setting && before.has(other) && before.text(other).as_deref() != Some("false") {
             all.push(Problem::new(other, format!("excludes {setting}; take it out first")));
         }
     }

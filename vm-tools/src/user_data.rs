@@ -9,6 +9,12 @@ pub(crate) const MAX_INLINE: usize = 2048;
 /// The annotation of a Secret that was made for the user data of the VM that it names.
 pub const USER_DATA_OF: &str = "vm.tandem.internal/user-data-of";
 
+/// What such a Secret may be called.
+pub(crate) fn user_data_names(machine: &str) -> [String; 2] {
+    let stem = machine.trim_end_matches('-');
+    [format!("{stem}-userdata"), format!("{stem}-tandem-userdata")]
+}
+
 /// Whether a name may stand at the top of a cloud-config. Those that begin with `x-` are for its author's own use.
 pub(crate) fn is_known(key: &str) -> bool {
     KNOWN_KEYS.contains(&key) || key.starts_with("x-")

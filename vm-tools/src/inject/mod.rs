@@ -105,10 +105,15 @@ fn give(
     let has_cloud_init = matches!(machine::cloud_init(&bundle, &machine), Ok(Some(_)));
     let mut problems = machine::refused(&bundle, &machine, options);
     // Where the user data ends the text without a line break, it has to move before anything follows it.
-    let made = secret::give(&mut bundle, &machine, part, &options.secret).unwrap_or_else(|error| {
+    let way = substitution::way(&bundle, &machine).unwrap_or_else(|error| {
+        problems.push(error);
+        substitution::Way::default()
+    });
+    let made = secret::give(&mut bundle, &machine, part, &options.secret, way.encoded).unwrap_or_else(|error| {
         problems.push(error);
         None
     });
+    notes.extend(way.note);
     problems.extend(machine::add(&mut bundle, &machine, options).err());
     // Both may need the same list.
     problems.dedup();

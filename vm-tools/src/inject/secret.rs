@@ -7,12 +7,11 @@ use tandem_cli::shown;
 
 use super::bundle::{Bundle, Object, twice};
 use super::machine::{self, edit};
-use super::substitution;
-use super::user_data::{self, HEADER, Part};
+use super::user_data::{self, DECRYPT, HEADER, Part};
 use super::{CLOUD_INIT, InjectError, ORIGINAL, USER_DATA_OF, map};
 use crate::encoding::{from_base64, to_base64};
-use crate::model::{USER_DATA_KEYS, mention};
-use crate::user_data::MAX_INLINE;
+use crate::model::{ENCRYPTED, USER_DATA_KEYS, mention};
+use crate::user_data::{MAX_INLINE, user_data_names};
 use crate::yaml_edit::{EditError, Editor, Step};
 
 /// What [`take`] found and has still to be done.
@@ -28,17 +27,18 @@ pub(super) struct Kept {
 pub(super) const COMMENT: &str = "# Made by tandem-vm inject, which takes it away again with --remove.\n";
 
 /// Adds the part to the machine's user data, which moves to a Secret if it is not in one: the Secret to write, if any. Its name is
-/// another than that of `tls`, the Secret that the VM gets.
+/// another than that of `tls`, the Secret that the VM gets, and it may have to be encoded.
 pub(super) fn give(
     bundle: &mut Bundle,
     machine: &Object,
     part: &Part,
     tls: &str,
+    encoded: bool,
 ) -> Result<Option<Value>, InjectError> {
     let Some(source) = machine::cloud_init(bundle, machine)? else {
         let name = free_name(bundle, machine, tls)?;
         machine::add_cloud_init(bundle, machine, &name)?;
-        return made(bundle, machine, &name, "", None, part).map(Some);
+        return made(machine, &name, "", None, part, encoded).map(Some);
     };
     let at = |key: &str| [source.as_slice(), &[key.into()]].concat();
     if bundle.editor(machine).get(&at("secretRef")).is_some_and(|value| !value.is_null()) {
@@ -46,17 +46,17 @@ pub(super) fn give(
     }
     let name = free_name(bundle, machine, tls)?;
     let reference = reference(&name);
-    for (key, encoded) in [("userData", false), ("userDataBase64", true)] {
+    for (key, in_base64) in [("userData", false), ("userDataBase64", true)] {
         let editor = bundle.editor(machine);
         let Some(text) = editor.get(&at(key)).and_then(Value::as_str) else { continue };
         let field = field(machine, &at(key));
-        let text = if encoded {
+        let text = if in_base64 {
             decoded(text).map_err(|why| InjectError::new(machine, &field, why))?
         } else {
             text.to_owned()
         };
         let original = editor.source(&at(key)).map_err(|error| InjectError::edit(machine, "", error))?.to_owned();
-        let secret = made(bundle, machine, &name, &text, Some(original), part);
+        let secret = made(machine, &name, &text, Some(original), part, encoded);
         // What is wrong with it, is wrong where it stands.
         let secret = secret.map_err(|error| InjectError::new(machine, &field, error.problem.message))?;
         edit(bundle, machine, |editor| editor.exchange(&at(key), "secretRef", &reference))?;
@@ -67,7 +67,7 @@ pub(super) fn give(
     if let Some(volume) = added(bundle, machine, &source) {
         return Err(machine::taken(machine, volume, CLOUD_INIT));
     }
-    made(bundle, machine, &name, "", None, part).map(Some)
+    made(machine, &name, "", None, part, encoded).map(Some)
 }
 
 /// Edits the user data in the Secret that the machine names.
@@ -88,13 +88,6 @@ fn give_secret(bundle: &mut Bundle, machine: &Object, source: &[Step], part: &Pa
     }
     let (map, key, text) = stored(bundle, &secret)?;
     let field = format!("{map}.{key}");
-    if let Some(first) = substitution::first(bundle, machine).filter(|_| map == "stringData") {
-        let why = format!(
-            "would be filled in with ${{…}} in the VM's {first}, by Flux or envsubst, and what the guest's script has of that form with \
-             it; encode it under data, or inject into what they write"
-        );
-        return Err(InjectError::new(&secret, &field, why));
-    }
     let new = user_data::with(&text, part).map_err(|why| InjectError::new(&secret, &field, why))?;
     let path = secret.path(&[map, key]);
     let original =
@@ -283,23 +276,15 @@ pub(super) fn discard(bundle: &mut Bundle, kept: &Kept) -> Result<(), InjectErro
     kept.made.as_ref().map_or(Ok(()), |secret| bundle.remove_object(secret))
 }
 
-/// The Secret with the user data and the part: encoded where nobody is to fill in what it holds.
+/// The Secret with the user data and the part, `encoded` where nobody is to fill in what it holds.
 fn made(
-    bundle: &Bundle,
     machine: &Object,
     name: &str,
     text: &str,
     original: Option<String>,
     part: &Part,
+    encoded: bool,
 ) -> Result<Value, InjectError> {
-    let filled_in = substitution::first(bundle, machine);
-    if let Some(first) = filled_in.as_ref().filter(|_| substitution::is_in(text)) {
-        let why = format!(
-            "has ${{…}} for Flux or envsubst to fill in, as {first} has; what the guest's script has of that form would go with it, so all \
-             has to be encoded, where they find nothing; inject into what they write"
-        );
-        return Err(InjectError::new(machine, "", why));
-    }
     let text = if text.is_empty() { HEADER } else { text };
     let text = user_data::with(text, part)
         .and_then(|text| within_limit(text.len() + original.as_ref().map_or(0, String::len)).map(|()| text))
@@ -310,9 +295,9 @@ fn made(
     }
     metadata.push(("annotations", map([(USER_DATA_OF, machine.name.as_str().into())])));
     let entries = original.map(|original| (ORIGINAL, original)).into_iter().chain([("userdata", text)]);
-    let (field, data) = match filled_in {
-        Some(_) => ("data", map(entries.map(|(key, text)| (key, to_base64(text.as_bytes()).as_str().into())))),
-        None => ("stringData", map(entries.map(|(key, text)| (key, text.into())))),
+    let (field, data) = match encoded {
+        true => ("data", map(entries.map(|(key, text)| (key, to_base64(text.as_bytes()).as_str().into())))),
+        false => ("stringData", map(entries.map(|(key, text)| (key, text.into())))),
     };
     Ok(map([("apiVersion", "v1".into()), ("kind", "Secret".into()), ("metadata", map(metadata)), (field, data)]))
 }
@@ -344,8 +329,7 @@ fn free_name(bundle: &Bundle, machine: &Object, tls: &str) -> Result<String, Inj
     for object in bundle.objects().iter().filter(|object| object.namespace == machine.namespace) {
         bundle.get(object, &[]).into_iter().for_each(|value| mention(value, &mut used));
     }
-    let names = [format!("{stem}-userdata"), format!("{stem}-tandem-userdata")];
-    names.into_iter().find(|name| !used.contains(name)).ok_or_else(|| {
+    user_data_names(&machine.name).into_iter().find(|name| !used.contains(name)).ok_or_else(|| {
         let stem = shown(stem);
         let why = format!(
             "the names {stem}-userdata and {stem}-tandem-userdata are in use already; rename one of the Secrets"
@@ -370,6 +354,25 @@ fn stored(bundle: &Bundle, secret: &Object) -> Result<(&'static str, &'static st
     Err(InjectError::new(secret, "", "has neither the key userdata nor userData, in which KubeVirt looks; add one"))
 }
 
+/// Where a machine has user data in plain text.
+pub(super) enum Stands {
+    /// In this field of its own.
+    Inline(String, String),
+    /// In a Secret, in this field.
+    InSecret(Object, String, String),
+}
+
+pub(super) fn stands(bundle: &Bundle, machine: &Object) -> Option<Stands> {
+    let source = machine::cloud_init(bundle, machine).ok()??;
+    let path = [source.as_slice(), &["userData".into()]].concat();
+    if let Some(text) = bundle.editor(machine).get(&path).and_then(Value::as_str) {
+        return Some(Stands::Inline(field(machine, &path), text.to_owned()));
+    }
+    let secret = find(bundle, machine, &machine::user_data_secret(bundle, machine)?).ok()??;
+    let (map, key, text) = stored(bundle, &secret).ok()?;
+    (map == "stringData").then(|| Stands::InSecret(secret, format!("{map}.{key}"), text))
+}
+
 fn store(bundle: &mut Bundle, secret: &Object, map: &str, key: &str, text: &str) -> Result<(), InjectError> {
     edit(bundle, secret, |editor| write(editor, &secret.path(&[map, key]), text))
 }
@@ -387,6 +390,9 @@ fn write(editor: &mut Editor, path: &[Step], text: &str) -> Result<(), EditError
 }
 
 fn decoded(text: &str) -> Result<String, &'static str> {
+    if text.starts_with(ENCRYPTED) {
+        return Err(DECRYPT);
+    }
     let bytes = from_base64(text).ok_or("is not base64; encode it with `base64 --wrap=0`")?;
     String::from_utf8(bytes).map_err(|_| "is no text once decoded, perhaps compressed; write it as plain #cloud-config")
 }

@@ -13,6 +13,9 @@ pub(super) struct Part {
     pub(super) commands: Vec<GuestCommand>,
 }
 
+/// What is said of a value that SOPS has encrypted.
+pub(super) const DECRYPT: &str = "is encrypted, as by SOPS; decrypt it first, and encrypt it again afterwards";
+
 /// The first line of what is edited, and all of a user data that is new.
 pub(super) const HEADER: &str = "#cloud-config\n";
 
@@ -115,7 +118,7 @@ fn unknown(text: &str) -> &'static str {
     let meant = [
         ("\u{feff}", "begins with a byte order mark, so cloud-init passes over it; write it without"),
         ("## template:", "is a template, which only the guest fills in; write it as plain #cloud-config"),
-        ("enc[", "is encrypted, as by SOPS; decrypt it first, and encrypt it again afterwards"),
+        ("enc[", DECRYPT),
         ("content-type:", "has several parts (MIME); write them as one #cloud-config"),
         ("mime-version:", "has several parts (MIME); write them as one #cloud-config"),
         (

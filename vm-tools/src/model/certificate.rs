@@ -40,6 +40,8 @@ pub struct Certificate {
     pub renew_before: Option<At<String>>,
     /// `renewBeforePercentage`, a whole number, if it is one.
     pub renew_before_percentage: Option<At<Value>>,
+    /// `renewal.policy`: whether cert-manager renews it at all; `RenewBefore` or `Disabled`, since 1.21.
+    pub renewal_policy: Option<At<String>>,
     /// `privateKey.rotationPolicy`; cert-manager's default is Always since 1.18, before that Never.
     pub rotation_policy: Option<At<String>>,
     /// `privateKey.algorithm`.
@@ -107,6 +109,7 @@ impl Certificate {
                 let node = spec.get("renewBeforePercentage");
                 node.value().filter(|value| !value.is_null()).map(|value| node.place(value.clone()))
             },
+            renewal_policy: spec.get("renewal").get("policy").at(),
             rotation_policy: key.get("rotationPolicy").at(),
             algorithm: key.get("algorithm").at(),
             output_formats: spec

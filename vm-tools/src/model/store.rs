@@ -16,12 +16,15 @@ pub struct Secret {
     pub entries: Vec<(String, At<Content>)>,
 }
 
+/// What SOPS writes in the place of a value begins so: <https://getsops.io/docs/#encryption-protocol>.
+pub(crate) const ENCRYPTED: &str = "ENC[";
+
 /// The value of a key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
     /// Its bytes are UTF-8.
     Text(String),
-    /// Its bytes are not.
+    /// Its bytes are not, or SOPS has encrypted them.
     Binary,
     /// It is not valid base64, or not a string.
     Undecodable,
@@ -40,6 +43,7 @@ impl Content {
     /// What base64 stands for.
     pub(super) fn from_base64(text: &str) -> Self {
         match encoding::from_base64(text).map(String::from_utf8) {
+            None if text.starts_with(ENCRYPTED) => Self::Binary,
             Some(Ok(text)) => Self::Text(text),
             Some(Err(_)) => Self::Binary,
             None => Self::Undecodable,

@@ -1,6 +1,7 @@
 //! What cloud-init in a guest is given: found in the volume or in a Secret, decoded, and read as far as it is a `#cloud-config`.
 
 use super::{At, CloudConfig, CloudInit, Content, Meta, Secret};
+use crate::user_data::KNOWN_KEYS;
 
 /// The user data of a machine. It has no `Debug`: it may hold passwords and keys.
 pub struct UserData {
@@ -144,15 +145,15 @@ impl Beginning {
     }
 }
 
-/// Whether a `#cloud-config` has all of its fields in its first line, which is a comment.
+/// Whether the first field of a `#cloud-config` stands in its first line, which is a comment.
 pub(crate) fn is_folded(text: &str) -> bool {
-    let mut lines = text.trim().lines();
-    let comment = lines.next().and_then(|line| line.get("#cloud-config".len()..)).unwrap_or_default();
-    lines.next().is_none() && comment.starts_with(' ') && comment.contains(": ")
+    let comment = text.trim_start().lines().next().and_then(|line| line.get("#cloud-config".len()..));
+    let field = comment.and_then(|comment| comment.strip_prefix(' ')?.split_once(':'));
+    field.is_some_and(|(key, _)| KNOWN_KEYS.contains(&key.trim()))
 }
 
 /// What is said of it.
-pub(crate) const FOLDED: &str = "its fields stand in the line of #cloud-config, which is a comment, as > makes one line of several; write it as a block with |";
+pub(crate) const FOLDED: &str = "its first field stands in the line of #cloud-config, which is a comment; write it as a block with | where it is one with >";
 
 /// How many bytes of a user data cloud-init searches for a header of MIME.
 const MIME_WITHIN: usize = 4096;

@@ -41,7 +41,7 @@ pub const SETTINGS: [Setting; 24] = [
     Setting { name: "net.bindIp", kind: Kind::Addresses },
     Setting { name: "net.port", kind: Kind::Number(1..=65535) },
     Setting { name: "net.ipv6", kind: Kind::Truth },
-    Setting { name: "net.maxIncomingConnections", kind: Kind::Number(1..=1_000_000) },
+    Setting { name: "net.maxIncomingConnections", kind: Kind::Number(5..=1_000_000) },
     Setting { name: "net.unixDomainSocket.enabled", kind: Kind::Truth },
     Setting { name: "net.unixDomainSocket.pathPrefix", kind: Kind::Path },
     Setting { name: "net.tls.mode", kind: Kind::OneOf(&MODES) },

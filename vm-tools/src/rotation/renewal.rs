@@ -182,7 +182,7 @@ struct Rule {
     present: Generation,
 }
 
-/// What keeps cert-manager from taking a Certificate: a line each, with its field.
+/// What keeps cert-manager from taking a Certificate, or from renewing it: a line each, with its field.
 fn refused(certificate: &Certificate) -> Vec<String> {
     let secret = certificate.secret_name.as_ref().map_or("", |name| &name.value);
     let names = [("spec.secretName", secret), (&certificate.issuer.name.path, &certificate.issuer.name.value)];
@@ -191,7 +191,14 @@ fn refused(certificate: &Certificate) -> Vec<String> {
     let lifetime = certificate.lifetime().into_iter().map(|At { path, value }| {
         format!("{path}: {value}; write for example duration: 2160h and renewBefore: 720h, or only the former")
     });
-    names.chain(lifetime).collect()
+    let never = certificate.renewal_policy.iter().filter(|policy| policy.value == "Disabled");
+    let never = never.map(|policy| {
+        format!(
+            "{}: is Disabled, so cert-manager never renews it, and there is nothing to plan; leave the Certificate out",
+            policy.path
+        )
+    });
+    names.chain(lifetime).chain(never).collect()
 }
 
 fn rule(stream: &Stream, certificate: &Certificate, settings: &Settings) -> Result<Rule, Vec<String>> {

@@ -160,8 +160,8 @@ fn each_way_to_break_a_rule_is_told_in_its_own_words() {
             "TVM110-pass",
             "userData: |\n              #cloud-config\n              runcmd:\n                - [touch, /x]",
             "userData: >\n              #cloud-config\n              hostname: a\n              locale: C",
-            "{SEED}.userData: is not readable: its fields stand in the line of #cloud-config, which is a comment, as > makes one line of \
-             several; write it as a block with |",
+            "{SEED}.userData: is not readable: its first field stands in the line of #cloud-config, which is a comment; write it as a \
+             block with | where it is one with >",
         ),
         (
             "TVM112-pass",

@@ -236,6 +236,7 @@ fn user_data() -> Vec<String> {
     all.push(format!("{BASE}{}", "            - echo again\n".repeat(100)));
     all.push(swap("echo one", &format!("echo {}", "y".repeat(5_000))));
     all.push(swap("#cloud-config\n", "#cloud-config\n            ---\n"));
+    all.push(swap("#cloud-config\n", "#cloud-config # owner: the team\n"));
     all
 }
 

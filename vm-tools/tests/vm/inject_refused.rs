@@ -92,6 +92,7 @@ fn refused() -> Vec<(String, &'static [&'static str])> {
         with_secret("stringData: {userdata: '#cloud-config'}\n"),
         with_secret("stringData:\n  other: x\n"),
         with_secret("data:\n  userdata: '***'\n"),
+        with_secret("data:\n  userdata: ENC[AES256_GCM,data:YWJj,iv:YWJj,tag:YWJj,type:str]\n"),
         with_secret("immutable: true\nstringData:\n  userdata: '#cloud-config'\n"),
         with_secret("stringData:\n  userdata: |\n    #!/bin/sh\n"),
         with_secret("stringData:\n  userdata: |\n    #cloud-config\n").replace("name: db\n", "name: db\n  labels:\n    site: ${SITE}\n"),

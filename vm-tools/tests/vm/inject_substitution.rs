@@ -1,6 +1,7 @@
 //! Manifests that are filled in after `inject`, by Flux or envsubst: what they make of the edited ones is what is made of filled in ones.
 
 use regex::Regex;
+use tandem_vm::inject::{self, Input};
 
 use crate::inject::{check_injected, every_delivery, injected, objects, options, removed, user_data};
 
@@ -53,6 +54,7 @@ fn a_manifest_may_be_filled_in_afterwards() {
         VM.to_owned(),
         vm("userData: |\n            #cloud-config\n            hostname: a", ""),
         vm("userDataBase64: I2Nsb3VkLWNvbmZpZwpob3N0bmFtZTogYQo=", ""),
+        vm(&format!("userDataBase64: {}", BASE64_STANDARD.encode(script)), ""),
         vm("networkData: 'version: 2'", ""),
         vm("secretRef:\n            name: init", &secret),
     ] {
@@ -67,6 +69,66 @@ fn a_manifest_may_be_filled_in_afterwards() {
             assert_eq!(after, before);
             assert_eq!(removed(&filled_in(&edited), "db"), filled_in(&text));
         }
+    }
+}
+
+/// What is to be filled in may be another document's, a field's name, and have no braces; what a user's text has may be a shell's.
+#[test]
+fn what_is_written_and_said_depends_on_where_variables_are() {
+    let plain = VM.replace("${NAMESPACE}", "shop").replace("${VERSION:=13}", "13");
+    let certificate = "---\napiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata:\n  name: db\n  namespace: shop\nspec:\n  \
+                       dnsNames:\n  - db.${DOMAIN}\n";
+    let inline = |config: &str| {
+        format!("{plain}      - name: init\n        cloudInitNoCloud:\n          userData: |\n            {config}\n")
+    };
+    let keys = "#cloud-config\n            ssh_authorized_keys:\n            - ${SSH_KEY}";
+    let secret = |metadata: &str| {
+        format!(
+            "{}---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: init\n  namespace: ${{NAMESPACE}}\n{metadata}stringData:\n  userdata: \
+             |\n    #cloud-config\n    hostname: a\n",
+            vm("secretRef:\n            name: init", "")
+        )
+    };
+    let passed_over = secret("  annotations:\n    kustomize.toolkit.fluxcd.io/substitute: disabled\n");
+    for (text, encoded, told) in [
+        (plain.clone(), false, ""),
+        (
+            VM.to_owned(),
+            true,
+            "metadata.namespace has ${…} for Flux or envsubst to fill in, so a Secret that is made for the user data has it encoded, where they \
+             find nothing: they would fill in what the guest's script has of that form",
+        ),
+        (VM.replace("${", "$").replace(":=13}", "").replace('}', ""), true, "metadata.namespace has ${…} for Flux"),
+        (
+            plain.replace("  name: db\n", "  name: db\n  labels:\n    ${KEY}: a\n"),
+            true,
+            "metadata.labels.${KEY} has ${…} for",
+        ),
+        (
+            format!("{plain}{certificate}"),
+            true,
+            "Certificate shop/db in the same input (spec.dnsNames[0]) has ${…} for Flux",
+        ),
+        (
+            inline(keys),
+            false,
+            "its user data has ${…}: where Flux or envsubst fills that in, the guest's script breaks, which has more of \
+             that form; inject into what they write",
+        ),
+        (
+            inline(keys) + certificate,
+            false,
+            "Certificate shop/db in the same input (spec.dnsNames[0]) has ${…}: where Flux",
+        ),
+        (inline("#cloud-config\n            hostname: $HOSTNAME"), false, ""),
+        (passed_over, false, ""),
+    ] {
+        let input = [Input { name: "vm.yaml".to_owned(), text: text.clone() }];
+        let done = inject::inject(&input, &options("db")).unwrap_or_else(|errors| panic!("{errors:?}\n{text}"));
+        assert_eq!(!done.texts.concat().contains("\nstringData:\n"), encoded, "{text}");
+        let notes = done.notes.join("\n");
+        assert!(if told.is_empty() { !notes.contains("${…}") } else { notes.contains(told) }, "{notes}\n{text}");
+        assert_eq!(removed(&done.texts.concat(), "db"), text);
     }
 }
 

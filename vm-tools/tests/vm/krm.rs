@@ -218,8 +218,7 @@ fn a_prefix_over_an_injection_is_told_of_and_what_is_told_helps() {
     };
     let edited = injected(&text, &options("orders"));
     let broken = checked(&built(&prefixed(&edited, "").path().join("inner")));
-    let told = "the Secret `orders-userdata` is not in the stream, and `prod-orders-userdata`, made for the user data of `orders`, is no \
-                machine's";
+    let told = "the Secret `orders-userdata`, made for its user data, is not in the stream, but `prod-orders-userdata`";
     assert!(broken.contains("TVM107") && broken.contains(told), "{broken}");
     let followed = checked(&built(&prefixed(&edited, "configurations: [names.yaml]\n").path().join("inner")));
     assert!(!followed.contains("TVM107") && !followed.contains("TVM105"), "{followed}");

@@ -135,6 +135,36 @@ fn settings_that_exclude_each_other() {
         &["--allow-connections-without-certificates=false"],
         &["net.tls.weakCertificateValidation: excludes net.tls.allowConnectionsWithoutCertificates; take it out first"],
     );
+    let off = "net:\n  bindIp: ::1\n  bindIpAll: false\n";
+    assert_eq!(changed(off, &["--bind-ip", "127.0.0.1"]), off.replace("::1", "127.0.0.1"));
+}
+
+#[test]
+fn authorization_in_a_replica_set_needs_what_its_members_know_each_other_by() {
+    let enabled = "security:\n  authorization: enabled\n";
+    let missing = "security.keyFile: is missing, and mongod does not start with security.authorization in a replica set without it; set it too, \
+                   or security.clusterAuthMode to x509";
+    refused(enabled, &["--repl-set", "rs0"], &[missing]);
+    refused("replication:\n  replSetName: rs0\n", &["--set", "security.authorization=enabled"], &[missing]);
+    refused(
+        CONF,
+        &["--set", "security.transitionToAuth=true"],
+        &[
+            "security.keyFile: is missing, and security.transitionToAuth needs it; set it too, or security.clusterAuthMode to x509",
+        ],
+    );
+    for more in [vec!["--key-file", "/etc/key"], [&TLS[..], &["--cluster-auth-mode", "x509"]].concat()] {
+        let text =
+            changed(enabled, &[&["--repl-set", "rs0", "--set", "security.transitionToAuth=true"][..], &more].concat());
+        assert!(text.contains("replSetName: rs0"), "{text}");
+    }
+    // It did not start before either, which is said.
+    let done = run(&format!("{enabled}replication:\n  replSetName: rs0\n"), &["--port", "1"]);
+    assert!(
+        done.status.success() && said(&done).contains(&format!("warning: standard input: {missing}")),
+        "{}",
+        said(&done)
+    );
 }
 
 #[test]

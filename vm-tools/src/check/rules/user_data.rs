@@ -3,8 +3,8 @@
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
 use crate::encoding;
-use crate::model::{At, Format, Machine, Meta, Node, Secret, Stream, USER_DATA_KEYS, UserData, VolumeSource};
-use crate::user_data::MAX_INLINE;
+use crate::model::{At, Format, Machine, Node, Secret, Stream, USER_DATA_KEYS, UserData, VolumeSource};
+use crate::user_data::{MAX_INLINE, user_data_names};
 
 pub(in crate::check) const RULES: &[Rule] = &[
     Rule {
@@ -138,28 +138,33 @@ fn headerless(stream: &Stream, found: &mut Findings) {
     }
 }
 
-/// Where a machine's user data is not in the stream, what it calls the Secret, and one that is there, was made for user data, is
-/// of no machine and has a name around that one.
+/// Where a machine's user data is not in the stream, what it calls the Secret, and one that was made under this name, and has it with
+/// something around it.
 fn other_name<'s>(stream: &'s Stream, machine: &'s Machine) -> Option<(&'s At<String>, &'s Secret)> {
-    let here = |meta: &Meta| meta.namespace == machine.meta.namespace;
-    let machines = || stream.machines.iter().filter(|other| here(&other.meta));
-    let unused = |secret: &&Secret| !machines().flat_map(secret_refs).any(|name| name.value == secret.meta.name);
-    let made =
-        stream.secrets.iter().filter(|secret| here(&secret.meta) && secret.user_data_of.is_some()).filter(unused);
     let missing = secret_refs(machine).find(|name| stream.secret(&machine.meta.namespace, &name.value).is_none())?;
-    let around = made.into_iter().find(|secret| secret.meta.name.contains(&missing.value))?;
-    Some((missing, around))
+    let made_for = |secret: &Secret| {
+        let of = secret.user_data_of.as_deref()?;
+        Some(
+            user_data_names(of).contains(&missing.value)
+                && around(&machine.meta.name, of)
+                    .is_some_and(|added| around(&secret.meta.name, &missing.value) == Some(added)),
+        )
+    };
+    let renamed = |secret: &&Secret| secret.meta.name != missing.value && made_for(secret) == Some(true);
+    let mut here = stream.secrets.iter().filter(|secret| secret.meta.namespace == machine.meta.namespace);
+    here.find(renamed).map(|secret| (missing, secret))
+}
+
+/// What a name has before and behind another one.
+fn around<'n>(name: &'n str, inner: &str) -> Option<(&'n str, &'n str)> {
+    name.split_once(inner)
 }
 
 fn renamed(stream: &Stream, found: &mut Findings) {
     for machine in &stream.machines {
         let Some((name, secret)) = other_name(stream, machine) else { continue };
-        let [missing, there, machine_then] =
-            [&name.value, &secret.meta.name, secret.user_data_of.as_ref().unwrap_or(&name.value)]
-                .map(|name| quoted(name));
-        let message = format!(
-            "the Secret {missing} is not in the stream, and {there}, made for the user data of {machine_then}, is no machine's"
-        );
+        let [missing, there] = [&name.value, &secret.meta.name].map(|name| quoted(name));
+        let message = format!("the Secret {missing}, made for its user data, is not in the stream, but {there}");
         found.add(&machine.meta, &name.path, message);
     }
 }

@@ -89,4 +89,6 @@ fn what_cert_manager_refuses_is_not_planned() {
     ] {
         with(more, &lifetime(field));
     }
+    let never = "spec.renewal.policy: is Disabled, so cert-manager never renews it, and there is nothing to plan; leave the Certificate out";
+    with("renewal: {policy: Disabled}", never);
 }
