@@ -14,6 +14,7 @@
 //! entry as it stood is kept there under [`ORIGINAL`], so that removing puts it back byte for byte.
 
 mod bundle;
+mod entry;
 mod error;
 mod krm;
 mod machine;

@@ -6,13 +6,14 @@ use serde_yaml::Value;
 use tandem_cli::shown;
 
 use super::bundle::{Bundle, Object, twice};
+use super::entry::{decoded, store, stored, value_of, write};
 use super::machine::{self, edit};
-use super::user_data::{self, DECRYPT, HEADER, Part};
+use super::user_data::{self, HEADER, Part};
 use super::{CLOUD_INIT, InjectError, ORIGINAL, USER_DATA_OF, map};
 use crate::encoding::{from_base64, to_base64};
-use crate::model::{ENCRYPTED, USER_DATA_KEYS, mention};
+use crate::model::mention;
 use crate::user_data::{MAX_INLINE, user_data_names};
-use crate::yaml_edit::{EditError, Editor, Step};
+use crate::yaml_edit::Step;
 
 /// What [`take`] found and has still to be done.
 pub(super) struct Kept {
@@ -338,22 +339,6 @@ fn free_name(bundle: &Bundle, machine: &Object, tls: &str) -> Result<String, Inj
     })
 }
 
-/// The user data in a Secret: the map that holds it, its key, and the text.
-fn stored(bundle: &Bundle, secret: &Object) -> Result<(&'static str, &'static str, String), InjectError> {
-    // KubeVirt reads the first key that is there, wherever it is from: as the API server has it, stringData replaces data.
-    for key in USER_DATA_KEYS {
-        for map in ["stringData", "data"] {
-            let Some(text) = bundle.get(secret, &[map, key]).and_then(Value::as_str) else { continue };
-            let text = match map {
-                "data" => decoded(text).map_err(|why| InjectError::new(secret, &format!("{map}.{key}"), why))?,
-                _ => text.to_owned(),
-            };
-            return Ok((map, key, text));
-        }
-    }
-    Err(InjectError::new(secret, "", "has neither the key userdata nor userData, in which KubeVirt looks; add one"))
-}
-
 /// Where a machine has user data in plain text.
 pub(super) enum Stands {
     /// In this field of its own.
@@ -371,38 +356,6 @@ pub(super) fn stands(bundle: &Bundle, machine: &Object) -> Option<Stands> {
     let secret = find(bundle, machine, &machine::user_data_secret(bundle, machine)?).ok()??;
     let (map, key, text) = stored(bundle, &secret).ok()?;
     (map == "stringData").then(|| Stands::InSecret(secret, format!("{map}.{key}"), text))
-}
-
-fn store(bundle: &mut Bundle, secret: &Object, map: &str, key: &str, text: &str) -> Result<(), InjectError> {
-    edit(bundle, secret, |editor| write(editor, &secret.path(&[map, key]), text))
-}
-
-/// Writes an entry of `stringData` or `data`.
-fn write(editor: &mut Editor, path: &[Step], text: &str) -> Result<(), EditError> {
-    match path {
-        [.., Step::Key(map), Step::Key(key)] if map == "data" => {
-            let encoded = to_base64(text.as_bytes()).as_str().into();
-            // In one line, even where it was wrapped in a block before.
-            if editor.get(path).is_some() { editor.exchange(path, key, &encoded) } else { editor.set(path, &encoded) }
-        }
-        _ => editor.set(path, &text.into()),
-    }
-}
-
-fn decoded(text: &str) -> Result<String, &'static str> {
-    if text.starts_with(ENCRYPTED) {
-        return Err(DECRYPT);
-    }
-    let bytes = from_base64(text).ok_or("is not base64; encode it with `base64 --wrap=0`")?;
-    String::from_utf8(bytes).map_err(|_| "is no text once decoded, perhaps compressed; write it as plain #cloud-config")
-}
-
-/// The user data that an entry's source stands for, in the place of the one at the path.
-fn value_of(editor: &Editor, path: &[Step], source: &str) -> Option<String> {
-    let (key, value) = editor.entry_of(path, &format!("{source}\n")).ok()?;
-    let in_data = matches!(path, [.., Step::Key(map), _] if map == "data");
-    let value = value.as_str()?;
-    if in_data || key == "userDataBase64" { decoded(value).ok() } else { Some(value.to_owned()) }
 }
 
 fn reference(name: &str) -> Value {
