@@ -105,11 +105,11 @@ fn give(
     let disks = machine::disks(&bundle, &machine);
     let has_cloud_init = matches!(machine::cloud_init(&bundle, &machine), Ok(Some(_)));
     let mut problems = machine::refused(&bundle, &machine, options);
-    // Where the user data ends the text without a line break, it has to move before anything follows it.
     let way = substitution::way(&bundle, &machine).unwrap_or_else(|error| {
         problems.push(error);
         substitution::Way::default()
     });
+    // Where the user data ends the text without a line break, it has to move before anything follows it.
     let made = secret::give(&mut bundle, &machine, part, &options.secret, way.encoded).unwrap_or_else(|error| {
         problems.push(error);
         None
