@@ -272,6 +272,7 @@ $(MONITORING):
 	@folder=$$(cd /tmp && go mod download -json github.com/prometheus-operator/prometheus-operator@$(@F) | sed -n 's/^\t"Dir": "\(.*\)",*$$/\1/p') && \
 	    cp -r "$$folder/example/prometheus-operator-crd" $@ && chmod -R u+w $@
 
+# It serves guests the few files of a Secret: quick to build is better than quick.
 $(VIRTIOFSD): | cargo
 	@echo 'building virtiofsd (a minute or two, once)'
 	@$(CARGO) install --quiet --debug --locked --version 1.13.2 --root $(TOOLS) --target-dir $(TOOLS)/build virtiofsd

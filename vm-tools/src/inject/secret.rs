@@ -296,10 +296,9 @@ fn made(
     }
     metadata.push(("annotations", map([(USER_DATA_OF, machine.name.as_str().into())])));
     let entries = original.map(|original| (ORIGINAL, original)).into_iter().chain([("userdata", text)]);
-    let (field, data) = match encoded {
-        true => ("data", map(entries.map(|(key, text)| (key, to_base64(text.as_bytes()).as_str().into())))),
-        false => ("stringData", map(entries.map(|(key, text)| (key, text.into())))),
-    };
+    let written = |text: String| if encoded { to_base64(text.as_bytes()).as_str().into() } else { text.into() };
+    let data = map(entries.map(|(key, text)| (key, written(text))));
+    let field = if encoded { "data" } else { "stringData" };
     Ok(map([("apiVersion", "v1".into()), ("kind", "Secret".into()), ("metadata", map(metadata)), (field, data)]))
 }
 

@@ -115,25 +115,23 @@ pub(super) fn broken(settings: &Flat) -> Vec<Problem> {
             ),
         );
     }
-    if ["keyFile", "sendKeyFile"].contains(&auth.as_str()) && !settings.has("security.keyFile") {
-        broken("security.keyFile", format!("is missing, and security.clusterAuthMode is {auth}; set it too"));
-    }
-    if auth != "x509" && !settings.has("security.keyFile") {
-        let enabled = settings.text("security.authorization").as_deref() == Some("enabled");
-        if enabled && settings.has("replication.replSetName") {
-            broken(
-                "security.keyFile",
-                "is missing, and mongod does not start with security.authorization in a replica set without it; set it too, or \
-                 security.clusterAuthMode to x509"
-                    .to_owned(),
-            );
-        } else if settings.is_true("security.transitionToAuth") {
-            broken(
-                "security.keyFile",
-                "is missing, and security.transitionToAuth needs it; set it too, or security.clusterAuthMode to x509"
-                    .to_owned(),
-            );
+    let in_a_set = settings.has("replication.replSetName");
+    let why = match auth.as_str() {
+        _ if settings.has("security.keyFile") => None,
+        "keyFile" | "sendKeyFile" => Some(format!("and security.clusterAuthMode is {auth}; set it too")),
+        "x509" => None,
+        _ if in_a_set && settings.text("security.authorization").as_deref() == Some("enabled") => Some(
+            "and mongod does not start with security.authorization in a replica set without it; set it too, or \
+             security.clusterAuthMode to x509"
+                .to_owned(),
+        ),
+        _ if settings.is_true("security.transitionToAuth") => {
+            Some("and security.transitionToAuth needs it; set it too, or security.clusterAuthMode to x509".to_owned())
         }
+        _ => None,
+    };
+    if let Some(why) = why {
+        broken("security.keyFile", format!("is missing, {why}"));
     }
     all
 }

@@ -127,6 +127,12 @@ fn each_way_to_break_a_rule_is_told_in_its_own_words() {
             "{SEED}.secretRef.name: is in a Secret that is not in the stream",
         ),
         (
+            "TVM105-pass",
+            touch,
+            "secretRef: {name: s}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: shop}\ndata: {userdata: 'ENC[AES256_GCM,data:YWJj]'}",
+            "data.userdata: is in a format that is not read here",
+        ),
+        (
             "TVM106-fail",
             password,
             "write_files: [{path: /k, content: '-----BEGIN PRIVATE KEY-----'}]",

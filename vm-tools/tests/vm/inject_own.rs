@@ -6,7 +6,7 @@ use tandem_vm::inject::{self, Delivery, Input, Options};
 use crate::inject::{check_injected, injected, manifest, objects, options, removed};
 
 /// A VM with these disks besides that of the root, these volumes, and what else is in the stream.
-fn vm(disks: &str, volumes: &str, others: &str) -> String {
+pub(crate) fn vm(disks: &str, volumes: &str, others: &str) -> String {
     let indented =
         |text: &str, by: usize| -> String { text.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect() };
     format!(

@@ -4,32 +4,21 @@ use regex::Regex;
 use tandem_vm::inject::{self, Input};
 
 use crate::inject::{check_injected, every_delivery, injected, objects, options, removed, user_data};
+use crate::inject_own;
 
-const VM: &str = "apiVersion: kubevirt.io/v1
-kind: VirtualMachine
-metadata:
-  name: db
+/// A VM that is to be filled in, with these volumes besides that of the root, and what else is in the stream.
+fn with(volumes: &str, others: &str) -> String {
+    let metadata = "  name: db
   namespace: ${NAMESPACE}
   annotations:
     kubectl.kubernetes.io/last-applied-configuration: 'echo ${HOME}'
-spec:
-  template:
-    spec:
-      domain:
-        devices:
-          disks:
-          - name: root
-            disk:
-              bus: virtio
-      volumes:
-      - name: root
-        containerDisk:
-          image: registry.example/os:${VERSION:=13}
 ";
+    inject_own::vm("", volumes, others).replacen("  name: db\n", metadata, 1).replace("/os:1\n", "/os:${VERSION:=13}\n")
+}
 
-/// A cloud-init volume with this, and what is behind the VM.
+/// With a cloud-init volume that has this.
 fn vm(source: &str, others: &str) -> String {
-    format!("{VM}      - name: init\n        cloudInitNoCloud:\n          {source}\n{others}")
+    with(&format!("- name: init\n  cloudInitNoCloud:\n    {source}\n"), others)
 }
 
 /// As Flux's `postBuild`: the variable's value, else the default, else nothing. It knows no other form of a shell's, and leaves no `${`.
@@ -51,12 +40,12 @@ fn a_manifest_may_be_filled_in_afterwards() {
         BASE64_STANDARD.encode(script)
     );
     for text in [
-        VM.to_owned(),
-        vm("userData: |\n            #cloud-config\n            hostname: a", ""),
+        with("", ""),
+        vm("userData: |\n      #cloud-config\n      hostname: a", ""),
         vm("userDataBase64: I2Nsb3VkLWNvbmZpZwpob3N0bmFtZTogYQo=", ""),
         vm(&format!("userDataBase64: {}", BASE64_STANDARD.encode(script)), ""),
         vm("networkData: 'version: 2'", ""),
-        vm("secretRef:\n            name: init", &secret),
+        vm("secretRef:\n      name: init", &secret),
     ] {
         for options in &every_delivery("db")[1..3] {
             let edited = injected(&text, options);
@@ -75,30 +64,34 @@ fn a_manifest_may_be_filled_in_afterwards() {
 /// What is to be filled in may be another document's, a field's name, and have no braces; what a user's text has may be a shell's.
 #[test]
 fn what_is_written_and_said_depends_on_where_variables_are() {
-    let plain = VM.replace("${NAMESPACE}", "shop").replace("${VERSION:=13}", "13");
+    let constant = |text: String| text.replace("${NAMESPACE}", "shop").replace("${VERSION:=13}", "13");
+    let plain = constant(with("", ""));
     let certificate = "---\napiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata:\n  name: db\n  namespace: shop\nspec:\n  \
                        dnsNames:\n  - db.${DOMAIN}\n";
-    let inline = |config: &str| {
-        format!("{plain}      - name: init\n        cloudInitNoCloud:\n          userData: |\n            {config}\n")
-    };
-    let keys = "#cloud-config\n            ssh_authorized_keys:\n            - ${SSH_KEY}";
+    let inline =
+        |config: &str, others: &str| constant(vm(&format!("userData: |\n      #cloud-config\n      {config}"), others));
+    let keys = "ssh_authorized_keys:\n      - ${SSH_KEY}";
     let secret = |metadata: &str| {
         format!(
             "{}---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: init\n  namespace: ${{NAMESPACE}}\n{metadata}stringData:\n  userdata: \
              |\n    #cloud-config\n    hostname: a\n",
-            vm("secretRef:\n            name: init", "")
+            vm("secretRef:\n      name: init", "")
         )
     };
     let passed_over = secret("  annotations:\n    kustomize.toolkit.fluxcd.io/substitute: disabled\n");
     for (text, encoded, told) in [
         (plain.clone(), false, ""),
         (
-            VM.to_owned(),
+            with("", ""),
             true,
             "metadata.namespace has ${…} for Flux or envsubst to fill in, so a Secret that is made for the user data has it encoded, where they \
              find nothing: they would fill in what the guest's script has of that form",
         ),
-        (VM.replace("${", "$").replace(":=13}", "").replace('}', ""), true, "metadata.namespace has ${…} for Flux"),
+        (
+            with("", "").replace("${", "$").replace(":=13}", "").replace('}', ""),
+            true,
+            "metadata.namespace has ${…} for Flux",
+        ),
         (
             plain.replace("  name: db\n", "  name: db\n  labels:\n    ${KEY}: a\n"),
             true,
@@ -110,17 +103,17 @@ fn what_is_written_and_said_depends_on_where_variables_are() {
             "Certificate shop/db in the same input (spec.dnsNames[0]) has ${…} for Flux",
         ),
         (
-            inline(keys),
+            inline(keys, ""),
             false,
             "its user data has ${…}: where Flux or envsubst fills that in, the guest's script breaks, which has more of \
              that form; inject into what they write",
         ),
         (
-            inline(keys) + certificate,
+            inline(keys, certificate),
             false,
             "Certificate shop/db in the same input (spec.dnsNames[0]) has ${…}: where Flux",
         ),
-        (inline("#cloud-config\n            hostname: $HOSTNAME"), false, ""),
+        (inline("hostname: $HOSTNAME", ""), false, ""),
         (passed_over, false, ""),
     ] {
         let input = [Input { name: "vm.yaml".to_owned(), text: text.clone() }];
@@ -135,7 +128,7 @@ fn what_is_written_and_said_depends_on_where_variables_are() {
 /// Programs have such of their own, and a cluster's `$(VAR)` is not one.
 #[test]
 fn what_is_no_variable_stays_readable() {
-    let text = VM.replace("${NAMESPACE}", "shop").replace("${VERSION:=13}", "13");
+    let text = with("", "").replace("${NAMESPACE}", "shop").replace("${VERSION:=13}", "13");
     for text in [
         text.clone(),
         text.replace("name: root\n            disk", "name: root\n            serial: $5{6}$(a)${7}\n            disk"),

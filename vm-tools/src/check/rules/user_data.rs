@@ -3,7 +3,7 @@
 use crate::check::report::quoted;
 use crate::check::{Findings, Rule, Severity};
 use crate::encoding;
-use crate::model::{At, Format, Machine, Node, Secret, Stream, USER_DATA_KEYS, UserData, VolumeSource};
+use crate::model::{At, Format, Machine, Meta, Node, Secret, Stream, USER_DATA_KEYS, UserData, VolumeSource};
 use crate::user_data::{MAX_INLINE, user_data_names};
 
 pub(in crate::check) const RULES: &[Rule] = &[
@@ -138,26 +138,21 @@ fn headerless(stream: &Stream, found: &mut Findings) {
     }
 }
 
-/// Where a machine's user data is not in the stream, what it calls the Secret, and one that was made under this name, and has it with
-/// something around it.
+/// Where a machine's user data is not in the stream, what it calls the Secret, and one that was made under this name and has got
+/// another, as the machine has.
 fn other_name<'s>(stream: &'s Stream, machine: &'s Machine) -> Option<(&'s At<String>, &'s Secret)> {
-    let missing = secret_refs(machine).find(|name| stream.secret(&machine.meta.namespace, &name.value).is_none())?;
-    let made_for = |secret: &Secret| {
-        let of = secret.user_data_of.as_deref()?;
-        Some(
-            user_data_names(of).contains(&missing.value)
-                && around(&machine.meta.name, of)
-                    .is_some_and(|added| around(&secret.meta.name, &missing.value) == Some(added)),
-        )
+    let Meta { namespace, name, .. } = &machine.meta;
+    let missing = secret_refs(machine).find(|secret| stream.secret(namespace, &secret.value).is_none())?;
+    let like_the_machine = |secret: &Secret, of: &str| {
+        let renamed = |at: usize| format!("{}{}{}", &name[..at], missing.value, &name[at + of.len()..]);
+        name.match_indices(of).any(|(at, _)| renamed(at) == secret.meta.name)
     };
-    let renamed = |secret: &&Secret| secret.meta.name != missing.value && made_for(secret) == Some(true);
-    let mut here = stream.secrets.iter().filter(|secret| secret.meta.namespace == machine.meta.namespace);
-    here.find(renamed).map(|secret| (missing, secret))
-}
-
-/// What a name has before and behind another one.
-fn around<'n>(name: &'n str, inner: &str) -> Option<(&'n str, &'n str)> {
-    name.split_once(inner)
+    let mut here = stream.secrets.iter().filter(|secret| secret.meta.namespace == *namespace);
+    let found = here.find(|secret| {
+        let of = secret.user_data_of.as_deref().filter(|of| user_data_names(of).contains(&missing.value));
+        of.is_some_and(|of| like_the_machine(secret, of))
+    });
+    found.map(|secret| (missing, secret))
 }
 
 fn renamed(stream: &Stream, found: &mut Findings) {
